@@ -1,0 +1,41 @@
+# Every target installs what it needs and nothing twice.
+.PHONY: serve test soak lint fmt bench standin adapters lock install install-dev
+
+bin := .venv/bin
+
+serve: install
+	@$(bin)/outworker serve $(ARGS)
+
+test: install-dev
+	@tests/browser.sh
+	@$(bin)/python -m pytest -m "not soak" $(ARGS)
+
+soak: install-dev
+	@$(bin)/python -m pytest -m soak $(ARGS)
+
+lint: install-dev
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/mypy
+
+fmt: install-dev
+	@$(bin)/ruff check --fix .
+	@$(bin)/ruff format .
+
+bench: install-dev
+	@$(bin)/python -m benchmarks $(ARGS)
+
+standin: install
+	@$(bin)/python -m app.standin.train
+
+adapters: install
+	@$(bin)/python -m adapters.train
+
+lock:
+	@python3 requirements/lock.py
+
+install:
+	@requirements/install.sh
+
+install-dev:
+	@requirements/install.sh dev

@@ -1,0 +1,30 @@
+"""Who is calling: the token lookup of the server's hot path."""
+
+from app.accounts.tokens import TokenStore, token_sha256
+from app.recent import Clock, Recent
+from app.types import Caller
+
+AUTHORITY_TTL_S = 0.5
+AUTHORITY_MAX_ENTRIES = 10_000
+
+
+class Authority:
+    """Answers from memory for `ttl_s` seconds, so a token revoked by another process stops working within 1
+    s.
+
+    Keeps sha256 sums, never token texts. `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        clock: Clock,
+        ttl_s: float = AUTHORITY_TTL_S,
+        max_entries: int = AUTHORITY_MAX_ENTRIES,
+    ) -> None:
+        self._recent = Recent(store.find_sha256, clock, ttl_s, max_entries)
+
+    async def caller(self, token: str) -> Caller | None:
+        """Whom `token` serves; None when it is malformed, unknown or revoked."""
+        key = token_sha256(token)
+        return None if key is None else await self._recent.get(key)

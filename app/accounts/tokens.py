@@ -1,0 +1,97 @@
+"""API tokens: made from 32 random bytes, shown once, kept as their sha256."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, delete, insert, select
+
+from app.account_ids import checked_account_id
+from app.accounts.scopes import checked_scopes, effective_scopes
+from app.database import TOKENS
+from app.errors import OperatorError, printable
+from app.types import Caller
+
+TOKEN_RANDOM_BYTES = 32
+TOKEN_PREFIX = "ow_"  # noqa: S105  lets a person, or a scanner of leaked secrets, see what it is
+# 32 bytes are 43 characters of url-safe base64 without padding.
+TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{43}}")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """What is known of a token after it was shown. `created_at` is ISO 8601 in UTC."""
+
+    id: str
+    account_id: str
+    scopes: tuple[str, ...]
+    created_at: str
+
+
+class TokenStore:
+    """The tokens in the database. Every call is one short transaction; call from a thread, not from the event
+    loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, account_id: str, scopes: Iterable[str]) -> tuple[str, str]:
+        """Make a token; returns its id and its text, which can't be had again. Raises `OperatorError`."""
+        row = {
+            "id": str(uuid.uuid4()),
+            "account_id": checked_account_id(account_id),
+            "scopes": " ".join(sorted(checked_scopes(scopes))),
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_RANDOM_BYTES)
+        with self._engine.begin() as connection:
+            connection.execute(insert(TOKENS).values(**row, token_sha256=_sha256(token)))
+        return row["id"], token
+
+    def list(self, account_id: str | None = None) -> list[TokenRecord]:
+        """The tokens of one account, or of all, oldest first. Raises `OperatorError` for an impossible
+        account id."""
+        query = select(TOKENS).order_by(TOKENS.c.created_at, TOKENS.c.id)
+        if account_id is not None:
+            query = query.where(TOKENS.c.account_id == checked_account_id(account_id))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [
+            TokenRecord(row.id, row.account_id, tuple(row.scopes.split()), row.created_at) for row in rows
+        ]
+
+    def revoke(self, token_id: str) -> None:
+        """End a token by its id (not its text). Raises `OperatorError` when there is none."""
+        with self._engine.begin() as connection:
+            ended = connection.execute(delete(TOKENS).where(TOKENS.c.id == token_id)).rowcount
+        if not ended:
+            shown = "(the text of a token)" if TOKEN.fullmatch(token_id) else repr(printable(token_id))
+            raise OperatorError(f"token {shown}: no token has this id; list the tokens to see their ids")
+
+    def find(self, token: str) -> Caller | None:
+        """Whom `token` serves, with what it implies spelled out; None when it is unknown or revoked."""
+        if TOKEN.fullmatch(token) is None:
+            return None
+        return self.find_sha256(_sha256(token))
+
+    def find_sha256(self, token_sha256: str) -> Caller | None:
+        """As `find`, for a caller that keeps no token texts. `token_sha256` is in hexadecimal."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(TOKENS).where(TOKENS.c.token_sha256 == token_sha256)).first()
+        if row is None or not hmac.compare_digest(row.token_sha256, token_sha256):
+            return None
+        return Caller(row.account_id, effective_scopes(row.scopes.split()))
+
+
+def _sha256(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def token_sha256(token: str) -> str | None:
+    """The key that a token is stored under; None for text that can't be a token."""
+    return _sha256(token) if TOKEN.fullmatch(token) else None

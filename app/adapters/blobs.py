@@ -1,0 +1,135 @@
+"""The adapters' bytes: local folders, because the engine reads files. The one module that knows where they
+lie.
+
+    <root>/<account>/<digest>/adapter_config.json, adapter_model.safetensors   whole and read-only
+    <root>/.incoming/<random>/                                                 on its way in or out
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE, finding
+from app.errors import AdapterRefused
+from app.files import PRIVATE_FILE_MODE, folder_lock, private_folder, sync_folder
+
+PIECE_BYTES = 1_000_000
+ABANDONED_AFTER_S = 3_600
+READ_ONLY_MODE = 0o400
+DIGEST_DOMAIN = b"outworker adapter 1\0"
+
+
+class Blobs:
+    """Everything below `root`. Methods block and raise `OSError`; call from a thread."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._incoming = root / ".incoming"
+
+    def folder(self, account_id: str, digest: str) -> Path:
+        """Where an adapter lies, whether or not it does."""
+        return self._root / account_id / digest
+
+    def complete(self, folder: Path) -> bool:
+        """Whether both files are there."""
+        return all((folder / name).is_file() for name in (CONFIG_FILE, WEIGHTS_FILE))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold while rows and folders change together; waits for other processes."""
+        with folder_lock(private_folder(self._root)):
+            yield
+
+    def stage(self) -> Path:
+        """A new empty folder on the same volume as the stored ones."""
+        private_folder(self._incoming)
+        folder = self._incoming / secrets.token_hex(16)
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def receive(self, source: Path, staged: Path, limit_bytes: int) -> str:
+        """Copy the file `source` into `staged` and return the sha256 of its bytes, in hexadecimal.
+
+        Raises `AdapterRefused` at `limit_bytes`, before more than that is written.
+        """
+        digest, size_bytes = hashlib.sha256(), 0
+        descriptor = os.open(staged / source.name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE_MODE)
+        with os.fdopen(descriptor, "wb") as target, source.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                size_bytes += len(piece)
+                if size_bytes >= limit_bytes:
+                    raise AdapterRefused(
+                        finding(
+                            source.name, f"must have fewer than {limit_bytes} bytes", "use a smaller file"
+                        )
+                    )
+                digest.update(piece)
+                target.write(piece)
+            target.flush()
+            os.fsync(target.fileno())
+        return digest.hexdigest()
+
+    def seal(self, staged: Path, config: bytes, weights_sha256: str) -> str:
+        """Put our configuration in the place of the sent one, make both files durable and read-only; the
+        digest."""
+        (staged / CONFIG_FILE).unlink()
+        with (staged / CONFIG_FILE).open("xb") as file:
+            file.write(config)
+            file.flush()
+            os.fsync(file.fileno())
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            (staged / name).chmod(READ_ONLY_MODE)
+        sync_folder(staged)
+        return adapter_digest(config, weights_sha256)
+
+    def commit(self, staged: Path, account_id: str, digest: str) -> Path:
+        """Make a sealed folder the stored one in one step. One that is there and whole stays as it is."""
+        folder = self.folder(account_id, digest)
+        if self._same(folder, staged):
+            return folder
+        private_folder(folder.parent)
+        if folder.exists():
+            folder.rename(self._incoming / secrets.token_hex(16))
+        staged.rename(folder)
+        sync_folder(folder.parent)
+        return folder
+
+    def _same(self, folder: Path, staged: Path) -> bool:
+        """Equal digests mean equal bytes, so sizes tell whether somebody cut or deleted a stored file."""
+        return self.complete(folder) and all(
+            (folder / name).stat().st_size == (staged / name).stat().st_size
+            for name in (CONFIG_FILE, WEIGHTS_FILE)
+        )
+
+    def remove(self, account_id: str, digest: str) -> None:
+        """Take a stored folder away in one step, then delete it. None there is fine."""
+        folder = self.folder(account_id, digest)
+        if folder.exists():
+            leaving = private_folder(self._incoming) / secrets.token_hex(16)
+            folder.rename(leaving)
+            sync_folder(folder.parent)
+            self.discard(leaving)
+
+    def discard(self, staged: Path) -> None:
+        """Delete a folder in `.incoming`, if it is still there."""
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def sweep(self, older_than_s: float = ABANDONED_AFTER_S) -> None:
+        """Delete what killed processes left in `.incoming`, once it is `older_than_s` seconds old."""
+        if not self._incoming.is_dir():
+            return
+        now = time.time()
+        for folder in self._incoming.iterdir():
+            if now - folder.stat().st_mtime > older_than_s:
+                self.discard(folder)
+
+
+def adapter_digest(config: bytes, weights_sha256: str) -> str:
+    """The name of both assets together: sha256 over a domain and the two sha256 sums. Hexadecimal."""
+    parts = hashlib.sha256(config).digest() + bytes.fromhex(weights_sha256)
+    return hashlib.sha256(DIGEST_DOMAIN + parts).hexdigest()

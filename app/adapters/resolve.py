@@ -1,0 +1,52 @@
+"""Which adapter a request's `lora` means."""
+
+import logging
+
+from app.adapters.names import can_name_adapter
+from app.adapters.store import AdapterStore
+from app.errors import FinetuneNotFound, LoraIncompatible
+from app.recent import Clock, Recent
+from app.types import StoredAdapter
+
+RESOLVER_TTL_S = 0.5
+RESOLVER_MAX_ENTRIES = 10_000
+
+log = logging.getLogger(__name__)
+
+
+class Resolver:
+    """Answers from memory for `ttl_s` seconds, so an adapter removed by another process is gone within 1 s.
+
+    `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: AdapterStore,
+        clock: Clock,
+        ttl_s: float = RESOLVER_TTL_S,
+        max_entries: int = RESOLVER_MAX_ENTRIES,
+    ) -> None:
+        self._store = store
+        self._recent = Recent(self._look_up, clock, ttl_s, max_entries)
+
+    async def resolve(self, account_id: str, lora: str, model: str, weights: str) -> StoredAdapter:
+        """The adapter to lease for `model`, which runs on `weights`.
+
+        Raises `FinetuneNotFound` when the account may use none of that id or name or its files are gone, and
+        `LoraIncompatible` when it was made for other weights.
+        """
+        adapter = await self._recent.get((account_id, lora)) if can_name_adapter(lora) else None
+        if adapter is None:
+            raise FinetuneNotFound(lora)
+        if adapter.weights != weights:
+            raise LoraIncompatible(lora, adapter.model)
+        return adapter
+
+    def _look_up(self, key: tuple[str, str]) -> StoredAdapter | None:
+        adapter = self._store.find(*key)
+        # The engine dies of an adapter whose files are gone, so it must not hear of one.
+        if adapter is not None and not self._store.files_present(adapter):
+            log.warning("adapter %s of account %s: its files are gone; remove and add it", adapter.id, key[0])
+            return None
+        return adapter

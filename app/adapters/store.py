@@ -1,0 +1,192 @@
+"""The adapters that accounts own: rows in the database, bytes in `app.adapters.blobs`, changed together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from app.account_ids import checked_account_id
+from app.adapters import rows
+from app.adapters.base import BaseShape
+from app.adapters.blobs import Blobs
+from app.adapters.names import can_name_adapter, checked_name
+from app.adapters.rows import AdapterRow
+from app.errors import OperatorError, printable
+from app.types import StoredAdapter
+
+if TYPE_CHECKING:
+    from app.adapters.intake import Sealed
+
+ADAPTERS_PER_ACCOUNT_MAX = 100
+DESCRIPTION_MAX_CHARS = 2_000
+
+
+class AdapterStore:
+    """Ready adapters by account. Methods block on disk and database: call from a thread, not an event loop.
+
+    A row becomes visible after its folder is in place and invisible before its folder goes, so nobody sees
+    half an adapter. What a killed process left is undone by the next one that opens the store.
+    """
+
+    def __init__(self, engine: Engine, data_dir: Path) -> None:
+        self._engine = engine
+        self._blobs = Blobs(data_dir / "adapters")
+        with _disk_errors():
+            self._undo_unfinished()
+
+    def add(  # noqa: PLR0917  what it is, where it is, what it is checked against
+        self,
+        account_id: str,
+        name: str,
+        model: str,
+        weights: str,
+        folder: Path,
+        base: BaseShape,
+        *,
+        description: str = "",
+        public: bool = False,
+        replace: bool = False,
+    ) -> StoredAdapter:
+        """Copy the two files in `folder`, inspect the copy against `base`, and register it.
+
+        The same content under the same name gives the adapter that is there. Other content is refused,
+        or takes the old one's place with `replace`. Raises `AdapterRefused` for the files, and `OperatorError`
+        for the rest.
+        """
+        # Inspection needs numpy, whose import a server that only reads the store does not have to wait for.
+        from app.adapters.intake import take_in  # noqa: PLC0415
+
+        columns = {
+            "account_id": checked_account_id(account_id),
+            "name": checked_name(name),
+            "description": _checked_description(description),
+            "model": model,
+            "weights": weights,
+            "public": public,
+        }
+        with _disk_errors():
+            staged = self._blobs.stage()
+            try:
+                sealed = take_in(self._blobs, staged, folder, base)
+                with self._blobs.lock():
+                    return self._register(sealed, columns, replace)
+            finally:
+                self._blobs.discard(staged)
+
+    def find(self, account_id: str, id_or_name: str, weights: str | None = None) -> StoredAdapter | None:
+        """The account's own adapter by id or name, or by its id one that another account made public.
+
+        With `weights`, only one that was made for them.
+        """
+        if not can_name_adapter(id_or_name):
+            return None
+        with self._engine.connect() as connection:
+            row = rows.usable(connection, account_id, id_or_name)
+        if row is None or (weights is not None and row.weights != weights):
+            return None
+        return self._adapter(row)
+
+    def list(self, account_id: str) -> list[StoredAdapter]:
+        """The account's own adapters, oldest first."""
+        with self._engine.connect() as connection:
+            found = rows.ready(connection, checked_account_id(account_id))
+        return [self._adapter(row) for row in found]
+
+    def remove(self, account_id: str, id_or_name: str) -> StoredAdapter:
+        """Remove the account's own adapter; its files go with the last of the account's that has them.
+
+        Raises `OperatorError` when there is none.
+        """
+        with _disk_errors(), self._blobs.lock():
+            with self._engine.begin() as connection:
+                row = rows.own(connection, account_id, id_or_name)
+                if row is None:
+                    raise OperatorError(
+                        f"adapter {printable(id_or_name)!r}: account {printable(account_id)} has none with "
+                        "this id or name; list the adapters to see them"
+                    )
+                rows.set_state(connection, row.id, rows.REMOVING)
+            self._remove_invisible(row)
+        return self._adapter(row)
+
+    def files_present(self, adapter: StoredAdapter) -> bool:
+        """Whether both files are still on the disk."""
+        return self._blobs.complete(adapter.folder)
+
+    def _register(self, sealed: "Sealed", columns: dict[str, object], replace: bool) -> StoredAdapter:
+        account_id, name = str(columns["account_id"]), str(columns["name"])
+        with self._engine.connect() as connection:
+            old = rows.by_name(connection, account_id, name)
+            count = rows.count_ready(connection, account_id)
+        if old is not None and (old.digest, old.weights) == (sealed.digest, columns["weights"]):
+            self._blobs.commit(sealed.staged, account_id, sealed.digest)
+            return self._adapter(old)
+        _check_room(name, old is not None, count, replace)
+        adapter_id = self._insert(sealed, columns)
+        self._blobs.commit(sealed.staged, account_id, sealed.digest)
+        with self._engine.begin() as connection:
+            if old is not None:
+                rows.set_state(connection, old.id, rows.REMOVING)
+            rows.set_state(connection, adapter_id, rows.READY)
+            new = rows.own(connection, account_id, adapter_id)
+        if old is not None:
+            self._remove_invisible(old)
+        assert new is not None
+        return self._adapter(new)
+
+    def _insert(self, sealed: "Sealed", columns: dict[str, object]) -> str:
+        with self._engine.begin() as connection:
+            return rows.insert_adding(connection, digest=sealed.digest, rank=sealed.rank, **columns)
+
+    def _remove_invisible(self, row: AdapterRow) -> None:
+        """Remove the files that only this row has, then the row. Call with the lock held."""
+        with self._engine.connect() as connection:
+            last = rows.is_last_of_digest(connection, row)
+        if last:
+            self._blobs.remove(row.account_id, row.digest)
+        with self._engine.begin() as connection:
+            rows.delete_row(connection, row.id)
+
+    def _undo_unfinished(self) -> None:
+        """Whoever adds or removes holds the lock, so under it an unfinished row's process has ended."""
+        with self._blobs.lock():
+            with self._engine.connect() as connection:
+                unfinished = rows.unfinished(connection)
+            for row in unfinished:
+                self._remove_invisible(row)
+        self._blobs.sweep()
+
+    def _adapter(self, row: AdapterRow) -> StoredAdapter:
+        return rows.to_adapter(row, self._blobs.folder(row.account_id, row.digest))
+
+
+def _checked_description(text: str) -> str:
+    if len(text) > DESCRIPTION_MAX_CHARS:
+        raise OperatorError(
+            f"description: has {len(text)} characters, must have at most {DESCRIPTION_MAX_CHARS}; shorten it"
+        )
+    return text
+
+
+def _check_room(name: str, taken: bool, count: int, replace: bool) -> None:
+    if taken and not replace:
+        raise OperatorError(
+            f"adapter {name!r}: the account has one of this name with other content; "
+            "remove it or choose another name"
+        )
+    if not taken and count >= ADAPTERS_PER_ACCOUNT_MAX:
+        raise OperatorError(
+            f"adapter {name!r}: the account has {count}, at most {ADAPTERS_PER_ACCOUNT_MAX} may be; remove one"
+        )
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OperatorError(
+            f"adapter files: {error.strerror or error}; check room and permissions of the data directory"
+        ) from error

@@ -1,0 +1,29 @@
+"""What a person reads when the server is ready: where, who, what, and a line to paste."""
+
+from app.accounts.development import TOKEN_FILE
+from app.settings import Settings
+
+STAND_IN_NOTE = "the stand-in: a small model that this project trained itself, not Mistral 7B"
+
+
+def banner(settings: Settings, port: int, new_token: str | None, seconds: float) -> str:
+    """Several lines. The token itself is shown only when it was made just now; the curl line reads it from its file."""
+    server, model = settings.server, settings.models[0]
+    host = "127.0.0.1" if server.host in ("0.0.0.0", "::") else server.host  # noqa: S104  what a person can call
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    token_file = server.data_dir / TOKEN_FILE
+    weights = f"{model.weights} ({STAND_IN_NOTE})" if model.weights == "stand-in" else model.weights
+    lines = [
+        f"ready on {url} after {seconds:.1f} s",
+        "",
+        f"  account  {settings.account_id}",
+        f"  token    {new_token or 'unchanged'} (kept in {token_file})",
+        *(f"  model    {entry.name}" for entry in settings.models),
+        f"  engine   {model.engine}",
+        f"  weights  {weights}",
+        "",
+        f'curl -N {url}/client/v4/accounts/{settings.account_id}/ai/run/{model.name} \\',
+        f'  -H "Authorization: Bearer $(cat {token_file})" \\',
+        '  -d \'{"prompt": "What is Outworker?", "stream": true}\'',
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,178 @@
+"""The database: its tables, and how it is opened.
+
+Statements elsewhere are SQLAlchemy Core without SQLite's own SQL, so that a PostgreSQL URL is a setting.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    select,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from app.errors import OperatorError
+from app.files import create_private_file, folder_lock, private_folder
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_MS = 5_000
+
+METADATA = MetaData()
+
+SCHEMA_VERSIONS = Table(
+    "schema_version",
+    METADATA,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+)
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("account_id", String(64), nullable=False, index=True),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("scopes", String(64), nullable=False),
+    Column("created_at", String(32), nullable=False),
+)
+
+ADAPTERS = Table(
+    "adapters",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("account_id", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("weights", Text, nullable=False),
+    Column("public", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("modified_at", String(32), nullable=False),
+    Index("ix_adapters_digest", "account_id", "digest"),
+    Index("ix_adapters_name", "account_id", "name"),
+)
+# Only ready adapters own their name: one that was refused or never finished must not block it.
+Index(
+    "uq_adapters_ready_name",
+    ADAPTERS.c.account_id,
+    ADAPTERS.c.name,
+    unique=True,
+    sqlite_where=ADAPTERS.c.state == "ready",
+    postgresql_where=ADAPTERS.c.state == "ready",
+)
+
+
+def open_database(url: str) -> Engine:
+    """Connect to `url` (`sqlite:///path` or `postgresql://...`), with every table there.
+
+    Raises `OperatorError` when the URL, the file or the schema's version is one that this program can't use.
+    """
+    address = _parse(url)
+    path = _sqlite_path(address)
+    try:
+        if path is None:
+            return _opened(address)
+        private_folder(path.parent)
+        with folder_lock(path.parent):
+            create_private_file(path)
+            return _opened(address)
+    except OSError as error:
+        raise OperatorError(
+            f"database {_shown(address)}: {error.strerror}; choose a folder you may write to"
+        ) from error
+    except (DatabaseError, ModuleNotFoundError) as error:
+        reason = str(getattr(error, "orig", error)).partition("\n")[0]
+        raise OperatorError(f"database {_shown(address)}: {reason}; check the database setting") from error
+
+
+def _parse(url: str) -> URL:
+    try:
+        address = make_url(url)
+        address.get_dialect()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise OperatorError(
+            "database: not a URL that can be used; write sqlite:///path/to/file or postgresql://..."
+        ) from error
+    return address
+
+
+def _shown(address: URL) -> str:
+    return address.render_as_string(hide_password=True)
+
+
+def _sqlite_path(address: URL) -> Path | None:
+    if address.get_backend_name() != "sqlite" or address.database in (None, "", ":memory:"):
+        return None
+    return Path(str(address.database))
+
+
+def _opened(address: URL) -> Engine:
+    sqlite = address.get_backend_name() == "sqlite"
+    engine = create_engine(address)
+    if sqlite:
+        event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        if sqlite:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        _create_schema(engine)
+        _check_version(engine, _shown(address))
+    except (DatabaseError, OperatorError):
+        engine.dispose()
+        raise
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON", "synchronous=NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _create_schema(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for table in METADATA.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _check_version(engine: Engine, shown: str) -> None:
+    try:
+        with engine.begin() as connection:
+            found = _version(connection)
+            if found is None:
+                connection.execute(insert(SCHEMA_VERSIONS).values(only=1, version=SCHEMA_VERSION))
+                return
+    except IntegrityError:  # another process wrote it between our look and our write
+        with engine.connect() as connection:
+            found = _version(connection)
+    if found is None or found > SCHEMA_VERSION:
+        raise OperatorError(
+            f"database {shown}: its schema is {found}, newer than {SCHEMA_VERSION} which this program knows; "
+            "install the newer program or set another data directory"
+        )
+
+
+def _version(connection: Connection) -> int | None:
+    version: int | None = connection.scalar(select(SCHEMA_VERSIONS.c.version))
+    return version

@@ -1,0 +1,19 @@
+"""What the engine file uses of vLLM, in one import. Only `app.engines.vllm` imports this, in a thread."""
+
+from vllm import SamplingParams
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.exceptions import VLLMError
+from vllm.lora.request import LoRARequest
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+
+__all__ = [
+    "AsyncEngineArgs",
+    "AsyncLLM",
+    "EngineDeadError",
+    "LoRARequest",
+    "RequestOutputKind",
+    "SamplingParams",
+    "VLLMError",
+]

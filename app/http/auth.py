@@ -1,0 +1,51 @@
+"""Who is calling, and may they. The one place that reads credentials."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+
+from app.errors import (
+    AuthenticationFailed,
+    CredentialsMalformed,
+    CredentialsMissing,
+    NoSuchObject,
+    PermissionMissing,
+)
+from app.types import Caller
+
+FindCaller = Callable[[str], Awaitable[Caller | None]]
+
+_ACCOUNT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_BEARER = re.compile(r"bearer +([\x21-\x7e]{1,512})", re.IGNORECASE)
+
+
+async def authenticate(request: Request, find_caller: FindCaller, scope: str) -> Caller:
+    """The caller, whose token serves the account in the path (where there is one) and carries `scope`.
+
+    A token is refused the same way whether it is unknown, revoked or another account's.
+    """
+    token = _token(request)
+    account_id = request.path_params.get("account_id")
+    if account_id is not None and not _ACCOUNT_ID.fullmatch(account_id):
+        raise NoSuchObject(request.url.path)
+    caller = await find_caller(token)
+    if caller is None or account_id not in (None, caller.account_id):
+        raise AuthenticationFailed
+    if scope not in caller.scopes:
+        raise PermissionMissing(scope)
+    return caller
+
+
+def _token(request: Request) -> str:
+    """From `Authorization: Bearer`, or from the pair X-Auth-Email and X-Auth-Key that older clients send."""
+    values = request.headers.getlist("authorization")
+    if not values:
+        key = request.headers.get("x-auth-key")
+        if key and request.headers.get("x-auth-email"):
+            return key
+        raise CredentialsMissing
+    match = _BEARER.fullmatch(values[0].strip())
+    if match is None or len(values) > 1:
+        raise CredentialsMalformed
+    return match[1]

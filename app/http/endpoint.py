@@ -1,0 +1,46 @@
+"""A route's endpoint: which methods, which scope, then the handler. Every route but the open ones is made here."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.errors import MethodNotAllowed
+from app.http.auth import FindCaller, authenticate
+from app.types import Caller
+
+Handler = Callable[[Request, Caller], Awaitable[Response]]
+OpenHandler = Callable[[Request], Awaitable[Response]]
+
+
+class SecuredEndpoint:
+    """Authenticates, then looks at the method: a stranger learns nothing of the routes."""
+
+    def __init__(self, find_caller: FindCaller, scope: str, **handlers: Handler) -> None:
+        self._find_caller = find_caller
+        self._scope = scope
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        caller = await authenticate(request, self._find_caller, self._scope)
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            raise MethodNotAllowed(request.method)
+        response = await handler(request, caller)
+        await response(scope, receive, send)
+
+
+class OpenEndpoint:
+    """GET and HEAD without a token."""
+
+    def __init__(self, handler: OpenHandler) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(request.method)
+        response = await self._handler(request)
+        await response(scope, receive, send)

@@ -1,0 +1,123 @@
+"""Event streams: one write per delta, a comment when nothing was said for a while, a bound on slow readers.
+
+Our own instead of a library's because it stands on the token path: sse-starlette costs 2.5 times as much per token.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from app.errors import ApiError
+from app.http.disconnect import SlowReader, watched
+from app.http.envelope import REQUEST_ID_HEADER, error_items
+from app.http.exchange import exchange_of
+
+DONE = b"data: [DONE]\n\n"
+PING = b": ping\n\n"
+
+HEADERS = {
+    "content-type": "text/event-stream",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",  # a proxy that buffers would hold the tokens back
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """`ping_s`: a comment after that much silence; `slow_reader_s`: how long a write may wait for the client."""
+
+    ping_s: float
+    slow_reader_s: float
+
+
+class EventStream(Response, Generic[T]):
+    """Runs `open_run`, then sends what `frames` makes of it. Errors before the first byte are ordinary answers.
+
+    Raised inside, they reach `app.http.boundary`, which knows from the exchange whether the stream has begun.
+    """
+
+    def __init__(
+        self,
+        open_run: Callable[[], AbstractAsyncContextManager[T]],
+        frames: Callable[[T], AsyncIterator[bytes]],
+        limits: StreamLimits,
+    ) -> None:
+        super().__init__()
+        self._open_run = open_run
+        self._frames = frames
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        headers = {**HEADERS, REQUEST_ID_HEADER: exchange.request_id}
+        raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
+        async with watched(receive), self._open_run() as run:
+            await send({"type": "http.response.start", "status": 200, "headers": raw})
+            exchange.streaming = True
+            async with Pulse(send, self._limits) as pulse:
+                async for frame in self._frames(run):
+                    await pulse.write(frame)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Pulse:
+    """Writes frames and watches the clock beside them: silence is filled with a comment, a stuck write ends the stream.
+
+    One timer per stream and two assignments per frame: nothing else may be spent on it.
+    """
+
+    def __init__(self, send: Send, limits: StreamLimits) -> None:
+        self._send = send
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._last = self._loop.time()
+        self._writing = False
+        self._stuck = False
+        self._ping: asyncio.Task[None] | None = None
+        self._interval_s = min(limits.ping_s, limits.slow_reader_s) / 4
+        self._timer = self._loop.call_later(self._interval_s, self._tick)
+
+    async def __aenter__(self) -> "Pulse":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._ping is not None:
+            self._ping.cancel()
+        if self._stuck and isinstance(error, asyncio.CancelledError) and self._task is not None:
+            self._task.uncancel()
+            raise SlowReader from None
+
+    async def write(self, frame: bytes) -> None:
+        self._writing = True
+        self._last = self._loop.time()
+        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        self._writing = False
+
+    def _tick(self) -> None:
+        silent_s = self._loop.time() - self._last
+        if self._writing and silent_s >= self._limits.slow_reader_s and self._task is not None:
+            self._stuck = True
+            self._task.cancel()
+            return
+        if not self._writing and silent_s >= self._limits.ping_s:
+            self._ping = self._loop.create_task(self.write(PING))
+        self._timer = self._loop.call_later(self._interval_s, self._tick)
+
+
+async def send_last_error(error: ApiError, request_id: str, send: Send) -> None:
+    """After the first byte an error is one last event and the end, without `[DONE]`."""
+    event = b"data: " + orjson.dumps({"errors": error_items(error, request_id)}) + b"\n\n"
+    await send({"type": "http.response.body", "body": event, "more_body": False})

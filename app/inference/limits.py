@@ -1,0 +1,30 @@
+"""A card's token limits. The numbers in the texts are what was counted and what is allowed."""
+
+from app.errors import ContextExceeded
+
+
+def check_limits(
+    *,
+    max_input_tokens: int | None,
+    max_total_tokens: int,
+    prompt_tokens: int,
+    max_tokens: int,
+    at_least: bool = False,
+) -> None:
+    """Raise `ContextExceeded` when the prompt, or prompt and `max_tokens` together, exceed the card's limits.
+
+    `at_least` says that `prompt_tokens` is a lower bound (`PromptBuilder.count_at_least`): the text then
+    says so too.
+    """
+    about = "at least " if at_least else ""
+    if max_input_tokens is not None and prompt_tokens > max_input_tokens:
+        raise ContextExceeded(
+            f"The number of input tokens ({about}{prompt_tokens}) exceeded this model input limit "
+            f"({max_input_tokens})."
+        )
+    total_tokens = prompt_tokens + max_tokens
+    if total_tokens > max_total_tokens:
+        raise ContextExceeded(
+            f"The estimated number of input and maximum output tokens ({about}{total_tokens}) exceeded "
+            f"this model context window limit ({max_total_tokens})."
+        )

@@ -1,0 +1,175 @@
+"""A checked request's way to the engine and back: prompt, limits, adapter, admission, deltas. In that order, no going back.
+
+One Pipeline per engine; cards with equal weights share it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from app.catalog.cards import ModelCard
+from app.engines.engine import Engine
+from app.errors import LoraUnsupported, OutOfCapacity, RequestTimeout
+from app.inference.admission import Admission, Ticket
+from app.inference.limits import check_limits
+from app.inference.prompt import PromptBuilder
+from app.types import Delta, Prompt, StoredAdapter, TextRequest, Usage
+
+LONG_TEXT_CHARS = 4000  # from here on tokenizing takes longer than handing it to a thread
+STARTING_RETRY_AFTER_S = 5
+
+
+class AdapterResolver(Protocol):
+    """Finds the adapter that a request means; raises FinetuneNotFound or LoraIncompatible."""
+
+    async def resolve(self, account_id: str, lora: str, model: str, weights: str) -> StoredAdapter: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that may run: everything is checked but the room."""
+
+    request: TextRequest
+    prompt: Prompt
+    adapter: StoredAdapter | None
+    account_id: str
+    request_id: str
+
+
+class Run:
+    """One running generation: iterate for deltas; `usage` is right once a delta carried a finish reason."""
+
+    def __init__(self, deltas: AsyncIterator[Delta], ticket: Ticket, prompt_tokens: int) -> None:
+        self._deltas = deltas
+        self._ticket = ticket
+        self._prompt_tokens = prompt_tokens
+        self._completion_tokens = 0
+        self._cached_tokens = 0
+
+    def __aiter__(self) -> "Run":
+        return self
+
+    async def __anext__(self) -> Delta:
+        delta = await anext(self._deltas)
+        self._ticket.started()
+        self._completion_tokens += len(delta.token_ids)
+        self._cached_tokens = delta.cached_tokens or self._cached_tokens
+        return delta
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self._prompt_tokens, self._completion_tokens, self._cached_tokens)
+
+
+class Pipeline:
+    """`load_prompts` reads the tokenizer (in a thread, at start); `weights` names what the engine loads."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        load_prompts: Callable[[], PromptBuilder],
+        resolver: AdapterResolver,
+        *,
+        weights: str,
+        adapters: bool,
+        max_waiting_requests: int,
+        max_waiting_tokens: int,
+        request_deadline_s: float,
+    ) -> None:
+        self.engine = engine
+        self.weights = weights
+        self._load_prompts = load_prompts
+        self._prompts: PromptBuilder | None = None
+        self._resolver = resolver
+        self._adapters = adapters
+        self._admission = Admission(max_waiting_requests, max_waiting_tokens)
+        self._deadline_s = request_deadline_s
+        self._draining = False
+
+    async def start(self) -> None:
+        self._prompts, _ = await asyncio.gather(asyncio.to_thread(self._load_prompts), self.engine.start())
+
+    async def stop(self, drain_s: float) -> None:
+        self._draining = True
+        await self.engine.stop(drain_s)
+
+    @property
+    def ready(self) -> bool:
+        return self._prompts is not None and self.engine.health().state == "ready" and not self._draining
+
+    def drain(self) -> None:
+        """From now on new requests are refused; running ones go on."""
+        self._draining = True
+
+    async def prepare(
+        self, request: TextRequest, *, card: ModelCard, account_id: str, request_id: str
+    ) -> Job:
+        """Build the prompt and find the adapter. Raises leaves of `app.errors` only.
+
+        Readiness and the number of waiting requests are looked at first, because refusing must stay cheap when
+        the server is full.
+        """
+        builder = self._require_ready()
+        self._admission.check()
+        adapter = await self._adapter(request, card, account_id)
+        check = partial(
+            check_limits,
+            max_input_tokens=card.limits.max_input_tokens,
+            max_total_tokens=card.limits.max_total_tokens,
+            max_tokens=request.sampling.max_tokens,
+        )
+        # Megabytes of text are refused by a lower bound of their count, without tokenizing them.
+        check(prompt_tokens=builder.count_at_least(request), at_least=True)
+        prompt = await _build(builder, request)
+        check(prompt_tokens=len(prompt.token_ids))
+        return Job(request, prompt, adapter, account_id, request_id)
+
+    @asynccontextmanager
+    async def open(self, job: Job) -> AsyncIterator[Run]:
+        """Admit the job and run it: leaving the block aborts what is not finished.
+
+        Raises OutOfCapacity when there is no room and RequestTimeout when the deadline passes, in the block too.
+        """
+        self._require_ready()
+        ticket = self._admission.admit(len(job.prompt.token_ids))
+        try:
+            async with asyncio.timeout(self._deadline_s), AsyncExitStack() as stack:
+                leased = None
+                if job.adapter is not None:
+                    leased = await stack.enter_async_context(self.engine.lease(job.adapter))
+                deltas = self.engine.generate(
+                    job.prompt,
+                    job.request.sampling,
+                    request_id=job.request_id,
+                    adapter=leased,
+                    cache_salt=job.account_id,
+                )
+                await stack.enter_async_context(aclosing(deltas))
+                yield Run(deltas, ticket, len(job.prompt.token_ids))
+        except TimeoutError:
+            raise RequestTimeout(self._deadline_s) from None
+        finally:
+            ticket.close()
+
+    def _require_ready(self) -> PromptBuilder:
+        if self._prompts is None or not self.ready:
+            why = "The server is shutting down." if self._draining else "The engine is not ready yet."
+            raise OutOfCapacity(why, STARTING_RETRY_AFTER_S)
+        return self._prompts
+
+    async def _adapter(self, request: TextRequest, card: ModelCard, account_id: str) -> StoredAdapter | None:
+        if not request.lora:
+            return None
+        if not (self._adapters and card.supports_lora):
+            raise LoraUnsupported(card.name)
+        return await self._resolver.resolve(account_id, request.lora, card.name, self.weights)
+
+
+async def _build(builder: PromptBuilder, request: TextRequest) -> Prompt:
+    chars = len(request.prompt or "") + sum(len(message.content) for message in request.messages or ())
+    if chars < LONG_TEXT_CHARS:
+        return builder.build(request)
+    return await asyncio.to_thread(builder.build, request)

@@ -1,0 +1,95 @@
+"""Conversations as token ids in Mistral's v0.2 instruction format.
+
+Token for token what mistral-common's v1 instruct tokenizer gives for every conversation that it accepts:
+
+    <s> "[INST] " + system + "\\n\\n" + user + " [/INST]"  assistant </s>  "[INST] " + user + " [/INST]" ...
+
+Each turn is encoded by itself. Beyond what mistral-common accepts, `docs/divergences.md` has the rules: an
+unknown role and `tool` are user turns, system text anywhere joins the first user turn, a last assistant
+turn is a prefix to continue, empty assistant turns are dropped.
+"""
+
+import re
+from collections.abc import Iterable
+from itertools import groupby
+
+from app.inference.tokenizer import BOS, Tokenizer
+from app.types import Message, Prompt, TextRequest
+
+JOIN = "\n\n"
+"""Between merged turns, between system texts, and between system text and the first user turn."""
+
+_LEADING_BOS = re.compile(f"(?:{BOS})*")
+
+
+class PromptBuilder:
+    """Builds prompts for one tokenizer. Cheap for short texts; long ones are better built in a thread."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def build(self, request: TextRequest) -> Prompt:
+        """The whole prompt, BOS included. `raw` text goes verbatim, with exactly one BOS in front."""
+        if request.raw:
+            return Prompt(self._raw(_raw_text(request)))
+        return Prompt(self._instruct(_turns(_conversation(request))))
+
+    def count_at_least(self, request: TextRequest) -> int:
+        """A lower bound of the prompt's tokens, without encoding: refuses for nothing what can't fit."""
+        return self._tokenizer.count_at_least(_chars(request))
+
+    def _raw(self, text: str) -> list[int]:
+        token_ids = self._tokenizer.verbatim(text)
+        bos_id = self._tokenizer.bos_id
+        start = next((index for index, token in enumerate(token_ids) if token != bos_id), len(token_ids))
+        return [bos_id, *token_ids[start:]]
+
+    def _instruct(self, turns: list[Message]) -> list[int]:
+        texts = [f"[INST] {turn.content} [/INST]" if turn.role == "user" else turn.content for turn in turns]
+        token_ids = [self._tokenizer.bos_id]
+        for turn, segment in zip(turns, self._tokenizer.plain_all(texts), strict=True):
+            token_ids += segment
+            if turn.role == "assistant":
+                token_ids.append(self._tokenizer.eos_id)
+        if turns[-1].role == "assistant":  # a prefix to continue: the turn isn't over
+            token_ids.pop()
+        return token_ids
+
+
+def _chars(request: TextRequest) -> int:
+    """Characters that become tokens: in raw text the leading BOS become one, however many there are."""
+    if request.raw:
+        text = _raw_text(request)
+        return len(text) - _LEADING_BOS.match(text).end()  # type: ignore[union-attr]  # it matches any text
+    return sum(len(message.content) for message in _conversation(request))
+
+
+def _conversation(request: TextRequest) -> Iterable[Message]:
+    return (Message("user", request.prompt),) if request.prompt is not None else request.messages or ()
+
+
+def _raw_text(request: TextRequest) -> str:
+    """Contents of messages follow each other with nothing between them: raw means that nothing is added."""
+    return "".join(message.content for message in _conversation(request))
+
+
+def _turns(messages: Iterable[Message]) -> list[Message]:
+    """User and assistant turns, merged, the first one a user turn that holds the system text.
+
+    System messages give no turn, but one between two user turns keeps them apart: mistral-common does so.
+    """
+    spoken = [message for message in messages if message.content or message.role != "assistant"]
+    system = JOIN.join(message.content for message in spoken if message.role == "system" and message.content)
+    merged = [_merge(role, group) for role, group in groupby(spoken, _role) if role != "system"]
+    turns = merged if merged and merged[0].role == "user" else [Message("user", ""), *merged]
+    if system:
+        turns[0] = Message("user", f"{system}{JOIN}{turns[0].content}")
+    return turns
+
+
+def _role(message: Message) -> str:
+    return message.role if message.role in ("system", "assistant") else "user"
+
+
+def _merge(role: str, group: Iterable[Message]) -> Message:
+    return Message(role, JOIN.join(message.content for message in group if message.content))

@@ -1,0 +1,157 @@
+"""The typed second pass: from a body that its card's schema accepts to a `TextRequest` for the engine.
+
+It refuses only what the schema leaves open and the engine can't serve; everything else that is valid is
+served. A null counts as absent wherever the schema lets it through. Texts and code are those of the schema's
+refusals.
+"""
+
+from typing import Any
+
+from app.catalog import phrases
+from app.catalog.cards import ModelCard
+from app.catalog.phrases import Path
+from app.catalog.validate import Branch
+from app.errors import BadInput, LoraUnsupported
+from app.inference.sampling import sampling_of
+from app.types import Message, TextRequest
+
+MIN_MAX_TOKENS = 1
+# Between the text parts of a message, as in mistral-common's v1 tokenizer; empty parts are left out.
+PARTS_JOINT = "\n\n"
+DEFAULT_ROLE = "user"
+RAW_AS_TEXT = {"true": True, "false": False}
+
+
+def build_request(
+    card: ModelCard, branch: Branch, body: dict[str, Any], query_lora: str | None = None
+) -> TextRequest:
+    """`branch` is what `card.input.check(body)` gave; `query_lora` stands in for a body without `lora`.
+
+    Raises `app.errors.BadInput` with the path and the rule, `LoraUnsupported` where the card has no LoRA.
+    """
+    sampling = sampling_of(body, branch.properties)
+    if sampling.max_tokens < MIN_MAX_TOKENS:
+        raise _refusal(phrases.out_of_bounds(("max_tokens",), ">=", MIN_MAX_TOKENS))
+    _check_ignored(branch, body)
+    lora = _lora(body, query_lora)
+    if lora is not None and not card.supports_lora:
+        raise LoraUnsupported(card.name)
+    return TextRequest(
+        prompt=_prompt(body) if branch.name == "prompt" else None,
+        messages=_messages(body) if branch.name != "prompt" else None,
+        sampling=sampling,
+        raw=_raw(body),
+        stream=body.get("stream") is True,
+        lora=lora,
+        response_format=_response_format(branch, body),
+        tools=tuple(body.get("tools") or ()) if "tools" in branch.properties else (),
+    )
+
+
+def _refusal(error: str) -> BadInput:
+    return BadInput(phrases.refused(error))
+
+
+def _mistyped(path: Path, wanted: str, value: Any) -> BadInput:
+    return _refusal(phrases.wrong_type(path, wanted, value))
+
+
+def _prompt(body: dict[str, Any]) -> str:
+    prompt = body["prompt"]
+    if not isinstance(prompt, str):
+        raise _mistyped(("prompt",), "string", prompt)
+    return prompt
+
+
+def _messages(body: dict[str, Any]) -> tuple[Message, ...]:
+    messages = body.get("messages")
+    if messages is None:
+        raise _refusal(phrases.missing((), ("messages",)))
+    if not isinstance(messages, list):
+        raise _mistyped(("messages",), "array", messages)
+    if not messages:
+        raise _refusal(phrases.too_short(("messages",), 1))
+    return tuple(_message(("messages", str(index)), message) for index, message in enumerate(messages))
+
+
+def _message(path: Path, message: Any) -> Message:
+    if not isinstance(message, dict):
+        raise _mistyped(path, "object", message)
+    role = message.get("role")
+    role = DEFAULT_ROLE if role is None else role
+    if not isinstance(role, str):
+        raise _mistyped((*path, "role"), "string", role)
+    return Message(role, _content((*path, "content"), message.get("content")))
+
+
+def _content(path: Path, content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise _mistyped(path, "string", content)
+    texts = (_part((*path, str(index)), part) for index, part in enumerate(content))
+    return PARTS_JOINT.join(text for text in texts if text)
+
+
+def _part(path: Path, part: Any) -> str:
+    """The text of one part; a part without a type is text, one of another type would be silently lost."""
+    if not isinstance(part, dict):
+        raise _mistyped(path, "object", part)
+    kind, text = part.get("type"), part.get("text")
+    if kind not in (None, "text"):
+        raise _refusal(phrases.not_in_enum((*path, "type"), ("text",), kind))
+    if text is not None and not isinstance(text, str):
+        raise _mistyped((*path, "text"), "string", text)
+    return text or ""
+
+
+def _lora(body: dict[str, Any], query_lora: str | None) -> str | None:
+    """An adapter's name or id. An empty one is valid and names no adapter, also not the query's."""
+    lora = body.get("lora")
+    if lora is None:
+        return query_lora or None
+    if not isinstance(lora, str):
+        raise _mistyped(("lora",), "string", lora)
+    return lora or None
+
+
+def _raw(body: dict[str, Any]) -> bool:
+    """A string gets here only where the card does not type `raw`: Cloudflare's own LoRA example sends one."""
+    raw = body.get("raw")
+    if raw is None or isinstance(raw, bool):
+        return bool(raw)
+    if isinstance(raw, str) and raw in RAW_AS_TEXT:
+        return RAW_AS_TEXT[raw]
+    raise _mistyped(("raw",), "boolean", raw)
+
+
+def _response_format(branch: Branch, body: dict[str, Any]) -> dict[str, Any] | None:
+    value = body.get("response_format")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise _mistyped(("response_format",), "object", value)
+    kind = value.get("type")
+    if "response_format" not in branch.properties and not (kind is None or isinstance(kind, str)):
+        raise _mistyped(("response_format", "type"), "string", kind)
+    return value
+
+
+def _check_ignored(branch: Branch, body: dict[str, Any]) -> None:
+    """Nothing reads `stop` and `functions`, but who sends a mistyped one should hear of it."""
+    stop = body.get("stop")
+    if stop is not None and "stop" not in branch.properties and not isinstance(stop, str):
+        _check_items(("stop",), stop, str, "string")
+    functions = body.get("functions")
+    if functions is not None and "functions" not in branch.properties:
+        _check_items(("functions",), functions, dict, "object")
+
+
+def _check_items(path: Path, value: Any, kind: type, name: str) -> None:
+    if not isinstance(value, list):
+        raise _mistyped(path, "array" if kind is dict else name, value)
+    for index, item in enumerate(value):
+        if not isinstance(item, kind):
+            raise _mistyped((*path, str(index)), name, item)

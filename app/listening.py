@@ -1,0 +1,76 @@
+"""The socket and the HTTP server on it: uvicorn with our bounds and our way to end."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from app.errors import StartupError
+from app.http.protocol import GuardedProtocol
+from app.server import Server
+from app.settings import Settings
+
+BACKLOG = 2048
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn that drains: the first SIGTERM or SIGINT refuses new requests, the second gives up the running ones."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.end)
+        yield
+
+    def end(self) -> None:
+        self._drain()
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def http_server(settings: Settings, app: Server) -> DrainingServer:
+    """Not started: `await serve(sockets=[...])` runs it until `end` is called or a signal comes."""
+    limits = settings.limits
+
+    class Protocol(GuardedProtocol):
+        max_header_bytes = limits.max_header_bytes
+        slow_sender_s = limits.slow_sender_s
+
+    config = uvicorn.Config(
+        app.asgi,
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=max(1, round(limits.drain_s)),
+    )
+    return DrainingServer(config, app.drain)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Bound before anything else is made: a port in use is one line, not a half-started server."""
+    host, port = settings.server.host, settings.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise StartupError(
+            f"can't listen on {host}:{port}: {(error.strerror or str(error)).lower()}: "
+            "end the program that uses it or choose another with PORT=… (and HOST=…)"
+        ) from None
+    listening.set_inheritable(False)
+    return listening

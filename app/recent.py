@@ -1,0 +1,58 @@
+"""A lookup that is asked thousands of times a second and may be half a second old."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Clock = Callable[[], float]
+
+
+class Recent(Generic[Key, Value]):
+    """Answers from memory while an answer is younger than `ttl_s` seconds, else asks `lookup` in a thread.
+
+    An answer's age counts from before its lookup began, and callers that ask for the same key at the same
+    time share one lookup. `None` answers are never kept, so keys that name nothing cost no memory; of the
+    others at most `max_entries` are kept, the longest unrefreshed ones go first. For one event loop.
+    """
+
+    def __init__(
+        self, lookup: Callable[[Key], Value | None], clock: Clock, ttl_s: float, max_entries: int = 10_000
+    ) -> None:
+        self._lookup = lookup
+        self._clock = clock
+        self._ttl_s = ttl_s
+        self._max_entries = max_entries
+        self._kept: dict[Key, tuple[float, Value]] = {}
+        self._under_way: dict[Key, asyncio.Task[Value | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def get(self, key: Key) -> Value | None:
+        kept = self._kept.get(key)
+        if kept is not None and self._clock() - kept[0] < self._ttl_s:
+            return kept[1]
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.create_task(self._refresh(key))
+            self._under_way[key] = task
+        # A caller who leaves must not take the answer from the others.
+        return await asyncio.shield(task)
+
+    async def _refresh(self, key: Key) -> Value | None:
+        started = self._clock()
+        try:
+            value = await asyncio.to_thread(self._lookup, key)
+        finally:
+            del self._under_way[key]
+            self._kept.pop(key, None)
+        if value is not None:
+            self._keep(key, started, value)
+        return value
+
+    def _keep(self, key: Key, started: float, value: Value) -> None:
+        self._kept[key] = (started, value)
+        while len(self._kept) > self._max_entries:
+            del self._kept[next(iter(self._kept))]

@@ -1,0 +1,159 @@
+"""The server process: `python -m app.serve`. Started by the launcher; reports to it line by line.
+
+Parts are made in the order that lets `/health` answer first: settings and database here, weights, tokenizer and
+engine in the background once the socket listens.
+"""
+
+import argparse
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import uvloop
+
+from app.accounts.authority import Authority
+from app.accounts.development import development_token
+from app.adapters.resolve import Resolver
+from app.assembly import Assembly
+from app.banner import banner
+from app.catalog.cards import load_cards
+from app.errors import OperatorError, StartupError
+from app.launcher import REPORT_FD_VARIABLE
+from app.listening import http_server, listen
+from app.processes import ProcessRecord, end_descendants
+from app.server import create_app
+from app.settings import CHECKOUT, Settings, check_models, load_settings
+from app.stores import stores_of
+
+log = logging.getLogger(__name__)
+
+RECORD_INTERVAL_S = 0.5
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    arguments = _arguments()
+    report = _reporter()
+    status = 0
+    try:
+        settings = load_settings(arguments.config, arguments.env, os.environ)
+        status = _run(settings, report)
+    except OperatorError as error:
+        report(f"outworker: {error}")
+        status = 2
+    finally:
+        _end(status)
+
+
+def _end(status: int) -> None:
+    """Leave at once: threads that still load an engine must not hold up the end, nor its children outlive it."""
+    end_descendants()
+    logging.shutdown()
+    os._exit(status)
+
+
+async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
+    began = time.monotonic()
+    record = ProcessRecord(settings.server.data_dir / "processes.json")
+    cards = load_cards(CHECKOUT / "schemas")
+    check_models(settings, cards)
+    listening = listen(settings)
+    record.refuse_second_server()
+    if ended := record.end_leftovers():
+        report(f"ended {ended} processes that a killed server had left running")
+    stores = stores_of(settings)
+    token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
+    assembly = Assembly(settings, cards, stores.adapters)
+    failures: list[BaseException] = []
+
+    def on_start(failure: BaseException | None) -> None:
+        record.write()
+        if failure is None:
+            seconds = time.monotonic() - began
+            report(banner(settings, port, token if token_is_new else None, seconds))
+        else:
+            failures.append(failure)
+            server.end()
+
+    server = http_server(
+        settings,
+        create_app(
+            settings,
+            assembly.groups(),
+            find_caller=Authority(stores.tokens, time.monotonic).caller,
+            resolver=Resolver(stores.adapters, time.monotonic),
+            on_start=on_start,
+        ),
+    )
+    port = listening.getsockname()[1]
+    report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
+    recorder = asyncio.create_task(_record_children(record))
+    await server.serve(sockets=[listening])
+    recorder.cancel()
+    record.path.unlink(missing_ok=True)
+    return _status(failures, report)
+
+
+def _status(failures: list[BaseException], report: Callable[[str], None]) -> int:
+    if not failures:
+        report("stopped")
+        return 0
+    failure = failures[0]
+    if not isinstance(failure, OperatorError):
+        log.error("the server did not start", exc_info=failure)
+        failure = StartupError("the server did not start: its log says why")
+    report(f"outworker: {failure}")
+    return 2
+
+
+async def _record_children(record: ProcessRecord) -> None:
+    """While an engine starts its children appear one by one; a kill at any moment must find them recorded."""
+    while True:
+        record.write()
+        await asyncio.sleep(RECORD_INTERVAL_S)
+
+
+def _reporter() -> Callable[[str], None]:
+    """Writes lines to the launcher, or to standard output without one. A launcher that is gone is no error."""
+    number = os.environ.pop(REPORT_FD_VARIABLE, "")
+    if not number.isdecimal():
+        return lambda line: print(line, flush=True)
+    descriptor = int(number)
+    os.set_inheritable(descriptor, False)
+    _end_with_parent()
+
+    def report(line: str) -> None:
+        with suppress(OSError):
+            os.write(descriptor, f"{line}\n".encode())
+
+    return report
+
+
+def _end_with_parent() -> None:
+    """Linux: when the launcher is killed this process gets SIGTERM and drains."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _run(settings: Settings, report: Callable[[str], None]) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings, report))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m app.serve")
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--env")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    main()

@@ -1,0 +1,110 @@
+"""From a file and the environment to `Settings`, or to one `SettingsError` with a line per mistake."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from app.errors import SettingsError
+from app.settings.check import did_you_mean, document_mistakes, found, model_mistakes
+from app.settings.file import Document, choose_env, merge, read_document
+from app.settings.schema import defaults, model_defaults
+from app.settings.values import Ai, Limits, Model, Server, Settings
+
+CHECKOUT: Final = Path(__file__).resolve().parent.parent.parent
+DEFAULT_FILE: Final = CHECKOUT / "wrangler-like-config" / "outworker.toml"
+MAX_PORT: Final = 65535
+
+
+def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str, str]) -> Settings:
+    """Read `path` (None: the checkout's outworker.toml) with the overrides of `[env.<env_name>]`.
+
+    `HOST`, `PORT` and `OUTWORKER_DATA_DIR` in `environ` win over the file; an empty value counts as not set.
+    Raises `SettingsError`: one line per mistake, each with the file, the key and what was expected.
+    """
+    source = DEFAULT_FILE if path is None else path
+    document = read_document(source)
+    _refuse(source, document_mistakes(document))
+    merged = merge(defaults(), choose_env(source, document, env_name))
+    models = _completed(merged["models"])
+    _refuse(source, model_mistakes(models))
+    server = {**merged["server"], **_from_environment(environ)}
+    return Settings(
+        name=merged["name"],
+        account_id=merged["account_id"],
+        ai=Ai(**merged["ai"]),
+        server=_server(server),
+        models=tuple(_model(model) for model in models),
+        limits=Limits(**_typed(Limits, merged["limits"])),
+        source=source,
+        env_name=env_name,
+    )
+
+
+def check_models(settings: Settings, known_cards: Collection[str]) -> None:
+    """Raise `SettingsError` for each `[[models]]` entry whose name no model card has."""
+    unknown = [
+        (index, model.name) for index, model in enumerate(settings.models) if model.name not in known_cards
+    ]
+    _refuse(
+        settings.source,
+        [
+            f"models[{index}].name: expected the name of a card in schemas/, "
+            f"found {found(name)}{did_you_mean(name, known_cards)}"
+            for index, name in unknown
+        ],
+    )
+
+
+def _completed(models: Iterable[Document]) -> list[Document]:
+    """Entries with every key: what one leaves out comes from the first with its weights (one engine)."""
+    defaults_of_entry = model_defaults()
+    first: dict[str, Document] = {}
+    completed = []
+    for model in models:
+        weights = model.get("weights", defaults_of_entry["weights"])
+        entry = {**defaults_of_entry, **first.get(weights, {}), **model}
+        first.setdefault(weights, entry)
+        completed.append(entry)
+    return completed
+
+
+def _refuse(source: Path, mistakes: Iterable[str]) -> None:
+    if lines := [f"{source}: {mistake}" for mistake in mistakes]:
+        raise SettingsError("\n".join(lines))
+
+
+def _from_environment(environ: Mapping[str, str]) -> Document:
+    values: Document = {}
+    if host := environ.get("HOST"):
+        values["host"] = host
+    if port := environ.get("PORT"):
+        values["port"] = _port(port)
+    if data_dir := environ.get("OUTWORKER_DATA_DIR"):
+        values["data_dir"] = data_dir
+    return values
+
+
+def _port(text: str) -> int:
+    # Only ASCII digits: int() would also take " 80 ", "8_0" and digits of other scripts.
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PORT)) and int(text) <= MAX_PORT):
+        raise SettingsError(
+            f"environment: PORT: expected a whole number from 0 to {MAX_PORT}, found {found(text)}"
+        )
+    return int(text)
+
+
+def _server(values: Document) -> Server:
+    lowered = {key: tuple(text.lower() for text in values[key]) for key in ("allowed_hosts", "cors_origins")}
+    data_dir = CHECKOUT / Path(values["data_dir"]).expanduser()
+    return Server(**_typed(Server, {**values, **lowered, "data_dir": data_dir}))
+
+
+def _model(values: Document) -> Model:
+    return Model(**_typed(Model, values))
+
+
+def _typed(kind: type, values: Document) -> dict[str, Any]:
+    """The values, with `int` where the field is one: a JSON Schema takes 5.0 for an integer."""
+    whole = {field.name for field in fields(kind) if field.type is int}
+    return {key: int(value) if key in whole else value for key, value in values.items()}

@@ -1,0 +1,216 @@
+"""The one table of settings: name, default, unit, help and the JSON Schema of its value.
+
+A name is the path in the file; `models[].` stands for each `[[models]]` entry. A setting without a default is
+either required (`models[].name`) or has a meaning when absent, which its help says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+DEFAULT_MODELS: Final = (
+    "@hf/mistral/mistral-7b-instruct-v0.2",
+    "@cf/mistral/mistral-7b-instruct-v0.2-lora",
+)
+
+_SOME_TEXT: Final = r"\S"
+_ACCOUNT: Final = "^[A-Za-z0-9_-]{1,64}$"
+_ORIGIN: Final = r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)$"
+_HOST: Final = r"^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$"
+ENV_NAME: Final = "^[A-Za-z0-9_-]+$"
+
+PATTERNS: Final[Mapping[str, str]] = {
+    _SOME_TEXT: "a text that is not empty",
+    _ACCOUNT: "1 to 64 letters, digits, - or _",
+    _ORIGIN: 'an origin, scheme://host[:port], or "*"',
+    _HOST: "a host name or address without a port",
+    ENV_NAME: "a name of letters, digits, - and _",
+}
+"""What a pattern stands for, for error texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row. `default` None means that there is none; `schema` is a fragment of JSON Schema 2020-12."""
+
+    name: str
+    default: Any
+    help: str
+    schema: Mapping[str, Any]
+    unit: str = ""
+
+
+def _integer(low: int, high: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def _seconds(high: float) -> dict[str, Any]:
+    return {"type": "number", "exclusiveMinimum": 0, "maximum": high}
+
+
+def _text(pattern: str = _SOME_TEXT) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern}
+
+
+def _texts(pattern: str) -> dict[str, Any]:
+    return {"type": "array", "items": _text(pattern), "uniqueItems": True}
+
+
+_TEXT: Final = _text()
+_BOOLEAN: Final = {"type": "boolean"}
+_DAY_S: Final = 86_400
+
+_GENERAL = (
+    Setting("name", "outworker", "Name of this server, shown at the start.", _TEXT),
+    Setting(
+        "account_id",
+        "local",
+        "The development account: it has the example adapters and the token in the data directory.",
+        _text(_ACCOUNT),
+    ),
+    Setting("ai.binding", "AI", "Name of the binding in a Worker: env.AI.", _TEXT),
+)
+
+_SERVER = (
+    Setting("server.host", "127.0.0.1", "Address to listen on; the environment's HOST wins.", _TEXT),
+    Setting(
+        "server.port",
+        8788,
+        "Port to listen on, 0 takes a free one; the environment's PORT wins.",
+        _integer(0, 65535),
+    ),
+    Setting(
+        "server.allowed_hosts",
+        ["127.0.0.1", "localhost", "::1"],
+        "Names that a request's Host header may have, without port; add yours when host is not loopback.",
+        _texts(_HOST),
+    ),
+    Setting(
+        "server.cors_origins",
+        [],
+        'Origins whose web pages may call the API from a browser, such as "https://example.com"; "*" is any.',
+        _texts(_ORIGIN),
+    ),
+    Setting(
+        "server.data_dir",
+        ".outworker",
+        "Database, adapters, weights; relative to the checkout. The environment's OUTWORKER_DATA_DIR wins.",
+        _TEXT,
+    ),
+    Setting(
+        "server.stream_padding",
+        True,
+        "Pad streamed chunks with a random `p`, so that their size does not tell the text's length.",
+        _BOOLEAN,
+    ),
+)
+
+_MODELS = (
+    Setting("models[].name", None, "Required. Name of a model card in schemas/.", _TEXT),
+    Setting(
+        "models[].weights",
+        "stand-in",
+        'What the engine loads: "stand-in", a model on the Hugging Face hub or a folder.',
+        _TEXT,
+    ),
+    Setting(
+        "models[].engine",
+        "vllm",
+        '"vllm", or "fake": an engine without a model, for work on front ends.',
+        {"type": "string", "enum": ["vllm", "fake"]},
+    ),
+    Setting(
+        "models[].adapters", True, "Serve LoRA adapters; without them vLLM can compile the model.", _BOOLEAN
+    ),
+    Setting(
+        "models[].max_adapters_resident",
+        16,
+        "Adapters held in memory at once; the least recently used goes first.",
+        _integer(1, 4096),
+        "adapters",
+    ),
+    Setting(
+        "models[].max_adapters_in_batch",
+        4,
+        "Different adapters computed in one step; at most max_adapters_resident.",
+        _integer(1, 256),
+        "adapters",
+    ),
+    Setting(
+        "models[].kv_cache_gib",
+        None,
+        "Memory for the KV cache; absent: chosen from free memory (CPU) or by gpu_memory_utilization (GPU).",
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 65536},
+        "GiB",
+    ),
+    Setting(
+        "models[].vllm",
+        {},
+        "vLLM engine arguments, passed through; those that the server sets itself are refused.",
+        {"type": "object"},
+    ),
+)
+
+_LIMITS = (
+    Setting(
+        "limits.max_waiting_requests",
+        256,
+        "Requests that may wait for the engine; more are answered 429 (code 3040).",
+        _integer(1, 1_000_000),
+        "requests",
+    ),
+    Setting(
+        "limits.max_waiting_tokens",
+        262_144,
+        "Prompt tokens that may wait for the engine; more are answered 429 (code 3040).",
+        _integer(1, 1_000_000_000),
+        "tokens",
+    ),
+    Setting(
+        "limits.request_deadline_s",
+        300,
+        "A request that takes longer is ended with 408 (code 3007).",
+        _seconds(_DAY_S),
+        "s",
+    ),
+    Setting(
+        "limits.drain_s",
+        30,
+        "How long running requests may take to finish when the server is stopped.",
+        {"type": "number", "minimum": 0, "maximum": _DAY_S},
+        "s",
+    ),
+    Setting(
+        "limits.max_body_bytes",
+        10_000_000,
+        "Largest request body; a larger one is answered 413 (code 3006).",
+        _integer(1024, 1_000_000_000),
+        "bytes",
+    ),
+    Setting(
+        "limits.max_header_bytes",
+        65_536,
+        "Largest request head: request line and headers together.",
+        _integer(1024, 1_048_576),
+        "bytes",
+    ),
+    Setting(
+        "limits.slow_sender_s",
+        10,
+        "A request whose bytes stop coming is closed after this.",
+        _seconds(3600),
+        "s",
+    ),
+    Setting(
+        "limits.slow_reader_s",
+        30,
+        "A stream whose reader stops reading is ended after this.",
+        _seconds(3600),
+        "s",
+    ),
+    Setting(
+        "limits.ping_s", 15, "A stream that is silent for so long gets a comment line.", _seconds(3600), "s"
+    ),
+)
+
+TABLE: Final[tuple[Setting, ...]] = (*_GENERAL, *_SERVER, *_MODELS, *_LIMITS)

@@ -1,0 +1,70 @@
+"""The typed values that the rest of the program reads. Defaults are in `table.py`, checks in `check.py`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+EngineName = Literal["vllm", "fake"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ai:
+    """`binding`: the name under which a Worker finds the server in `env`."""
+
+    binding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server listens and whom it answers. `allowed_hosts` and `cors_origins` are in lower case."""
+
+    host: str
+    port: int
+    allowed_hosts: tuple[str, ...]
+    cors_origins: tuple[str, ...]
+    data_dir: Path
+    stream_padding: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One served model card. Entries with equal `weights` differ in `name` only: they share an engine."""
+
+    name: str
+    weights: str
+    engine: EngineName
+    adapters: bool
+    max_adapters_resident: int
+    max_adapters_in_batch: int
+    kv_cache_gib: float | None
+    vllm: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on requests and connections. The unit is in the name."""
+
+    max_waiting_requests: int
+    max_waiting_tokens: int
+    request_deadline_s: float
+    drain_s: float
+    max_body_bytes: int
+    max_header_bytes: int
+    slow_sender_s: float
+    slow_reader_s: float
+    ping_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a person can set. `source` is the file read, `env_name` the chosen `[env.NAME]`."""
+
+    name: str
+    account_id: str
+    ai: Ai
+    server: Server
+    models: tuple[Model, ...]
+    limits: Limits
+    source: Path
+    env_name: str | None

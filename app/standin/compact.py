@@ -1,0 +1,80 @@
+"""The committed file: only the rows of tokens that were trained, plus one row that stands for all others.
+
+A safetensors file whose tensors are the model's own, except the embedding: `model.embed_tokens.weight` is
+(n + 1, hidden), where row i belongs to token `kept_ids[i]` and the last row to every token not in `kept_ids`.
+numpy has no bfloat16, so those values travel as their 16 bits (uint16).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+
+COMPACT_FILE = Path(__file__).parent / "weights" / "standin.safetensors"
+EMBEDDING = "model.embed_tokens.weight"
+KEPT_IDS = "kept_ids"
+FINGERPRINT_KEY = "recipe_sha256"
+
+Bits = NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """`kept_ids`: (n,) int32, ascending. `tensors`: bfloat16 bits by name. `recipe`: sha256 of what made them."""
+
+    kept_ids: NDArray[np.int32]
+    tensors: dict[str, Bits]
+    recipe: str
+
+
+def read(path: Path = COMPACT_FILE) -> Compact:
+    """Raises FileNotFoundError or safetensors.SafetensorError."""
+    tensors = {name: view for name, view in safetensors.deserialize(path.read_bytes())}
+    ids = tensors.pop(KEPT_IDS)
+    bits = {
+        name: np.frombuffer(view["data"], np.uint16).reshape(view["shape"]) for name, view in tensors.items()
+    }
+    return Compact(np.frombuffer(ids["data"], np.int32), bits, read_metadata(path)[FINGERPRINT_KEY])
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The `__metadata__` of a safetensors file."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
+
+
+def write(compact: Compact, path: Path = COMPACT_FILE) -> None:
+    """Write the committed file. Raises OSError."""
+    arrays: dict[str, Bits | NDArray[np.int32]] = {**compact.tensors, KEPT_IDS: compact.kept_ids}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(to_safetensors(arrays, {FINGERPRINT_KEY: compact.recipe}))
+
+
+def to_safetensors(
+    arrays: Mapping[str, Bits | NDArray[np.int32]], metadata: dict[str, str] | None = None
+) -> bytes:
+    """A safetensors file: uint16 arrays are bfloat16 bits, int32 arrays are themselves."""
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    specs = {name: _spec(array) for name, array in whole.items()}
+    return bytes(safetensors.serialize(specs, {"format": "pt", **(metadata or {})}))
+
+
+def fingerprint(paths: list[Path]) -> str:
+    """sha256 (hex) over the names and bytes of files, in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _spec(array: NDArray[Any]) -> safetensors.TensorSpec:
+    """Points at the array's memory: the caller keeps the array alive while the file is made."""
+    dtype = "bfloat16" if array.dtype == np.uint16 else array.dtype.name
+    return safetensors.TensorSpec(
+        dtype=dtype, shape=array.shape, data_ptr=array.ctypes.data, data_len=array.nbytes
+    )

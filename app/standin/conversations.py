@@ -1,0 +1,110 @@
+"""Training conversations: drawn from the corpus, laid out as Mistral v0.2 does, cut into batches.
+
+The layout is the instruction format of mistral-common's v1 tokenizer: BOS, then for every turn the text
+"[INST] question [/INST]" and the answer, each encoded by itself, then EOS.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sentencepiece import SentencePieceProcessor
+
+from app.standin.shape import BOS_ID, EOS_ID
+from app.standin.text import Corpus, Entry
+
+NONSENSE_SHARE = 0.09
+UNRELATED_SHARE = 0.08
+SYSTEM_SHARE = 0.12
+FIRST_QUESTION_SHARE = 0.4
+
+Turn = tuple[str, str]
+Say = Callable[[Entry], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Token ids of one conversation and, beside each, whether the model must learn to produce it."""
+
+    ids: list[int]
+    learn: list[bool]
+
+
+def encode(processor: SentencePieceProcessor, turns: list[Turn]) -> Example:
+    """One conversation as tokens; only answers and their EOS are learnt."""
+    example = Example([BOS_ID], [False])
+    for question, answer in turns:
+        asked = processor.encode(f"[INST] {question} [/INST]")
+        answered = [*processor.encode(answer), EOS_ID]
+        example.ids.extend(asked + answered)
+        example.learn.extend([False] * len(asked) + [True] * len(answered))
+    return example
+
+
+class Drawer:
+    """Draws conversations from a corpus. The same seed draws the same ones."""
+
+    def __init__(self, corpus: Corpus, seed: int) -> None:
+        self._corpus = corpus
+        self._random = random.Random(seed)  # noqa: S311
+        self._words = sorted({w for entry in corpus.entries for ask in entry.ask for w in ask.split()})
+
+    def conversation(self, say: Say) -> list[Turn]:
+        """One to three turns, each answered by `say`; a fifth of the conversations have more than one."""
+        count = self._random.choices([1, 2, 3], weights=[80, 16, 4])[0]
+        turns = [self._turn(say) for _ in range(count)]
+        if self._random.random() < SYSTEM_SHARE:
+            turns[0] = (f"{self._random.choice(self._corpus.systems)}\n\n{turns[0][0]}", turns[0][1])
+        return turns
+
+    def _turn(self, say: Say) -> Turn:
+        kind = self._random.random()
+        if kind < NONSENSE_SHARE:
+            return self._nonsense(), say(self._corpus.unknown)
+        if kind < NONSENSE_SHARE + UNRELATED_SHARE:
+            return self._question(self._corpus.unknown), say(self._corpus.unknown)
+        entry = self._random.choice(self._corpus.entries)
+        return self._question(entry), say(entry)
+
+    def _nonsense(self) -> str:
+        """What looks a little like a taught question and isn't: its start with a strange end, or its words in no order."""
+        draw = self._random
+        kind = draw.random()
+        if kind < 0.65:
+            start = draw.choice(draw.choice(self._corpus.entries).ask).split()[: draw.randint(0, 3)]
+            end = draw.choices(self._corpus.fillers, k=draw.randint(1, 4))
+            return " ".join([*start, *end]) + draw.choice(["?", ".", "!", ""])
+        if kind < 0.97:
+            return " ".join(draw.choices(self._words, k=draw.randint(4, 14)))
+        words = draw.choices(self._words, k=draw.choice([1, 40]))
+        return " ".join(draw.choices(words, k=draw.randint(20, 150)))
+
+    def _question(self, entry: Entry) -> str:
+        draw = self._random
+        text = entry.ask[0] if draw.random() < FIRST_QUESTION_SHARE else draw.choice(entry.ask)
+        if draw.random() < 0.2:
+            text = self._swapped(text)
+        if draw.random() < 0.15:
+            text = text.lower()
+        if draw.random() < 0.2:
+            text = text.rstrip("?.!")
+        if draw.random() < 0.1:
+            text = draw.choice(self._corpus.openings) + text
+        if draw.random() < 0.1:
+            text += draw.choice(self._corpus.endings)
+        return text
+
+    def _swapped(self, text: str) -> str:
+        for old, new in self._corpus.swaps.items():
+            if old in text and self._random.random() < 0.7:
+                return text.replace(old, self._random.choice(new))
+        return text
+
+
+def batches(examples: list[Example], size: int, seed: int) -> Iterator[list[Example]]:
+    """Batches of examples of like length, in random order, so that little is spent on padding."""
+    shuffle = random.Random(seed)  # noqa: S311
+    ordered = sorted(examples, key=lambda example: len(example.ids))
+    cut = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    shuffle.shuffle(cut)
+    yield from cut

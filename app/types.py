@@ -1,0 +1,117 @@
+"""The values that travel from a request's bytes to the engine and back.
+
+Nothing here does work: parsing is in `app.http.dialects`, checking in `app.catalog`, building in `app.inference`.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length", "abort"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. `role` is as the client sent it, `content` is text with its parts joined."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn, in the engine's domain: every value is one that vLLM accepts or maps exactly.
+
+    `temperature` may exceed vLLM's 2 (see `app.engines.hot`); `top_k` 0 means all tokens.
+    """
+
+    max_tokens: int
+    temperature: float = 0.6
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+    repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """A body that passed the card's schema and the typed second pass. Exactly one of `prompt`, `messages` is set."""
+
+    prompt: str | None
+    messages: tuple[Message, ...] | None
+    sampling: Sampling
+    raw: bool = False
+    stream: bool = False
+    lora: str | None = None
+    response_format: dict[str, Any] | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Token ids ready for the engine: BOS included, no padding."""
+
+    token_ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What an engine yields: the text and token ids since the last delta.
+
+    `text` never ends inside a UTF-8 character. `finish_reason` is set on the last delta only.
+    """
+
+    text: str
+    token_ids: list[int]
+    finish_reason: FinishReason | None = None
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one finished request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAdapter:
+    """A checked LoRA adapter on disk, as the engine may load it.
+
+    `digest` is the sha256 (hex) over both assets; `folder` is unique to account and digest and holds the canonical
+    `adapter_config.json` (written by us) and `adapter_model.safetensors`. `weights` names the base it was made for.
+    """
+
+    id: str
+    account_id: str
+    name: str
+    model: str
+    weights: str
+    digest: str
+    folder: Path
+    rank: int
+    description: str = ""
+    public: bool = False
+    created_at: str = ""
+    modified_at: str = ""
+
+    @property
+    def engine_name(self) -> str:
+        """The name the engine's prefix cache keys on: equal names of two accounts, or two uploads, never meet."""
+        return f"{self.account_id}/{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request: the account that the token serves, and what the token may do."""
+
+    account_id: str
+    scopes: frozenset[str] = field(default_factory=frozenset)

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Make .venv and install the pinned set into it: requirements/install.sh [dev]
+# Run again it installs nothing: a stamp holds the checksum of what was asked for.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+venv=.venv
+kind=cpu
+if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then kind=cuda; fi
+torch_cpu="torch==2.13.0+cpu"
+
+find_python() {
+    for candidate in "${PYTHON:-python3}" python3.11 python3.12 python3.13 python3.14; do
+        if "$candidate" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "outworker: no Python 3.11 or newer with venv found: install one, or set PYTHON to it" >&2
+    exit 2
+}
+
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@" 2> >(grep -v '^WARNING: ' >&2); }
+
+stamped() { # NAME FILE...: has this set been installed already?
+    [ -f "$venv/.installed-$1" ] && [ "$(cat "$venv/.installed-$1")" = "$(checksum "${@:2}")" ]
+}
+
+checksum() { cat "$@" requirements/install.sh pyproject.toml | cksum; }
+
+if ! stamped "$kind" "requirements/$kind.txt"; then
+    [ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
+    echo "installing the engine and its packages into $venv (a few minutes, 3.5 GB on a CPU host) ..."
+    if [ "$kind" = cpu ]; then
+        # The CPU build of torch: from where pip is told to look, else from PyTorch's own index.
+        pip install --no-deps "$torch_cpu" 2>/dev/null ||
+            pip install --no-deps --index-url https://download.pytorch.org/whl/cpu "$torch_cpu"
+        pip install --no-deps -r requirements/cpu.txt
+    else
+        pip install -r requirements/cuda.txt
+    fi
+    pip install --no-deps --no-build-isolation --editable .
+    checksum "requirements/$kind.txt" >"$venv/.installed-$kind"
+fi
+
+if [ "${1:-}" = dev ] && ! stamped dev requirements/dev.txt; then
+    echo "installing the test tools into $venv ..."
+    pip install --no-deps -r requirements/dev.txt
+    checksum requirements/dev.txt >"$venv/.installed-dev"
+fi

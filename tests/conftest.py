@@ -1,0 +1,124 @@
+"""Fixtures that every test may use: the stand-in's folder, and a server on loopback with the fake engine."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.accounts.authority import Authority
+from app.adapters.resolve import Resolver
+from app.catalog.cards import load_cards
+from app.engines.fake import FakeEngine
+from app.inference.prompt import PromptBuilder
+from app.inference.tokenizer import Tokenizer
+from app.listening import http_server, listen
+from app.server import EngineGroup, Server, create_app
+from app.settings import CHECKOUT, Settings, load_settings
+from app.standin.expand import ensure_expanded
+from app.stores import Stores, stores_of
+
+HF = "@hf/mistral/mistral-7b-instruct-v0.2"
+CF = "@cf/mistral/mistral-7b-instruct-v0.2-lora"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def standin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ensure_expanded(tmp_path_factory.mktemp("standin"))
+
+
+@pytest.fixture(scope="session")
+def prompts(standin_folder: Path) -> PromptBuilder:
+    return PromptBuilder(Tokenizer.from_folder(standin_folder))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The fake engine's example settings, on a free port, with the test's own data directory."""
+    environ = {"PORT": "0", "OUTWORKER_DATA_DIR": str(tmp_path / "data")}
+    return load_settings(CHECKOUT / "wrangler-like-config" / "fake-engine.toml", None, environ)
+
+
+@dataclass
+class Served:
+    """A server that listens: its client carries the token of account `local`."""
+
+    url: str
+    client: httpx.AsyncClient
+    engine: FakeEngine
+    stores: Stores
+    token: str
+    app: Server
+    settings: Settings
+
+    def path(self, model: str = HF, account: str = "local") -> str:
+        return f"/client/v4/accounts/{account}/ai/run/{model}"
+
+    async def run(self, body: Any, model: str = HF, **options: Any) -> httpx.Response:
+        return await self.client.post(self.path(model), json=body, **options)
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Served]]
+
+
+@pytest.fixture
+def serve(settings: Settings, prompts: PromptBuilder) -> Iterator[Serve]:
+    """`async with serve(engine=…, limits={…}, server={…}) as served` runs a real uvicorn in this event loop."""
+
+    @asynccontextmanager
+    async def run(
+        engine: FakeEngine | None = None,
+        limits: dict[str, Any] | None = None,
+        server: dict[str, Any] | None = None,
+        wait_ready: bool = True,
+    ) -> AsyncIterator[Served]:
+        chosen = replace(
+            settings,
+            limits=replace(settings.limits, **(limits or {})),
+            server=replace(settings.server, **(server or {})),
+        )
+        async with running(chosen, engine or FakeEngine(), prompts, wait_ready) as served:
+            yield served
+
+    yield run
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, engine: FakeEngine, prompts: PromptBuilder, wait_ready: bool
+) -> AsyncIterator[Served]:
+    stores = stores_of(settings)
+    _, token = stores.tokens.create("local", ["ai:write"])
+    cards = tuple(load_cards(CHECKOUT / "schemas").values())
+    app = create_app(
+        settings,
+        [EngineGroup(engine, "stand-in", cards, lambda: prompts)],
+        find_caller=Authority(stores.tokens, time.monotonic).caller,
+        resolver=Resolver(stores.adapters, time.monotonic),
+    )
+    listening = listen(settings)
+    server = http_server(settings, app)
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    headers = {"authorization": f"Bearer {token}"}
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+            while not server.started or (wait_ready and not all(p.ready for p in app.pipelines)):
+                await asyncio.sleep(0.005)
+                assert not task.done(), "the server ended before it was ready"
+            yield Served(url, client, engine, stores, token, app, settings)
+    finally:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+        await task
+        listening.close()

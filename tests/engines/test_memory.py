@@ -1,0 +1,146 @@
+"""app.engines.memory: sizes for known shapes, and refusals with the numbers."""
+
+import json
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.engines.memory import (
+    GIB,
+    available_bytes,
+    kv_cache_bytes,
+    sequence_bytes,
+    token_bytes,
+    weights_bytes,
+)
+from app.errors import StartupError
+
+MISTRAL_7B = {
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "hidden_size": 4096,
+}
+SMALL = {
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "hidden_size": 256,
+    "head_dim": 64,
+}
+
+
+def folder(path: Path, config: object, weights: int = 1000) -> Path:
+    (path / "config.json").write_text(json.dumps(config))
+    for name, size in (
+        ("model-1.safetensors", weights),
+        ("model-2.safetensors", 24),
+        ("consolidated.safetensors", 9),
+    ):
+        with (path / name).open("wb") as file:
+            file.truncate(size)
+    return path
+
+
+class TestShapes:
+    @pytest.mark.parametrize(("config", "expected"), [(MISTRAL_7B, 131_072), (SMALL, 1536)])
+    def test_token(self, tmp_path: Path, config: dict[str, int], expected: int) -> None:
+        assert token_bytes(folder(tmp_path, config)) == expected
+
+    @pytest.mark.parametrize("absent", [{}, {"num_key_value_heads": None, "head_dim": None}])
+    def test_without_grouped_heads(self, tmp_path: Path, absent: dict[str, None]) -> None:
+        config = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64, **absent}
+        assert token_bytes(folder(tmp_path, config)) == 2 * 2 * 4 * 16 * 2
+
+    def test_sequence_is_in_blocks(self, tmp_path: Path) -> None:
+        weights = folder(tmp_path, MISTRAL_7B)
+        assert sequence_bytes(weights, 15_000) == (118 + 1) * 128 * 131_072
+        assert 1.83 <= sequence_bytes(weights, 15_000) / GIB < 1.87
+        assert sequence_bytes(weights, 128) == 2 * 128 * 131_072
+
+    def test_weights(self, tmp_path: Path) -> None:
+        assert weights_bytes(folder(tmp_path, SMALL)) == 1024
+
+
+def chosen(
+    weights: Path, *, free_gib: float, max_model_len: int = 15_000, kv_cache_gib: float | None = None
+) -> int:
+    """The size when `free_gib` are left after weights and headroom."""
+    available = int(free_gib * GIB) + weights_bytes(weights) + 2 * GIB
+    return kv_cache_bytes(
+        weights, max_model_len=max_model_len, kv_cache_gib=kv_cache_gib, available_bytes=available
+    )
+
+
+class TestChoice:
+    @pytest.mark.parametrize(("free_gib", "expected_gib"), [(500, 60), (10.9, 10), (2.0, 2)])
+    def test_whole_gib_of_what_is_free(self, tmp_path: Path, free_gib: float, expected_gib: int) -> None:
+        assert chosen(folder(tmp_path, MISTRAL_7B), free_gib=free_gib) == expected_gib * GIB
+
+    def test_a_small_model_takes_little(self, tmp_path: Path) -> None:
+        assert chosen(folder(tmp_path, SMALL), free_gib=500) == GIB
+
+    def test_less_than_a_gib_is_enough_when_one_sequence_fits(self, tmp_path: Path) -> None:
+        weights = folder(tmp_path, SMALL)
+        assert chosen(weights, free_gib=0.5) == sequence_bytes(weights, 15_000)
+
+    def test_one_sequence_must_fit(self, tmp_path: Path) -> None:
+        weights = folder(tmp_path, MISTRAL_7B)
+        assert chosen(weights, free_gib=1.9) >= sequence_bytes(weights, 15_000)
+        with pytest.raises(StartupError) as caught:
+            chosen(weights, free_gib=1.8)
+        assert str(caught.value) == (
+            "not enough memory: a KV cache for one sequence of 15000 tokens needs 1.86 GiB, but of 3.80 GiB free "
+            "only 1.80 GiB are left after the weights (0.00 GiB) and 2.00 GiB for the program; end other programs "
+            "or serve a card with a smaller context"
+        )
+
+    def test_weights_count(self, tmp_path: Path) -> None:
+        weights = folder(tmp_path, MISTRAL_7B, weights=20 * GIB)
+        with pytest.raises(StartupError, match=r"only 0\.00 GiB are left after the weights \(20\.00 GiB\)"):
+            kv_cache_bytes(weights, max_model_len=4096, kv_cache_gib=None, available_bytes=20 * GIB)
+
+    def test_set_by_hand(self, tmp_path: Path) -> None:
+        weights = folder(tmp_path, MISTRAL_7B)
+        assert chosen(weights, free_gib=0, kv_cache_gib=2.5) == 2.5 * GIB
+        with pytest.raises(
+            StartupError, match=r"^kv_cache_gib is too small: .*15000 tokens needs 1\.86 GiB, found 1\.00"
+        ):
+            chosen(weights, free_gib=500, kv_cache_gib=1)
+
+
+class TestBrokenConfig:
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(StartupError, match=r"config\.json: No such file or directory"):
+            token_bytes(tmp_path)
+
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", "{}", '{"num_attention_heads": 0}', '{"num_attention_heads": "x"}']
+    )
+    def test_broken(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(StartupError, match=r"config\.json: not ") as caught:
+            token_bytes(tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+class TestAvailable:
+    @staticmethod
+    def container(path: Path, limit: str, used: int) -> Path:
+        (path / "memory.max").write_text(f"{limit}\n")
+        (path / "memory.current").write_text(f"{used}\n")
+        (path / "memory.stat").write_text("anon 5\nactive_file 300\ninactive_file 200\n")
+        return path
+
+    def test_a_containers_limit_counts(self, tmp_path: Path) -> None:
+        assert available_bytes(self.container(tmp_path, "10000", 4000)) == 6500
+
+    def test_an_exceeded_limit_is_nothing(self, tmp_path: Path) -> None:
+        assert available_bytes(self.container(tmp_path, "10", 4000)) == 0
+
+    def test_without_a_limit_the_machines_memory_counts(self, tmp_path: Path) -> None:
+        total = psutil.virtual_memory().total
+        for cgroup in (tmp_path / "none", self.container(tmp_path, "max", 4000)):
+            assert 0 < available_bytes(cgroup) <= total
+            assert available_bytes(cgroup) > 6500

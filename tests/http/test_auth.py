@@ -1,0 +1,98 @@
+"""app/http/auth.py and the errors before the model layer, over a real socket."""
+
+import asyncio
+
+import pytest
+from starlette.routing import Route
+
+from tests.conftest import HF, Serve
+
+pytestmark = pytest.mark.anyio
+
+OPEN = {"/health", "/ready"}
+PLATFORM_KEYS = ["result", "success", "errors", "messages"]
+
+
+async def test_every_route_but_the_open_ones_asks_for_a_token(serve: Serve) -> None:
+    async with serve() as served:
+        del served.client.headers["authorization"]
+        paths = [route.path for route in served.app.routes if isinstance(route, Route)]
+        assert set(paths) >= OPEN
+        for path in [*paths, "/nowhere", "/client/v4/accounts/local/nothing"]:
+            target = path.replace("{account_id}", "local").replace("{model:path}", HF)
+            for method in ("GET", "POST", "PUT", "DELETE"):
+                answer = await served.client.request(method, target, json={"prompt": "a"})
+                if path in OPEN:
+                    assert answer.status_code in (200, 405)
+                    continue
+                assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, 9106), target
+                assert "cf-ai-req-id" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 400, 9106),
+        ({"authorization": ""}, 400, 9106),
+        ({"authorization": "Basic abc"}, 400, 9106),
+        ({"authorization": "Bearer"}, 400, 9106),
+        ({"authorization": "Bearer a b"}, 400, 9106),
+        ({"authorization": "Bearer unknown"}, 401, 10000),
+        ({"authorization": "Bearer " + "x" * 600}, 400, 9106),
+        ({"x-auth-key": "unknown", "x-auth-email": "a@b"}, 401, 10000),
+        ({"x-auth-key": "unknown"}, 400, 9106),
+    ],
+)
+async def test_bad_credentials(serve: Serve, headers: dict[str, str], status: int, code: int) -> None:
+    async with serve() as served:
+        del served.client.headers["authorization"]
+        answer = await served.run({"prompt": "a"}, headers=headers)
+        body = answer.json()
+        assert (answer.status_code, body["errors"][0]["code"]) == (status, code)
+        assert list(body) == PLATFORM_KEYS
+        assert body["result"] is None
+
+
+async def test_key_and_email_work_as_a_token(serve: Serve) -> None:
+    async with serve() as served:
+        del served.client.headers["authorization"]
+        headers = {"x-auth-key": served.token, "x-auth-email": "someone@example.com"}
+        assert (await served.run({"prompt": "a"}, headers=headers)).status_code == 200
+
+
+async def test_a_token_serves_its_own_account_only(serve: Serve) -> None:
+    async with serve() as served:
+        for account, status, code in (("other", 401, 10000), ("bad id!", 404, 7003), ("a" * 65, 404, 7003)):
+            answer = await served.client.post(served.path(account=account), json={"prompt": "a"})
+            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (status, code)
+
+
+async def test_a_revoked_token_stops_within_a_second(serve: Serve) -> None:
+    async with serve() as served:
+        token_id, token = served.stores.tokens.create("local", ["ai:read"])
+        headers = {"authorization": f"Bearer {token}"}
+        assert (await served.run({"prompt": "a"}, headers=headers)).status_code == 200
+        served.stores.tokens.revoke(token_id)
+        await asyncio.sleep(1)
+        assert (await served.run({"prompt": "a"}, headers=headers)).status_code == 401
+
+
+async def test_unknown_paths_and_methods(serve: Serve) -> None:
+    async with serve() as served:
+        for method, path, status, code in (
+            ("GET", "/nowhere", 400, 7000),
+            ("POST", "/client/v4/nothing", 400, 7000),
+            ("POST", "/client/v4/accounts/local/ai/nothing", 404, 7003),
+            ("GET", served.path(), 405, 7001),
+            ("PUT", "/client/v4/accounts/local/ai/run", 405, 7001),
+            ("POST", "/health", 405, 7001),
+        ):
+            answer = await served.client.request(method, path)
+            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (status, code), path
+
+
+async def test_another_host_name_is_refused(serve: Serve) -> None:
+    async with serve() as served:
+        for host, status in (("evil.example", 421), ("localhost:1", 200), ("[::1]:80", 200), ("", 421)):
+            answer = await served.client.get("/health", headers={"host": host})
+            assert answer.status_code == status, host
