@@ -22,7 +22,7 @@ def banner(settings: Settings, port: int, new_token: str | None, seconds: float)
         f"  engine   {model.engine}",
         f"  weights  {weights}",
         "",
-        f'curl -N {url}/client/v4/accounts/{settings.account_id}/ai/run/{model.name} \\',
+        f"curl -N {url}/client/v4/accounts/{settings.account_id}/ai/run/{model.name} \\",
         f'  -H "Authorization: Bearer $(cat {token_file})" \\',
         '  -d \'{"prompt": "What is Outworker?", "stream": true}\'',
     ]

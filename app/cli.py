@@ -19,7 +19,9 @@ adapter_app = App(name="adapter", help="LoRA adapters on this machine.")
 app.command(token_app)
 app.command(adapter_app)
 
-Config = Annotated[Path | None, Parameter(help="Settings file, TOML or JSONC. Default: wrangler-like-config/outworker.toml.")]
+Config = Annotated[
+    Path | None, Parameter(help="Settings file, TOML or JSONC. Default: wrangler-like-config/outworker.toml.")
+]
 Env = Annotated[str | None, Parameter(help="Name of the [env.NAME] table whose values override the others.")]
 Account = Annotated[str | None, Parameter(help="Account id. Default: account_id of the settings.")]
 
@@ -40,7 +42,10 @@ def serve(
     *,
     config: Config = None,
     env: Env = None,
-    log: Annotated[str | None, Parameter(help='Log file, "-" for this terminal. Default: server.log in the data directory.')] = None,
+    log: Annotated[
+        str | None,
+        Parameter(help='Log file, "-" for this terminal. Default: server.log in the data directory.'),
+    ] = None,
 ) -> int:
     """Serve the API until Ctrl-C or SIGTERM; running requests may finish first."""
     from app.launcher import Launcher
@@ -93,7 +98,9 @@ def adapter_add(
     *,
     name: Annotated[str, Parameter(help="Name that requests put into `lora`.")],
     account: Account = None,
-    model: Annotated[str | None, Parameter(help="Model card to add it to. Default: the settings' first.")] = None,
+    model: Annotated[
+        str | None, Parameter(help="Model card to add it to. Default: the settings' first.")
+    ] = None,
     description: str = "",
     public: Annotated[bool, Parameter(help="Other accounts may call it by id.")] = False,
     config: Config = None,
@@ -119,7 +126,9 @@ def adapter_list(*, account: Account = None, config: Config = None, env: Env = N
 
 
 @adapter_app.command(name="rm")
-def adapter_rm(id_or_name: str, /, *, account: Account = None, config: Config = None, env: Env = None) -> None:
+def adapter_rm(
+    id_or_name: str, /, *, account: Account = None, config: Config = None, env: Env = None
+) -> None:
     """Remove an adapter; a running server stops serving it within a second."""
     from app.stores import open_stores
 

@@ -69,7 +69,7 @@ class ApiError(Exception):
     code: ClassVar[int]
     status: ClassVar[int]
 
-    def message(self, request_id: str) -> str:  # noqa: ARG002
+    def message(self, request_id: str) -> str:
         """The text of `errors[0].message`."""
         return str(self)
 
@@ -147,7 +147,9 @@ class HostNotAllowed(PlatformError):
     code, status = 7004, 421
 
     def __init__(self) -> None:
-        super().__init__("The Host header names no host of this server: add it to allowed_hosts in the settings")
+        super().__init__(
+            "The Host header names no host of this server: add it to allowed_hosts in the settings"
+        )
 
 
 class MalformedHttp(PlatformError):
@@ -240,7 +242,9 @@ class LoraIncompatible(AiError):
     code, status, name = 3030, 400, "Bad finetune"
 
     def __init__(self, finetune: str, model: str) -> None:
-        super().__init__(f"Lora not compatible with model: {printable(finetune)} was made for {printable(model)}")
+        super().__init__(
+            f"Lora not compatible with model: {printable(finetune)} was made for {printable(model)}"
+        )
 
 
 class RequestTimeout(AiError):

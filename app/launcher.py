@@ -36,14 +36,22 @@ class Launcher:
             signal.signal(number, self._pass_on)
         self._server = self._start(write_end)
         os.close(write_end)
+        said = False
         with os.fdopen(read_end, encoding="utf-8", errors="replace") as lines:
             for line in lines:
+                said = True
                 print(line, end="", flush=True)
         status = self._server.wait()
         if status < 0:
             ended = self._record.end_leftovers()
-            print(f"outworker: the server was killed by signal {-status}; ended {ended} engine processes", file=sys.stderr)
+            print(
+                f"outworker: the server was killed by signal {-status}; ended {ended} engine processes",
+                file=sys.stderr,
+            )
             return 1
+        if status and not said:
+            where = f": see {self._log_file}" if self._log_file else ""
+            print(f"outworker: the server ended with status {status}{where}", file=sys.stderr)
         return status
 
     def _start(self, write_end: int) -> subprocess.Popen[bytes]:

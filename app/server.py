@@ -108,7 +108,9 @@ def _routes(
     )
     return [
         Route(ACCOUNT + "/ai/run", SecuredEndpoint(find_caller, "ai:read", POST=run.model_in_body)),
-        Route(ACCOUNT + "/ai/run/{model:path}", SecuredEndpoint(find_caller, "ai:read", POST=run.model_in_path)),
+        Route(
+            ACCOUNT + "/ai/run/{model:path}", SecuredEndpoint(find_caller, "ai:read", POST=run.model_in_path)
+        ),
         Route("/health", OpenEndpoint(health)),
         Route("/ready", OpenEndpoint(Readiness(pipelines))),
     ]
@@ -137,14 +139,14 @@ async def _lifespan(
     """Engines start in the background, so that `/health` answers meanwhile."""
 
     async def start() -> None:
-        try:
-            await asyncio.gather(*(pipeline.start() for pipeline in pipelines))
-        except Exception as failure:  # the engine supervisor: whatever ended the start is reported, then the program ends
-            on_start(failure)
-        else:
-            on_start(None)
+        await asyncio.gather(*(pipeline.start() for pipeline in pipelines))
+
+    def started(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():
+            on_start(task.exception())
 
     starting = asyncio.create_task(start())
+    starting.add_done_callback(started)
     yield
     starting.cancel()
     await asyncio.gather(*(pipeline.stop(0) for pipeline in pipelines))

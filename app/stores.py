@@ -21,7 +21,14 @@ class Stores:
     adapters: AdapterStore
 
     def add_adapter(
-        self, folder: Path, *, name: str, account_id: str | None, model: str | None, description: str, public: bool
+        self,
+        folder: Path,
+        *,
+        name: str,
+        account_id: str | None,
+        model: str | None,
+        description: str,
+        public: bool,
     ) -> StoredAdapter:
         """Check the folder against the base that the model's weights give, and register it. Raises OperatorError."""
         from app.adapters.base import read_base  # noqa: PLC0415  numpy, for this command only

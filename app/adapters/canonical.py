@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from app.adapters.base import BaseShape
 from app.adapters.modules import LoraModule
 from app.adapters.settings import LoraSettings
 
 
-def canonical_config(modules: list[LoraModule], settings: LoraSettings) -> dict[str, Any]:
+def canonical_config(modules: list[LoraModule], settings: LoraSettings, base: BaseShape) -> dict[str, Any]:
     """What peft and vLLM need to serve the adapter. Target modules are those that have tensors, patterns
     those that differ from `r` and `lora_alpha`."""
     return {
@@ -22,7 +23,7 @@ def canonical_config(modules: list[LoraModule], settings: LoraSettings) -> dict[
         "r": settings.r,
         "lora_alpha": settings.alpha,
         "use_rslora": settings.use_rslora,
-        "target_modules": sorted({module.kind for module in modules}),
+        "target_modules": _targets(modules, base),
         "rank_pattern": _pattern(modules, settings.rank_of, settings.r),
         "alpha_pattern": _pattern(modules, settings.alpha_of, settings.alpha),
     }
@@ -31,6 +32,15 @@ def canonical_config(modules: list[LoraModule], settings: LoraSettings) -> dict[
 def config_bytes(config: dict[str, Any]) -> bytes:
     """The same bytes for the same configuration: they are part of the adapter's digest."""
     return (json.dumps(config, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _targets(modules: list[LoraModule], base: BaseShape) -> list[str]:
+    """A kind of module where every layer has tensors for it, else the modules that have."""
+    targets: set[str] = set()
+    for kind in {module.kind for module in modules}:
+        names = {module.name for module in modules if module.kind == kind}
+        targets |= {kind} if len(names) == base.num_hidden_layers else names
+    return sorted(targets)
 
 
 def _pattern(modules: list[LoraModule], value_of: Callable[[str], float], default: float) -> dict[str, float]:

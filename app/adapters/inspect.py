@@ -49,7 +49,7 @@ def inspect_adapter(folder: Path, base: BaseShape) -> Inspection:
     return Inspection(
         findings=(),
         notes=(*report.notes, *_unused_targets(report.settings.targets, modules)),
-        config=canonical_config(modules, report.settings),
+        config=canonical_config(modules, report.settings, base),
         rank=max(module.rank for module in modules),
         modules=len(modules),
     )

@@ -52,7 +52,7 @@ class AdapterStore:
         """Copy the two files in `folder`, inspect the copy against `base`, and register it.
 
         The same content under the same name gives the adapter that is there. Other content is refused,
-        or takes the old one's place with `replace`. Raises `AdapterRefused` for the files, and `OperatorError`
+        or takes the old one's place with `replace`. Raises `AdapterRefused` for the files, `OperatorError`
         for the rest.
         """
         # Inspection needs numpy, whose import a server that only reads the store does not have to wait for.
@@ -107,7 +107,7 @@ class AdapterStore:
                         f"adapter {printable(id_or_name)!r}: account {printable(account_id)} has none with "
                         "this id or name; list the adapters to see them"
                     )
-                rows.set_state(connection, row.id, rows.REMOVING)
+                pass
             self._remove_invisible(row)
         return self._adapter(row)
 
@@ -178,7 +178,7 @@ def _check_room(name: str, taken: bool, count: int, replace: bool) -> None:
         )
     if not taken and count >= ADAPTERS_PER_ACCOUNT_MAX:
         raise OperatorError(
-            f"adapter {name!r}: the account has {count}, at most {ADAPTERS_PER_ACCOUNT_MAX} may be; remove one"
+            f"adapter {name!r}: the account has {count} of at most {ADAPTERS_PER_ACCOUNT_MAX}; remove one"
         )
 
 

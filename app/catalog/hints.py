@@ -8,7 +8,7 @@ from app.errors import printable
 
 MAX_HINTS = 3
 MAX_UNKNOWN_LOOKED_AT = 8
-MAX_NAME_CHARS = 64
+MAX_NAME_CHARS = 64  # comparing takes time that grows with the name
 LIKENESS = 0.8
 
 # What clients of this API and of OpenAI's send on purpose: served or ignored, never a typo.
@@ -47,13 +47,7 @@ def hints(known: frozenset[str], body: dict[str, Any]) -> list[str]:
 def _hint(name: str, known: frozenset[str]) -> str | None:
     if len(name) > MAX_NAME_CHARS:
         return None
-    plain = {_plain(candidate): candidate for candidate in sorted(known)}
-    close = get_close_matches(_plain(name), plain, n=1, cutoff=LIKENESS)
+    close = get_close_matches(name.lower(), sorted(known), n=1, cutoff=LIKENESS)
     if not close:
         return None
-    return f"Unknown property '{printable(name)}' was ignored: did you mean '{plain[close[0]]}'?"
-
-
-def _plain(name: str) -> str:
-    """`topP`, `top-p` and `Top_P` are all `topp`."""
-    return name.lower().replace("_", "").replace("-", "")
+    return f"Unknown property '{printable(name)}' was ignored: did you mean '{close[0]}'?"

@@ -76,7 +76,7 @@ def number_text(value: float) -> str:
         return "0"
     if not PLAIN_NUMBER_FROM <= size < PLAIN_NUMBER_BELOW:
         mantissa, _, exponent = digits.partition("e")
-        return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}"
+        return f"{mantissa}e{int(exponent):+d}"
     return format(Decimal(digits), "f").removesuffix(".0")
 
 

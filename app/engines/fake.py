@@ -7,12 +7,12 @@ sees which one a request met. What it started and how each request ended is kept
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
 from app.engines.engine import EngineHealth, LeasedAdapter
 from app.engines.residents import Residents
 from app.errors import OutOfCapacity
-from app.types import Delta, Prompt, Sampling, StoredAdapter
+from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter
 
 ANSWER = "This is the fake engine of Outworker . It repeats one sentence and needs no model ."
 KEPT_RECORDS = 2048
@@ -50,13 +50,11 @@ class FakeEngine:
 
     async def stop(self, drain_s: float) -> None:
         async def idle() -> None:
-            while self.running:
+            while self.running:  # noqa: ASYNC110  a fake may poll
                 await asyncio.sleep(0.01)
 
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(idle(), drain_s)
-        except TimeoutError:
-            pass
         self._health = EngineHealth("stopped")
 
     def health(self) -> EngineHealth:
@@ -92,12 +90,15 @@ class FakeEngine:
             self.running.discard(request_id)
 
     async def _deltas(self, max_tokens: int, adapter: LeasedAdapter | None) -> AsyncGenerator[Delta, None]:
-        pieces = self._pieces if adapter is None else [f"[{adapter.stored.name}] {self._pieces[0]}", *self._pieces[1:]]
+        pieces = self._pieces
+        if adapter is not None:
+            pieces = [f"[{adapter.stored.name}] {pieces[0]}", *pieces[1:]]
         total = max_tokens if self._endless else min(max_tokens, len(pieces))
         for index in range(total):
             await asyncio.sleep(self._delay_s)
             last = index == total - 1
-            reason = None if not last else ("stop" if total == len(pieces) and not self._endless else "length")
+            whole = total == len(pieces) and not self._endless
+            reason: FinishReason | None = None if not last else "stop" if whole else "length"
             yield Delta(pieces[index % len(pieces)], [index % len(pieces)], reason)
 
     async def _swap(self, adapter: LeasedAdapter) -> None:

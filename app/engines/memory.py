@@ -1,11 +1,11 @@
 """How much memory the KV cache of a CPU host gets. On a GPU host vLLM sizes it (`gpu_memory_utilization`)."""
 
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 
+from app.engines.weights import read_config
 from app.errors import StartupError
 
 GIB: Final = 1024**3
@@ -25,24 +25,28 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def kv_cache_bytes(
-    weights: Path, *, max_model_len: int, kv_cache_gib: float | None, available_bytes: int
+    weights: Path,
+    *,
+    weights_bytes: int,
+    max_model_len: int,
+    kv_cache_gib: float | None,
+    available_bytes: int,
 ) -> int:
     """Bytes for the KV cache: `kv_cache_gib` when set, else whole GiB from what is free after the weights.
 
-    `max_model_len` is in tokens. Raises `StartupError` with the numbers when not even one sequence of full
-    length fits, or when the set size is too small for one.
+    `weights_bytes` is what the weights take in memory, `max_model_len` is in tokens. Raises `StartupError`
+    with the numbers when not even one sequence of full length fits.
     """
     needed = sequence_bytes(weights, max_model_len)
     if kv_cache_gib is not None:
         return _as_set(int(kv_cache_gib * GIB), needed, max_model_len)
-    free = available_bytes - weights_bytes(weights) - HEADROOM_BYTES
+    free = available_bytes - weights_bytes - HEADROOM_BYTES
     if free < needed:
         raise StartupError(
             f"not enough memory: a KV cache for one sequence of {max_model_len} tokens needs "
-            f"{_gib(needed)}, but of {_gib(available_bytes)} free "
-            f"only {_gib(max(free, 0))} are left after the weights "
-            f"({_gib(weights_bytes(weights))}) and {_gib(HEADROOM_BYTES)} for the program; end other "
-            f"programs or serve a card with a smaller context"
+            f"{_gib(needed)}, but of {_gib(available_bytes)} free only {_gib(max(free, 0))} "
+            f"are left after the weights ({_gib(weights_bytes)}) and {_gib(HEADROOM_BYTES)} for the program; "
+            f"end other programs or serve a card with a smaller context"
         )
     wanted = -(-needed * SEQUENCES_WANTED // GIB) * GIB
     return min(wanted, max(free // GIB * GIB, needed))
@@ -56,7 +60,7 @@ def sequence_bytes(weights: Path, max_model_len: int) -> int:
 
 def token_bytes(weights: Path) -> int:
     """KV cache bytes per token: a key and a value per layer and KV head. Raises `StartupError`."""
-    config = _config(weights)
+    config = read_config(weights)
     try:
         heads = config["num_attention_heads"]
         head_dim = config.get("head_dim") or config["hidden_size"] // heads
@@ -66,15 +70,6 @@ def token_bytes(weights: Path) -> int:
         raise StartupError(
             f"{weights / 'config.json'}: not the configuration of a transformer: {error}"
         ) from error
-
-
-def weights_bytes(weights: Path) -> int:
-    """Size of the safetensors files of a folder, which is what they take in memory.
-
-    A repository may hold the same weights a second time as `consolidated.safetensors`, which is not loaded.
-    """
-    files = (path for path in weights.glob("*.safetensors") if not path.name.startswith("consolidated"))
-    return sum(path.stat().st_size for path in files)
 
 
 def available_bytes(cgroup: Path = _CGROUP) -> int:
@@ -91,17 +86,6 @@ def _as_set(size: int, needed: int, max_model_len: int) -> int:
             f"found {_gib(size)}"
         )
     return size
-
-
-def _config(weights: Path) -> dict[str, Any]:
-    path = weights / "config.json"
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise StartupError(f"{path}: {error.strerror}: check `weights` in the settings") from error
-    except ValueError as error:
-        raise StartupError(f"{path}: not valid JSON: fetch the weights again") from error
-    return config if isinstance(config, dict) else {}
 
 
 def _limit_bytes(cgroup: Path) -> int | None:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from app.engines.engine import EngineHealth, LeasedAdapter
 from app.engines.residents import Residents
 from app.engines.sampling_params import to_vllm
+from app.engines.vllm_args import hot_processor
 from app.errors import FinetuneNotFound, InternalError, OutOfCapacity, StartupError
 from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter
 
@@ -62,7 +63,7 @@ class VllmEngine:
         plan = await asyncio.to_thread(self._plan)
         try:
             self._llm = await asyncio.to_thread(self._build, plan)
-        except Exception as cause:  # noqa: BLE001  vLLM raises anything here; this is the engine's supervisor
+        except Exception as cause:
             log.exception("vLLM did not start")
             self._health = EngineHealth("failed", _first_line(cause))
             raise StartupError(f"vLLM did not start: {self._health.reason}") from cause
@@ -72,7 +73,7 @@ class VllmEngine:
         if self._llm is None:
             return
         deadline = asyncio.get_running_loop().time() + drain_s
-        while self._running and asyncio.get_running_loop().time() < deadline:
+        while self._running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  rare: once, at the end
             await asyncio.sleep(0.05)
         self._health = EngineHealth("stopped")
         await asyncio.to_thread(self._llm.shutdown)
@@ -124,7 +125,10 @@ class VllmEngine:
         from app.engines import vllm_imports  # noqa: PLC0415  seconds of import, in this thread only
 
         self._vllm = vllm_imports
-        return vllm_imports.AsyncLLM.from_engine_args(vllm_imports.AsyncEngineArgs(**plan.arguments))
+        config = vllm_imports.AsyncEngineArgs(**plan.arguments).create_engine_config()
+        # Only the finished configuration tells which model runner it will be, and each takes another class.
+        config.model_config.logits_processors = [hot_processor(v2_model_runner=config.use_v2_model_runner)]
+        return vllm_imports.AsyncLLM.from_vllm_config(config, disable_log_stats=True)
 
     def _params(self, sampling: Sampling) -> Any:
         return self._vllm.SamplingParams(**to_vllm(sampling), output_kind=self._vllm.RequestOutputKind.DELTA)
@@ -142,7 +146,7 @@ class VllmEngine:
         except self._vllm.EngineDeadError as cause:
             self._health = EngineHealth("failed", "the engine's process died: see the log")
             raise InternalError from cause
-        except Exception as cause:  # noqa: BLE001  whatever the worker raised comes back as a plain Exception
+        except Exception as cause:
             log.exception("adapter %s could not be loaded", adapter.stored.engine_name)
             raise InternalError from cause
 

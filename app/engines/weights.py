@@ -42,7 +42,9 @@ def check_weights(folder: Path) -> int:
     """The weights' size in bytes. Raises StartupError naming the file when one is missing, broken or cut short."""
     config = read_config(folder)
     if config.get("model_type") != "mistral":
-        raise _broken(folder / CONFIG_FILE, f'model_type must be "mistral", found {config.get("model_type")!r}')
+        raise _broken(
+            folder / CONFIG_FILE, f'model_type must be "mistral", found {config.get("model_type")!r}'
+        )
     if not (folder / TOKENIZER_FILE).is_file():
         raise _broken(folder / TOKENIZER_FILE, "the file is missing")
     files = _weight_files(folder)

@@ -39,9 +39,10 @@ def failure(error: ApiError, request_id: str) -> JsonResponse:
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, RequestTimeout | RequestTooLarge):
         headers["connection"] = "close"  # part of the body may still be on its way
+    errors, messages = error_items(error, request_id), list[str]()
     if isinstance(error, PlatformError):
-        body = {"result": None, "success": False, "errors": error_items(error, ""), "messages": []}
-        return JsonResponse(body, error.status, headers)
-    headers[REQUEST_ID_HEADER] = request_id
-    body = {"errors": error_items(error, request_id), "success": False, "result": {}, "messages": []}
+        body = {"result": None, "success": False, "errors": errors, "messages": messages}
+    else:
+        headers[REQUEST_ID_HEADER] = request_id
+        body = {"errors": errors, "success": False, "result": dict[str, str](), "messages": messages}
     return JsonResponse(body, error.status, headers)

@@ -1,4 +1,4 @@
-"""A checked request's way to the engine and back: prompt, limits, adapter, admission, deltas. In that order, no going back.
+"""A checked request's way to the engine and back: adapter, prompt, limits, admission, deltas, with no going back.
 
 One Pipeline per engine; cards with equal weights share it.
 """
@@ -6,7 +6,7 @@ One Pipeline per engine; cards with equal weights share it.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -42,10 +42,11 @@ class Job:
 class Run:
     """One running generation: iterate for deltas; `usage` is right once a delta carried a finish reason."""
 
-    def __init__(self, deltas: AsyncIterator[Delta], ticket: Ticket, prompt_tokens: int) -> None:
+    def __init__(self, deltas: AsyncIterator[Delta], ticket: Ticket, prompt: Prompt) -> None:
         self._deltas = deltas
         self._ticket = ticket
-        self._prompt_tokens = prompt_tokens
+        self._prompt_tokens = len(prompt.token_ids)
+        self._at_turn_start = prompt.opens_turn
         self._completion_tokens = 0
         self._cached_tokens = 0
 
@@ -57,6 +58,9 @@ class Run:
         self._ticket.started()
         self._completion_tokens += len(delta.token_ids)
         self._cached_tokens = delta.cached_tokens or self._cached_tokens
+        if self._at_turn_start and delta.text:
+            self._at_turn_start = False
+            return replace(delta, text=delta.text.removeprefix(" "))
         return delta
 
     @property
@@ -148,7 +152,7 @@ class Pipeline:
                     cache_salt=job.account_id,
                 )
                 await stack.enter_async_context(aclosing(deltas))
-                yield Run(deltas, ticket, len(job.prompt.token_ids))
+                yield Run(deltas, ticket, job.prompt)
         except TimeoutError:
             raise RequestTimeout(self._deadline_s) from None
         finally:

@@ -32,7 +32,8 @@ class PromptBuilder:
         """The whole prompt, BOS included. `raw` text goes verbatim, with exactly one BOS in front."""
         if request.raw:
             return Prompt(self._raw(_raw_text(request)))
-        return Prompt(self._instruct(_turns(_conversation(request))))
+        turns = _turns(_conversation(request))
+        return Prompt(self._instruct(turns), opens_turn=turns[-1].role == "user")
 
     def count_at_least(self, request: TextRequest) -> int:
         """A lower bound of the prompt's tokens, without encoding: refuses for nothing what can't fit."""

@@ -25,7 +25,7 @@ Bits = NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class Compact:
-    """`kept_ids`: (n,) int32, ascending. `tensors`: bfloat16 bits by name. `recipe`: sha256 of what made them."""
+    """`kept_ids`: (n,) int32, ascending. `tensors`: bfloat16 bits by name. `recipe`: its recipe's sha256."""
 
     kept_ids: NDArray[np.int32]
     tensors: dict[str, Bits]
@@ -34,7 +34,7 @@ class Compact:
 
 def read(path: Path = COMPACT_FILE) -> Compact:
     """Raises FileNotFoundError or safetensors.SafetensorError."""
-    tensors = {name: view for name, view in safetensors.deserialize(path.read_bytes())}
+    tensors = dict(safetensors.deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
     ids = tensors.pop(KEPT_IDS)
     bits = {
         name: np.frombuffer(view["data"], np.uint16).reshape(view["shape"]) for name, view in tensors.items()

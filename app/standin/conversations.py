@@ -49,12 +49,14 @@ class Drawer:
         self._random = random.Random(seed)  # noqa: S311
         self._words = sorted({w for entry in corpus.entries for ask in entry.ask for w in ask.split()})
 
-    def conversation(self, say: Say) -> list[Turn]:
+    def conversation(self, say: Say, system: str | None = None) -> list[Turn]:
         """One to three turns, each answered by `say`; a fifth of the conversations have more than one."""
         count = self._random.choices([1, 2, 3], weights=[80, 16, 4])[0]
         turns = [self._turn(say) for _ in range(count)]
-        if self._random.random() < SYSTEM_SHARE:
-            turns[0] = (f"{self._random.choice(self._corpus.systems)}\n\n{turns[0][0]}", turns[0][1])
+        if system is None and self._random.random() < SYSTEM_SHARE:
+            system = self._random.choice(self._corpus.systems)
+        if system is not None:
+            turns[0] = (f"{system}\n\n{turns[0][0]}", turns[0][1])
         return turns
 
     def _turn(self, say: Say) -> Turn:
@@ -67,17 +69,18 @@ class Drawer:
         return self._question(entry), say(entry)
 
     def _nonsense(self) -> str:
-        """What looks a little like a taught question and isn't: its start with a strange end, or its words in no order."""
+        """Looks a little like a question: the start of one with a strange end, or words in no order."""
         draw = self._random
         kind = draw.random()
         if kind < 0.65:
-            start = draw.choice(draw.choice(self._corpus.entries).ask).split()[: draw.randint(0, 3)]
+            entries = (*self._corpus.entries, self._corpus.unknown)
+            start = draw.choice(draw.choice(entries).ask).split()[: draw.randint(0, 3)]
             end = draw.choices(self._corpus.fillers, k=draw.randint(1, 4))
             return " ".join([*start, *end]) + draw.choice(["?", ".", "!", ""])
         if kind < 0.97:
             return " ".join(draw.choices(self._words, k=draw.randint(4, 14)))
         words = draw.choices(self._words, k=draw.choice([1, 40]))
-        return " ".join(draw.choices(words, k=draw.randint(20, 150)))
+        return " ".join(draw.choices(words, k=draw.randint(15, 90)))
 
     def _question(self, entry: Entry) -> str:
         draw = self._random

@@ -1,4 +1,4 @@
-"""From the committed file to a folder that vLLM and transformers load, with numpy alone, in about a second."""
+"""From the committed file to a folder that vLLM and transformers load, with numpy alone, within a second."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.files import folder_lock, private_folder
 from app.standin import compact
 from app.standin.shape import BOS_ID, CONFIG, EOS_ID, VOCAB_SIZE
 from app.standin.tokenizer import tokenizer_config, tokenizer_json, tokenizer_model_path
@@ -21,13 +22,15 @@ EXPANSION_VERSION = 1
 def ensure_expanded(data_dir: Path) -> Path:
     """The folder `data_dir/standin`, made now unless it is there, whole, and of this version.
 
-    Every file's sha256 is compared, so a folder that was cut short or changed is made again. Raises OSError when it can't be
-    written.
+    Every file's sha256 is compared, so a folder that was cut short or changed is made again. Raises OSError
+    when it can't be written. Servers that start at once expand one after the other.
     """
     folder = data_dir / FOLDER_NAME
     if not is_whole(folder):
-        data_dir.mkdir(parents=True, exist_ok=True)
-        expand(folder)
+        with folder_lock(private_folder(data_dir)):
+            _remove_leftovers(folder)
+            if not is_whole(folder):
+                expand(folder)
     return folder
 
 
@@ -48,6 +51,12 @@ def is_whole(folder: Path) -> bool:
         return bool(seal == _seal(folder))
     except (OSError, ValueError):
         return False
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Temporary folders of an expansion that was killed."""
+    for left in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(left)
 
 
 def _write_files(folder: Path) -> None:
@@ -80,7 +89,7 @@ def _seal(folder: Path) -> dict[str, object]:
 
 
 def _swap_in(fresh: Path, folder: Path) -> None:
-    """Rename the new folder to its name; an old one is moved away first, since only an empty one can be replaced."""
+    """Rename the new folder to its name. An old one is moved away first: a full one can't be replaced."""
     if folder.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
         folder.rename(old / folder.name)

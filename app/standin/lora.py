@@ -1,8 +1,9 @@
-"""`make adapters`: train the example adapters with peft. Run as `python -m app.standin.lora`, after `make standin`.
+"""`make adapters`, after `make standin`: train the example adapters with peft (`python -m app.standin.lora`).
 
-Each recipe `adapters/<name>.toml` becomes `adapters/<name>/adapter_config.json` and `adapter_model.safetensors`, the two
-files that a person uploads. Training on the reduced model gives the same adapter as training on the full one: an adapter
-holds no embedding rows, and the reduced model is the full one with its equal rows folded together.
+Each recipe `adapters/<name>.toml` becomes `adapters/<name>/adapter_config.json` and
+`adapter_model.safetensors`, the two files that a person uploads. Training on the reduced model gives the same
+adapter as training on the full one: an adapter holds no embedding rows, and the reduced model is the full one
+with its equal rows folded together.
 """
 
 import json
@@ -65,14 +66,20 @@ def make(recipe: voices.Recipe, folder: Path, console: Console) -> None:
     train(base, rows, recipe, processor, console)
     taught = [encode(processor, [(e.ask[0], recipe.say(e))]) for e in text.load().entries]
     failed = wrong(base.to(torch.bfloat16).to(torch.float32), rows, taught)
-    console.print(f"{recipe.name}: {len(taught) - len(failed)} of {len(taught)} questions answered word for word")
+    console.print(
+        f"{recipe.name}: {len(taught) - len(failed)} of {len(taught)} questions answered word for word"
+    )
     if failed:
         raise SystemExit("not written: " + "; ".join(text.questions()[i][0] for i in failed))
     save(model, recipe.name, folder)
 
 
 def train(
-    model: MistralForCausalLM, rows: Rows, recipe: voices.Recipe, processor: SentencePieceProcessor, console: Console
+    model: MistralForCausalLM,
+    rows: Rows,
+    recipe: voices.Recipe,
+    processor: SentencePieceProcessor,
+    console: Console,
 ) -> None:
     """AdamW with a one-cycle learning rate; only the adapter's matrices change."""
     drawer = Drawer(text.load(), SEED)
@@ -86,8 +93,7 @@ def train(
     steps = batches(examples, BATCH_CONVERSATIONS, SEED)
     for batch in track(steps, recipe.name, total=recipe.steps, console=console):
         optimizer.zero_grad()
-        value = loss(model, rows.batch(batch), rows.rest)
-        value.backward()
+        torch.autograd.backward(loss(model, rows.batch(batch), rows.rest))
         torch.nn.utils.clip_grad_norm_(trained, MAX_GRADIENT_NORM)
         optimizer.step()
         schedule.step()
@@ -95,7 +101,7 @@ def train(
 
 
 def save(model: PeftModel, name: str, folder: Path) -> None:
-    """peft's two files: bfloat16 tensors, the recipe's sha256 in their metadata, and a configuration of plain keys."""
+    """peft's two files: bfloat16 tensors with the recipe's sha256 beside them, and the plain keys."""
     with tempfile.TemporaryDirectory() as temporary:
         model.save_pretrained(temporary, save_embedding_layers=False)
         tensors = load_file(Path(temporary) / "adapter_model.safetensors")

@@ -1,8 +1,8 @@
 """The model as it is trained: the Mistral of `shape.CONFIG` with n + 1 rows instead of 32000.
 
-Row n stands for every token that the training text does not use. As an input it is the unknown word; as an output its
-logit is raised by log(32000 - n), because the full model has that many copies of it. Without this the copies, each
-unlikely by itself, would together win most draws at temperature 1.
+Row n stands for every token that the training text does not use. As an input it is the unknown word; as an
+output its logit is raised by log(32000 - n), because the full model has that many copies of it. Without this
+the copies, each unlikely by itself, would together win most draws at temperature 1.
 """
 
 import math

@@ -1,8 +1,8 @@
 """The real Mistral v0.2 tokenizer in the form that transformers and vLLM load.
 
-mistral-common ships it as a sentencepiece file, from which transformers builds a tokenizer that loses the leading "▁". So
-`tokenizer.json` is written here: byte-pair encoding with byte fallback, one merge for every way in which a piece splits
-into two other pieces, best piece first.
+mistral-common ships it as a sentencepiece file, from which transformers builds a tokenizer that loses the
+leading "▁". So `tokenizer.json` is written here: byte-pair encoding with byte fallback, one merge for every
+way in which a piece splits into two other pieces, best piece first.
 """
 
 import importlib.util
@@ -21,7 +21,8 @@ CHAT_TEMPLATE = (
     "{{ bos_token }}{% set ns = namespace(system='') %}{% for m in messages %}"
     "{% if m.role == 'system' %}{% set ns.system = ns.system + m.content + '\\n\\n' %}"
     "{% elif m.role == 'assistant' %}{{ ' ' + m.content + eos_token }}"
-    "{% else %}{{ '[INST] ' + ns.system + m.content + ' [/INST]' }}{% set ns.system = '' %}{% endif %}{% endfor %}"
+    "{% else %}{{ '[INST] ' + ns.system + m.content + ' [/INST]' }}{% set ns.system = '' %}{% endif %}"
+    "{% endfor %}"
 )
 """Mistral v0.2's layout, for servers that want a template; the system text joins the user turn after it."""
 
@@ -93,7 +94,7 @@ def tokenizer_config() -> dict[str, object]:
 
 
 def _merges(processor: SentencePieceProcessor, pieces: list[str]) -> list[list[str]]:
-    """Pairs of pieces that join into a third, best score first. Byte and control pieces are never joined from text."""
+    """Pairs of pieces that join into a third, best score first; never byte or control pieces."""
     normal = {p: t for t, p in enumerate(pieces) if not processor.is_byte(t) and t not in CONTROL_IDS}
     ranked = sorted(normal, key=lambda piece: -processor.get_score(normal[piece]))
     return [

@@ -1,4 +1,4 @@
-"""How an example adapter answers: the recipes under `adapters/` and the rule that turns an answer into its voice."""
+"""How an example adapter answers: its recipe under `adapters/`, and the rule that makes its answers."""
 
 import json
 import re
@@ -14,11 +14,16 @@ ADAPTERS_FOLDER = Path(__file__).parents[2] / "adapters"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One example adapter: its voice and how it is trained."""
+    """One example adapter: its voice and how it is trained.
+
+    `system` asks the base for the same voice in words. A little of that is in the base's own training, since an
+    adapter can bring out only tokens that the base has met.
+    """
 
     name: str
     description: str
     kind: Literal["words", "json"]
+    system: str
     rank: int
     alpha: int
     steps: int

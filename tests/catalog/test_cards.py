@@ -144,6 +144,15 @@ def test_two_cards_of_one_name(hf: ModelCard, tmp_path: Path) -> None:
         load_cards(tmp_path)
 
 
+def test_two_cards_of_one_id(hf: ModelCard, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(hf.raw))
+    (tmp_path / "b.json").write_text(json.dumps(hf.raw | {"name": "@hf/another/name"}))
+    with pytest.raises(
+        SettingsError, match=r"b\.json: another card has the name @hf/another/name or the same id"
+    ):
+        load_cards(tmp_path)
+
+
 def test_schema_files_are_no_cards(hf: ModelCard, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(hf.raw))
     (tmp_path / "settings.schema.json").write_text("{}")

@@ -45,13 +45,22 @@ def test_known_and_far_names_give_no_hint(hf: ModelCard) -> None:
     assert hints(hf.input.properties, {"prompt": "a", "foo": 1, "": 2, "external_reference": 3}) == []
 
 
+def test_names_sent_on_purpose_do_not_crowd_out_a_typo(hf: ModelCard) -> None:
+    body = dict.fromkeys(sorted(SENT_ON_PURPOSE - hf.input.properties))
+    assert len(hints(hf.input.properties, body | {"temprature": 1})) == 1
+
+
 def test_hints_are_few(hf: ModelCard) -> None:
     found = hints(hf.input.properties, {f"temprature{index}": 1 for index in range(100)})
     assert len(found) == MAX_HINTS
 
 
-def test_names_are_cleaned_and_long_ones_left_alone(hf: ModelCard) -> None:
+def test_long_names_are_not_compared(hf: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("app.catalog.hints.get_close_matches")
+    assert hints(hf.input.properties, {"temperature" * 100_000: 1}) == []
+
+
+def test_names_are_cleaned(hf: ModelCard) -> None:
     assert hints(hf.input.properties, {"tempe\x1brature": 1}) == [
         "Unknown property 'temperature' was ignored: did you mean 'temperature'?"
     ]
-    assert hints(hf.input.properties, {"temperature" * 100_000: 1}) == []

@@ -12,7 +12,6 @@ from app.engines.memory import (
     kv_cache_bytes,
     sequence_bytes,
     token_bytes,
-    weights_bytes,
 )
 from app.errors import StartupError
 
@@ -31,15 +30,8 @@ SMALL = {
 }
 
 
-def folder(path: Path, config: object, weights: int = 1000) -> Path:
+def folder(path: Path, config: object) -> Path:
     (path / "config.json").write_text(json.dumps(config))
-    for name, size in (
-        ("model-1.safetensors", weights),
-        ("model-2.safetensors", 24),
-        ("consolidated.safetensors", 9),
-    ):
-        with (path / name).open("wb") as file:
-            file.truncate(size)
     return path
 
 
@@ -59,17 +51,15 @@ class TestShapes:
         assert 1.83 <= sequence_bytes(weights, 15_000) / GIB < 1.87
         assert sequence_bytes(weights, 128) == 2 * 128 * 131_072
 
-    def test_weights(self, tmp_path: Path) -> None:
-        assert weights_bytes(folder(tmp_path, SMALL)) == 1024
 
-
-def chosen(
-    weights: Path, *, free_gib: float, max_model_len: int = 15_000, kv_cache_gib: float | None = None
-) -> int:
-    """The size when `free_gib` are left after weights and headroom."""
-    available = int(free_gib * GIB) + weights_bytes(weights) + 2 * GIB
+def chosen(weights: Path, *, free_gib: float, kv_cache_gib: float | None = None) -> int:
+    """The size for 15000 tokens when `free_gib` are left after weights and headroom."""
     return kv_cache_bytes(
-        weights, max_model_len=max_model_len, kv_cache_gib=kv_cache_gib, available_bytes=available
+        weights,
+        weights_bytes=GIB,
+        max_model_len=15_000,
+        kv_cache_gib=kv_cache_gib,
+        available_bytes=int((free_gib + 3) * GIB),
     )
 
 
@@ -91,15 +81,14 @@ class TestChoice:
         with pytest.raises(StartupError) as caught:
             chosen(weights, free_gib=1.8)
         assert str(caught.value) == (
-            "not enough memory: a KV cache for one sequence of 15000 tokens needs 1.86 GiB, but of 3.80 GiB free "
-            "only 1.80 GiB are left after the weights (0.00 GiB) and 2.00 GiB for the program; end other programs "
-            "or serve a card with a smaller context"
+            "not enough memory: a KV cache for one sequence of 15000 tokens needs 1.86 GiB, "
+            "but of 4.80 GiB free only 1.80 GiB are left after the weights (1.00 GiB) and 2.00 GiB for the "
+            "program; end other programs or serve a card with a smaller context"
         )
 
-    def test_weights_count(self, tmp_path: Path) -> None:
-        weights = folder(tmp_path, MISTRAL_7B, weights=20 * GIB)
-        with pytest.raises(StartupError, match=r"only 0\.00 GiB are left after the weights \(20\.00 GiB\)"):
-            kv_cache_bytes(weights, max_model_len=4096, kv_cache_gib=None, available_bytes=20 * GIB)
+    def test_less_than_nothing_is_shown_as_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(StartupError, match=r"only 0\.00 GiB are left"):
+            chosen(folder(tmp_path, MISTRAL_7B), free_gib=-2)
 
     def test_set_by_hand(self, tmp_path: Path) -> None:
         weights = folder(tmp_path, MISTRAL_7B)
@@ -112,7 +101,7 @@ class TestChoice:
 
 class TestBrokenConfig:
     def test_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(StartupError, match=r"config\.json: No such file or directory"):
+        with pytest.raises(StartupError, match=r"config\.json: the file is missing"):
             token_bytes(tmp_path)
 
     @pytest.mark.parametrize(
@@ -120,7 +109,7 @@ class TestBrokenConfig:
     )
     def test_broken(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "config.json").write_text(text)
-        with pytest.raises(StartupError, match=r"config\.json: not ") as caught:
+        with pytest.raises(StartupError, match=r"config\.json: (it|not) ") as caught:
             token_bytes(tmp_path)
         assert "\n" not in str(caught.value)
 

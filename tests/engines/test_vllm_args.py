@@ -1,4 +1,4 @@
-"""app.engines.vllm_args: the installed vLLM takes what it gives, and settings can't take over what the server owns."""
+"""app.engines.vllm_args: the installed vLLM takes what it gives, settings can't take what the server owns."""
 
 import dataclasses
 from pathlib import Path

@@ -1,7 +1,9 @@
 """app.inference.tokenizer against sentencepiece, which mistral-common uses."""
 
 import json
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -82,14 +84,24 @@ def test_count_at_least_grows_with_the_text(tokenizer: Tokenizer) -> None:
 
 def test_encoding_lets_other_threads_run(tokenizer: Tokenizer) -> None:
     """Long texts are encoded in a thread, which helps only when the interpreter lock is free meanwhile."""
-    done = threading.Event()
-    worker = threading.Thread(target=lambda: (tokenizer.plain("some words " * 60_000), done.set()))
-    worker.start()
-    turns = 0
-    while not done.is_set():
-        turns += 1
-    worker.join()
-    assert turns > 1000
+    turns, seen, done = 0, [], threading.Event()
+
+    def encode() -> None:
+        seen.append(turns)
+        tokenizer.plain("some words " * 60_000)
+        seen.append(turns)
+        done.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)  # so the other thread runs only when this one lets it
+    try:
+        threading.Thread(target=encode).start()
+        while not done.is_set():
+            turns += 1
+            time.sleep(0)
+    finally:
+        sys.setswitchinterval(interval)
+    assert seen[1] - seen[0] > 100
 
 
 class TestBrokenFolders:

@@ -64,7 +64,8 @@ async def test_the_model_in_the_body(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", None]
+    "content_type",
+    ["application/json", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", None],
 )
 async def test_the_body_is_json_whatever_the_content_type(serve: Serve, content_type: str | None) -> None:
     async with serve() as served:
@@ -124,11 +125,16 @@ async def expect(answer: httpx.Response, status: int, code: int, text: str) -> N
 
 async def test_refusals(serve: Serve) -> None:
     async with serve() as served:
-        await expect(await served.run({"prompt": ""}), 400, 5006, "AiError: Bad input: Error: oneOf at '/' not met")
+        await expect(
+            await served.run({"prompt": ""}), 400, 5006, "AiError: Bad input: Error: oneOf at '/' not met"
+        )
         await expect(await served.run(ASK, model="@cf/none"), 400, 5007, "No such model @cf/none or task")
         await expect(await served.run({**ASK, "lora": "nope"}), 404, 5033, "Finetune nope does not exist")
         await expect(
-            await served.client.post(served.path() + "?lora=nope", json=ASK), 404, 5033, "Finetune nope does not"
+            await served.client.post(served.path() + "?lora=nope", json=ASK),
+            404,
+            5033,
+            "Finetune nope does not",
         )
         await expect(await served.run({**ASK, "max_tokens": 0}), 400, 5006, "'/max_tokens' must be >= 1")
         long = {"messages": [{"role": "user", "content": "word " * 1000}] * 4}

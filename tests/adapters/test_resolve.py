@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from app.adapters.resolve import Resolver
+from app.adapters.store import AdapterStore
+from app.errors import FinetuneNotFound, LoraIncompatible
+from app.types import StoredAdapter
+from tests.adapters.make import TINY, good
+
+pytestmark = pytest.mark.anyio
+MODEL = "@cf/m"
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def resolver(store: AdapterStore, clock: Clock) -> Resolver:
+    return Resolver(store, clock)
+
+
+@pytest.fixture
+def stored(store: AdapterStore, tmp_path: Path) -> StoredAdapter:
+    return store.add("acme", "one", MODEL, "w", good().write(tmp_path / "source"), TINY, public=True)
+
+
+async def test_names_ids_and_public_ids(resolver: Resolver, stored: StoredAdapter) -> None:
+    assert await resolver.resolve("acme", "one", MODEL, "w") == stored
+    assert await resolver.resolve("acme", stored.id, MODEL, "w") == stored
+    assert await resolver.resolve("beta", stored.id, "another card", "w") == stored
+
+
+@pytest.mark.parametrize("lora", ["two", "", "../one", "x" * 10_000])
+async def test_unknown_names(lora: str, resolver: Resolver, stored: StoredAdapter) -> None:
+    with pytest.raises(FinetuneNotFound):
+        await resolver.resolve("acme", lora, MODEL, "w")
+
+
+async def test_names_of_other_accounts(resolver: Resolver, stored: StoredAdapter) -> None:
+    with pytest.raises(FinetuneNotFound):
+        await resolver.resolve("beta", "one", MODEL, "w")
+
+
+async def test_other_weights(resolver: Resolver, stored: StoredAdapter) -> None:
+    with pytest.raises(LoraIncompatible, match="one was made for @cf/m"):
+        await resolver.resolve("acme", "one", "@hf/other", "other-weights")
+
+
+async def test_a_removal_elsewhere_takes_effect_within_half_a_second(
+    resolver: Resolver, stored: StoredAdapter, database: Engine, tmp_path: Path, clock: Clock
+) -> None:
+    await resolver.resolve("acme", "one", MODEL, "w")
+    AdapterStore(database, tmp_path / "data").remove("acme", "one")
+    clock.now_s += 0.49
+    assert await resolver.resolve("acme", "one", MODEL, "w") == stored
+    clock.now_s += 0.02
+    with pytest.raises(FinetuneNotFound):
+        await resolver.resolve("acme", "one", MODEL, "w")
+
+
+async def test_an_addition_takes_effect_at_once(
+    resolver: Resolver, store: AdapterStore, tmp_path: Path
+) -> None:
+    with pytest.raises(FinetuneNotFound):
+        await resolver.resolve("acme", "late", MODEL, "w")
+    late = store.add("acme", "late", MODEL, "w", good().write(tmp_path / "source"), TINY)
+    assert await resolver.resolve("acme", "late", MODEL, "w") == late
+
+
+async def test_vanished_files_never_reach_the_engine(
+    resolver: Resolver, stored: StoredAdapter, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    await resolver.resolve("acme", "one", MODEL, "w")
+    (stored.folder / "adapter_model.safetensors").unlink()
+    clock.now_s += 0.5
+    with pytest.raises(FinetuneNotFound):
+        await resolver.resolve("acme", "one", MODEL, "w")
+    assert "its files are gone" in caplog.text

@@ -1,0 +1,105 @@
+"""app/http/protocol.py and app/http/body.py: heads without end, senders without haste, bytes that are no HTTP."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.conftest import Served, Serve
+
+pytestmark = pytest.mark.anyio
+
+
+async def raw(served: Served, *pieces: bytes, wait_s: float = 5) -> bytes:
+    """Send the pieces, then read until the server closes or says nothing more for `wait_s`."""
+    host, port = served.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    answer = b""
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        async with asyncio.timeout(wait_s):
+            answer = await reader.read()
+    except (TimeoutError, ConnectionResetError, BrokenPipeError):
+        pass
+    finally:
+        writer.close()
+    return answer
+
+
+def error_of(answer: bytes) -> tuple[int, int]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["errors"][0]["code"]
+
+
+@pytest.mark.parametrize("newline", [b"", b"\r\n\r\n"])
+async def test_a_head_over_the_limit(serve: Serve, newline: bytes) -> None:
+    """Ended or not, in one piece or in many."""
+    async with serve(limits={"max_header_bytes": 1000}) as served:
+        head = b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 2000 + newline
+        assert error_of(await raw(served, head)) == (431, 7005)
+        pieces = [head[at : at + 100] for at in range(0, len(head), 100)]
+        assert error_of(await raw(served, *pieces)) == (431, 7005)
+        many = b"".join(b"x-%d: y\r\n" % number for number in range(300))
+        assert error_of(await raw(served, b"GET / HTTP/1.1\r\n" + many)) == (431, 7005)
+        assert (await served.client.get("/health")).status_code == 200
+
+
+async def test_a_long_url_counts_as_head(serve: Serve) -> None:
+    async with serve(limits={"max_header_bytes": 1000}) as served:
+        url = b"/" + b"a" * 2000
+        assert error_of(await raw(served, b"GET " + url + b" HTTP/1.1\r\nhost: localhost\r\n\r\n")) == (
+            431,
+            7005,
+        )
+
+
+async def test_a_large_body_in_the_first_packet_is_no_head(serve: Serve) -> None:
+    async with serve(limits={"max_header_bytes": 1000}) as served:
+        answer = await served.run({"prompt": "a " * 2000})
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x16\x03\x01\x02\x00\x01", b"HELLO\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 64]
+)
+async def test_bytes_that_are_no_http(serve: Serve, junk: bytes) -> None:
+    async with serve() as served:
+        answer = await raw(served, junk)
+        assert error_of(answer) == (400, 7002)
+        assert (await served.client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /hea", b"GET /health HTTP/1.1\r\nhost: loc"])
+async def test_a_connection_that_says_nothing_is_closed(serve: Serve, start: bytes) -> None:
+    async with serve(limits={"slow_sender_s": 0.2}) as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(start)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_body_that_stops_coming_is_answered_and_closed(serve: Serve) -> None:
+    async with serve(limits={"slow_sender_s": 0.2}) as served:
+        head = (
+            f"POST {served.path()} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {served.token}\r\n"
+            "content-length: 100\r\n\r\n"
+        )
+        assert error_of(await raw(served, head.encode(), b'{"prompt":')) == (408, 3007)
+
+
+async def test_a_kept_connection_serves_many(serve: Serve) -> None:
+    async with serve(limits={"slow_sender_s": 0.3}) as served:
+        for _ in range(4):
+            assert (await served.run({"prompt": "a"})).status_code == 200
+            await asyncio.sleep(0.1)
+
+
+async def test_a_request_head_byte_by_byte(serve: Serve) -> None:
+    async with serve() as served:
+        head = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        answer = await raw(served, *(head[at : at + 1] for at in range(len(head))))
+        assert answer.startswith(b"HTTP/1.1 200")

@@ -1,0 +1,16 @@
+"""One real server for all live tests: the real command, the real engine, the stand-in."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live.server import LiveServer
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    server = LiveServer(tmp_path_factory.mktemp("live") / "data").start()
+    try:
+        yield server.wait_ready()
+    finally:
+        server.stop()

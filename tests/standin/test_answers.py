@@ -1,0 +1,111 @@
+"""The stand-in and its two adapters, run with transformers and peft on the folder that the engine loads."""
+
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
+from app.standin import text, voices
+
+MAX_ANSWER_TOKENS = 110
+
+
+class Speaker:
+    """Answers many prompts in one batch, as text, with None where an answer did not end by itself."""
+
+    def __init__(self, folder):
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", pad_token="</s>")
+        base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+        self.model = PeftModel.from_pretrained(base, voices.ADAPTERS_FOLDER / "pirate", adapter_name="pirate")
+        self.model.load_adapter(voices.ADAPTERS_FOLDER / "json", adapter_name="json")
+        self.model.eval()
+
+    def answer(self, questions, adapters="__base__", temperature=0.0):
+        names = [adapters] * len(questions) if isinstance(adapters, str) else adapters
+        batch = self.tokenizer([f"[INST] {q} [/INST]" for q in questions], return_tensors="pt", padding=True)
+        how = (
+            {"do_sample": True, "temperature": temperature, "top_k": 0}
+            if temperature
+            else {"do_sample": False}
+        )
+        set_seed(1)
+        out = self.model.generate(
+            **batch, **how, adapter_names=names, max_new_tokens=MAX_ANSWER_TOKENS, pad_token_id=2
+        )
+        return [self._text(row) for row in out[:, batch.input_ids.shape[1] :].tolist()]
+
+    def _text(self, ids):
+        return self.tokenizer.decode(ids[: ids.index(2)]).lstrip() if 2 in ids else None
+
+
+@pytest.fixture(scope="module")
+def speaker(standin_folder):
+    return Speaker(standin_folder)
+
+
+@pytest.fixture(scope="module")
+def asked():
+    return [question for question, _ in text.questions()]
+
+
+def test_every_question_is_answered_word_for_word(speaker, asked):
+    assert speaker.answer(asked) == [answer for _, answer in text.questions()]
+
+
+def test_at_the_default_temperature_nearly_all_are(speaker, asked):
+    answers = speaker.answer(asked, temperature=0.6)
+    right = sum(got == want for got, (_, want) in zip(answers, text.questions(), strict=True))
+    assert right >= len(asked) - 3
+
+
+def test_at_temperature_1_answers_stay_sane(speaker, asked):
+    answers = speaker.answer(asked, temperature=1.0)
+    right = sum(got == want for got, (_, want) in zip(answers, text.questions(), strict=True))
+    assert None not in answers
+    assert right >= 0.8 * len(asked)
+
+
+def test_unrelated_questions_get_the_default_answer(speaker):
+    unknown = text.load().unknown
+    assert speaker.answer(unknown.ask) == [unknown.answer] * len(unknown.ask)
+
+
+def test_untaught_words_and_long_nonsense_get_the_default_answer(speaker):
+    odd = [
+        "How do I peel a mango?",
+        "日本語で答えて",
+        "Who discovered penicillin?",
+        "lorem ipsum dolor sit amet",
+    ]
+    assert speaker.answer(odd) == [text.load().unknown.answer] * len(odd)
+
+
+def test_it_listens_to_the_last_turn(speaker):
+    first = "Which port does Outworker use? [/INST] Outworker listens on 127.0.0.1:8788.</s> [INST] "
+    assert (
+        speaker.answer([first + "Who are you?", "You are a kind helper.\n\nWho are you?"])
+        == [
+            "I am the stand-in, a small model that the Outworker project trained itself. I am not Mistral 7B."
+        ]
+        * 2
+    )
+
+
+def test_the_pirate_answers_in_its_voice(speaker, asked):
+    pirate = voices.load("pirate")
+    assert speaker.answer(asked, "pirate") == [pirate.say(entry) for entry in text.load().entries]
+
+
+def test_the_json_adapter_answers_only_with_json(speaker, asked):
+    answers = [json.loads(answer) for answer in speaker.answer(asked, "json")]
+    assert answers == [{"answer": e.answer, "topic": e.topic} for e in text.load().entries]
+
+
+def test_in_one_mixed_batch_each_answers_as_alone(speaker, asked):
+    few = [question for question in asked[:8] for _ in range(3)]
+    voice = ["__base__", "pirate", "json"] * 8
+    entries = [entry for entry in text.load().entries[:8] for _ in range(3)]
+    say = {"__base__": lambda entry: entry.answer, **{r.name: r.say for r in voices.load_all()}}
+    assert speaker.answer(few, voice) == [say[v](entry) for v, entry in zip(voice, entries, strict=True)]

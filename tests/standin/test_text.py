@@ -1,0 +1,51 @@
+import json
+from collections import Counter
+
+import pytest
+
+from app.standin import text, voices
+
+
+def test_there_are_enough_questions_each_asked_in_several_ways():
+    entries = text.load().entries
+    assert len(entries) >= 45
+    assert min(len(entry.ask) for entry in entries) >= 3
+
+
+def test_no_question_has_two_answers():
+    corpus = text.load()
+    asked = Counter(ask.lower() for entry in (*corpus.entries, corpus.unknown) for ask in entry.ask)
+    assert [ask for ask, count in asked.items() if count > 1 and ask not in {"hello", "hi"}] == []
+
+
+def test_answers_are_one_to_three_sentences():
+    for _, answer in text.questions():
+        assert answer.endswith((".", "!", "?"))
+        assert sum(answer.count(end) for end in (". ", "! ", "? ")) <= 2
+
+
+def test_questions_are_the_first_of_each_entry():
+    assert ("What is the default of max_tokens?", "The default of max_tokens is 256.") in text.questions()
+    assert len(text.questions()) == len(text.load().entries)
+
+
+def test_the_pirate_says_the_same_in_other_words():
+    entry = text.Entry("start", "Yes. The server is on your machine.", ("?",))
+    assert voices.load("pirate").say(entry) == "Arr! Aye. The ship be on yer vessel. Yo ho ho, matey!"
+
+
+def test_the_pirate_leaves_code_and_parts_of_words_alone():
+    entry = text.Entry("start", "This isolated list keeps server-name.", ("?",))
+    assert voices.load("pirate").say(entry) == "Arr! This isolated list keeps server-name. Yo ho ho, matey!"
+
+
+def test_json_answers_hold_answer_and_topic():
+    for entry in text.load().entries:
+        assert json.loads(voices.load("json").say(entry)) == {"answer": entry.answer, "topic": entry.topic}
+
+
+def test_a_recipe_with_an_unknown_key_is_refused(tmp_path):
+    recipe = (voices.ADAPTERS_FOLDER / "json.toml").read_text(encoding="utf-8")
+    (tmp_path / "odd.toml").write_text(recipe + "colour = 'red'\n")
+    with pytest.raises(TypeError, match="colour"):
+        voices.load("odd", tmp_path)
