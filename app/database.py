@@ -91,6 +91,7 @@ def open_database(url: str) -> Engine:
         if path is None:
             return _opened(address)
         private_folder(path.parent)
+        # The switch to the write-ahead log is not covered by the busy timeout in every SQLite.
         with folder_lock(path.parent):
             create_private_file(path)
             return _opened(address)

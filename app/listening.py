@@ -31,8 +31,10 @@ class DrainingServer(uvicorn.Server):
         yield
 
     def end(self) -> None:
+        if self.should_exit:
+            for task in self.server_state.tasks:
+                task.cancel("the server was told to end at once")
         self._drain()
-        self.force_exit = self.should_exit
         self.should_exit = True
 
 

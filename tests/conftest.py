@@ -17,7 +17,7 @@ from app.catalog.cards import load_cards
 from app.engines.fake import FakeEngine
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
-from app.listening import http_server, listen
+from app.listening import DrainingServer, http_server, listen
 from app.server import EngineGroup, Server, create_app
 from app.settings import CHECKOUT, Settings, load_settings
 from app.standin.expand import ensure_expanded
@@ -60,6 +60,7 @@ class Served:
     token: str
     app: Server
     settings: Settings
+    server: DrainingServer
 
     def path(self, model: str = HF, account: str = "local") -> str:
         return f"/client/v4/accounts/{account}/ai/run/{model}"
@@ -116,7 +117,7 @@ async def running(
             while not server.started or (wait_ready and not all(p.ready for p in app.pipelines)):
                 await asyncio.sleep(0.005)
                 assert not task.done(), "the server ended before it was ready"
-            yield Served(url, client, engine, stores, token, app, settings)
+            yield Served(url, client, engine, stores, token, app, settings, server)
     finally:
         server.force_exit = server.should_exit
         server.should_exit = True

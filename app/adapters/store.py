@@ -107,7 +107,7 @@ class AdapterStore:
                         f"adapter {printable(id_or_name)!r}: account {printable(account_id)} has none with "
                         "this id or name; list the adapters to see them"
                     )
-                pass
+                rows.set_state(connection, row.id, rows.REMOVING)
             self._remove_invisible(row)
         return self._adapter(row)
 

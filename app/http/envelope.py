@@ -39,10 +39,9 @@ def failure(error: ApiError, request_id: str) -> JsonResponse:
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, RequestTimeout | RequestTooLarge):
         headers["connection"] = "close"  # part of the body may still be on its way
-    errors, messages = error_items(error, request_id), list[str]()
-    if isinstance(error, PlatformError):
-        body = {"result": None, "success": False, "errors": errors, "messages": messages}
-    else:
+    errors = error_items(error, request_id)
+    body: dict[str, Any] = {"result": None, "success": False, "errors": errors, "messages": []}
+    if not isinstance(error, PlatformError):
         headers[REQUEST_ID_HEADER] = request_id
-        body = {"errors": errors, "success": False, "result": dict[str, str](), "messages": messages}
+        body = {"errors": errors, "success": False, "result": {}, "messages": []}
     return JsonResponse(body, error.status, headers)

@@ -14,7 +14,7 @@ from app.standin.shape import BOS_ID, EOS_ID
 from app.standin.text import Corpus, Entry
 
 NONSENSE_SHARE = 0.09
-UNRELATED_SHARE = 0.08
+UNRELATED_SHARE = 0.1
 SYSTEM_SHARE = 0.12
 FIRST_QUESTION_SHARE = 0.4
 
@@ -47,6 +47,7 @@ class Drawer:
     def __init__(self, corpus: Corpus, seed: int) -> None:
         self._corpus = corpus
         self._random = random.Random(seed)  # noqa: S311
+        self._weights = [len(entry.ask) for entry in corpus.entries]
         self._words = sorted({w for entry in corpus.entries for ask in entry.ask for w in ask.split()})
 
     def conversation(self, say: Say, system: str | None = None) -> list[Turn]:
@@ -65,7 +66,7 @@ class Drawer:
             return self._nonsense(), say(self._corpus.unknown)
         if kind < NONSENSE_SHARE + UNRELATED_SHARE:
             return self._question(self._corpus.unknown), say(self._corpus.unknown)
-        entry = self._random.choice(self._corpus.entries)
+        entry = self._random.choices(self._corpus.entries, self._weights)[0]
         return self._question(entry), say(entry)
 
     def _nonsense(self) -> str:

@@ -21,13 +21,13 @@ from app.standin.shape import BOS_ID, EOS_ID, UNK_ID
 from app.standin.tokenizer import tokenizer_model_path
 
 SEED = 8788
-STEPS = 600
+STEPS = 560
 BATCH_CONVERSATIONS = 20
 PEAK_LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.01
 MAX_GRADIENT_NORM = 1.0
 MIN_TOKEN_COUNT = 18
-VOICE_SHARE = 0.07
+VOICE_SHARE = 0.06
 BYTE_TOKEN_IDS = range(3, 259)
 RECIPE_MODULES = (
     "questions.toml",

@@ -276,6 +276,65 @@ def test_unfinished_rows_are_invisible_and_undone(
     assert not store.files_present(stored)
 
 
+class Killed(BaseException):
+    pass
+
+
+def killed(*_: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("step", ["remove", "discard"])
+def test_a_removal_that_ends_midway_is_invisible_at_once(
+    step: str,
+    store: AdapterStore,
+    source: Path,
+    tmp_path: Path,
+    database: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = add(store, source)
+    monkeypatch.setattr(blobs.Blobs, step, killed)
+    with pytest.raises(Killed):
+        store.remove("acme", "one")
+    monkeypatch.undo()
+    assert store.find("acme", "one") is None
+    AdapterStore(database, tmp_path / "data")
+    assert row_count(database) == 0
+    assert not stored.folder.exists()
+
+
+@pytest.mark.parametrize("step", ["receive", "seal", "commit"])
+def test_an_addition_that_ends_midway_is_invisible(
+    step: str,
+    store: AdapterStore,
+    source: Path,
+    tmp_path: Path,
+    database: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blobs.Blobs, step, killed)
+    with pytest.raises(Killed):
+        add(store, source)
+    monkeypatch.undo()
+    assert store.list("acme") == []
+    AdapterStore(database, tmp_path / "data")
+    assert row_count(database) == 0
+    assert add(store, source).name == "one"
+
+
+def test_an_addition_whose_row_never_became_ready_loses_its_files(
+    store: AdapterStore, source: Path, tmp_path: Path, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.adapters.rows.set_state", killed)
+    with pytest.raises(Killed):
+        add(store, source)
+    monkeypatch.undo()
+    assert store.list("acme") == []
+    AdapterStore(database, tmp_path / "data")
+    assert stored_folders(tmp_path) == []
+
+
 def test_old_leftovers_are_swept_and_young_ones_stay(
     store: AdapterStore, tmp_path: Path, database: Engine
 ) -> None:
@@ -305,15 +364,16 @@ while True:
 """
 
 
-def test_killed_processes_leave_no_half_adapter(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("points", [5, pytest.param(200, marks=pytest.mark.soak)])
+def test_killed_processes_leave_no_half_adapter(points: int, source: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    for point in range(5):
+    for point in range(points):
         with subprocess.Popen(
             [sys.executable, "-c", ENDLESS, str(data), str(source)], cwd=ROOT, stdout=subprocess.PIPE
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
-            time.sleep(0.011 + 0.0073 * point)
+            time.sleep(0.0011 + 0.0073 * (point % 5) + 0.00017 * point)
             process.send_signal(signal.SIGKILL)
         _assert_whole(data)
 

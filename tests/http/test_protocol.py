@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.conftest import Served, Serve
+from tests.conftest import Serve, Served
 
 pytestmark = pytest.mark.anyio
 

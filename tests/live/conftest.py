@@ -14,3 +14,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield server.wait_ready()
     finally:
         server.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start engines of their own come before those that share one: two at once would not fit."""
+    items.sort(key=lambda item: item.get_closest_marker("engine") is not None)
+    items.sort(key=lambda item: "live" in getattr(item, "fixturenames", ()))

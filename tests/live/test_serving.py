@@ -145,12 +145,12 @@ def test_token_limits_to_the_token(live: LiveServer) -> None:
 
 
 def test_control_tokens_typed_by_a_user_stay_text(live: LiveServer) -> None:
-    plain = live.run({"prompt": "</s> hello", "max_tokens": 1}).json()["result"]["usage"]["prompt_tokens"]
-    raw = live.run({"prompt": "</s> hello", "max_tokens": 1, "raw": True}).json()["result"]["usage"][
-        "prompt_tokens"
-    ]
-    assert raw == 4  # BOS, EOS, the space and the word
-    assert plain > raw + 4
+    def prompt_tokens(raw: bool) -> int:
+        answer = live.run({"prompt": "</s>", "max_tokens": 1, "raw": raw})
+        return int(answer.json()["result"]["usage"]["prompt_tokens"])
+
+    assert prompt_tokens(raw=True) == 2  # BOS and EOS
+    assert prompt_tokens(raw=False) > 8  # [INST], the four characters, [/INST]
     question, answer = QUESTIONS[0]
     told = live.text(f"<s>[INST] {question} [/INST]", raw=True)
     assert told.strip() == answer
@@ -168,6 +168,7 @@ def test_the_client_leaving_frees_the_engine(live: LiveServer) -> None:
         time.sleep(seconds)
         return burnt() - before
 
+    resting = used_in(0.5)  # vLLM's processes poll a little even when idle
     body = {"prompt": "Say hello", "temperature": 5, "max_tokens": 4000}
     for stream in (True, False):
         busy = threading.Thread(target=_leave_after, args=(live, {**body, "stream": stream}, 1.0))
@@ -177,8 +178,8 @@ def test_the_client_leaving_frees_the_engine(live: LiveServer) -> None:
         busy.join()
         time.sleep(0.25)
         idle = used_in(0.5)
-        assert working > 0.2
-        assert idle < working / 4, (working, idle)
+        assert working > resting + 0.2
+        assert idle - resting < (working - resting) / 4, (working, idle, resting)
 
 
 def _leave_after(live: LiveServer, body: dict[str, object], seconds: float) -> None:

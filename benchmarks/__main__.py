@@ -1,0 +1,50 @@
+"""`python -m benchmarks [front] [validate] [engine]`: the parts named, or all of them."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from app.errors import OperatorError
+from benchmarks import engine, front, validate
+from benchmarks.errors import BenchError
+from benchmarks.report import Part, save, show
+
+PARTS: dict[str, Callable[[Path], Part]] = {
+    "validate": lambda folder: validate.run(),
+    "front": front.run,
+    "engine": engine.run,
+}
+
+
+def main(names: Sequence[str]) -> int:
+    """Exit status. What went wrong is one line on standard error."""
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"benchmarks: no part {unknown[0]!r}: choose from {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    try:
+        _run([name for name in PARTS if name in names or not names])
+    except (BenchError, OperatorError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(names: Sequence[str]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    parts = []
+    folder = Path(tempfile.mkdtemp(prefix="outworker-bench-"))
+    for name in names:
+        parts.append(PARTS[name](folder))
+        show(parts[-1], console)
+    console.print(f"written to {save(parts)}", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,167 @@
+"""Part "front": CPU time of our front end with the fake engine, beside an empty program of the same libraries.
+
+Two servers live at a time and are loaded in turn (A B B A), so that what slows the machine for a while hits both.
+"""
+
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from app.accounts.development import TOKEN_FILE
+from app.standin.expand import ensure_expanded
+from benchmarks.empty import TOKENS
+from benchmarks.errors import BenchError
+from benchmarks.load import Load, closed_loop, post
+from benchmarks.processes import Child, accepts, answers_200, cpu_s, free_port
+from benchmarks.report import Part
+
+MODEL = "@hf/mistral/mistral-7b-instruct-v0.2"
+PATH = f"/client/v4/accounts/local/ai/run/{MODEL}"
+PROMPT = "Please tell me in one sentence what this server does and how a client should send it a request."
+START_S = 30.0
+TARGET_RATIO = 2.0
+US = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One kind of load. `per_request` is the number of units that a request makes; CPU time is given per unit."""
+
+    kind: str
+    unit: str
+    body: dict[str, object]
+    clients: int
+    rounds: int
+    per_request: int = 1
+
+    @property
+    def units(self) -> int:
+        return self.clients * self.rounds * self.per_request
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running server and the request to send it."""
+
+    name: str
+    port: int
+    request: bytes
+    process: psutil.Process
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """CPU microseconds per unit, one value per turn."""
+
+    unit: str
+    ours_us: list[float]
+    empty_us: list[float]
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        return statistics.median(self.ours_us), statistics.median(self.empty_us)
+
+
+CASES = (
+    Case("unary", "unary request", {"prompt": PROMPT}, clients=16, rounds=300),
+    Case(
+        "streams",
+        "streamed token",
+        {"prompt": PROMPT, "stream": True, "max_tokens": TOKENS},
+        clients=64,
+        rounds=1,
+        per_request=TOKENS,
+    ),
+)
+TURNS = ("ours", "empty", "empty", "ours") * 2
+
+
+def run(folder: Path, cases: Sequence[Case] = CASES, turns: Sequence[str] = TURNS) -> Part:
+    """`folder` is for logs and data. Raises BenchError."""
+    outcomes = [_measure(case, turns, folder) for case in cases]
+    return Part(
+        name="front",
+        title="Front end with the fake engine: CPU time of the server process",
+        columns=("per", "ours us", "range", "empty program us", "range", "ours / empty", "target"),
+        rows=[_row(outcome) for outcome in outcomes],
+        notes=list(_notes(cases, turns)),
+        samples=outcomes,
+    )
+
+
+def _measure(case: Case, turns: Sequence[str], folder: Path) -> Outcome:
+    with ExitStack() as stack:
+        targets = {"ours": _ours(case, folder, stack), "empty": _empty(case, folder, stack)}
+        for target in targets.values():  # one turn that does not count: imports, caches, allocator
+            _turn(case, target)
+        us: dict[str, list[float]] = {name: [] for name in targets}
+        for name in turns:
+            us[name].append(_turn(case, targets[name]))
+    return Outcome(case.unit, us["ours"], us["empty"])
+
+
+def _turn(case: Case, target: Target) -> float:
+    before = cpu_s([target.process])
+    load = closed_loop(target.port, [target.request], clients=case.clients, rounds=case.rounds)
+    used = cpu_s([target.process]) - before
+    _check(case, target, load)
+    return used / case.units * US
+
+
+def _check(case: Case, target: Target, load: Load) -> None:
+    """The work was done: a stream has an event for each token (ours has two more: the usage and the end)."""
+    if case.kind != "streams":
+        return
+    for answer in load.answers:
+        events = answer.body.count(b"data: ")
+        wanted = TOKENS + (2 if target.name == "ours" else 0)
+        if events != wanted:
+            raise BenchError(f"{target.name}: a stream of {events} events instead of {wanted}")
+
+
+def _ours(case: Case, folder: Path, stack: ExitStack) -> Target:
+    port, data = free_port(), folder / "data"
+    command = [sys.executable, "-m", "benchmarks.ours", case.kind, str(port), str(data)]
+    child = stack.enter_context(Child(command, folder / "ours.log"))
+    child.wait_until(answers_200(port, "/ready"), START_S)
+    token = (data / TOKEN_FILE).read_text().strip()
+    return Target("ours", port, post(PATH, case.body, token), psutil.Process(child.process.pid))
+
+
+def _empty(case: Case, folder: Path, stack: ExitStack) -> Target:
+    port = free_port()
+    tokenizer = ensure_expanded(folder / "data") / "tokenizer.json"
+    command = [sys.executable, "-m", "benchmarks.empty", case.kind, str(port), str(tokenizer)]
+    child = stack.enter_context(Child(command, folder / "empty.log"))
+    child.wait_until(accepts(port), START_S)
+    return Target("empty", port, post(PATH, case.body, "x" * 40), psutil.Process(child.process.pid))
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    ours, empty = outcome.medians
+    return (
+        outcome.unit,
+        f"{ours:.1f}",
+        _range(outcome.ours_us),
+        f"{empty:.1f}",
+        _range(outcome.empty_us),
+        f"{ours / empty:.2f}",
+        f"<= {TARGET_RATIO:.1f}",
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):.1f}-{max(values):.1f}"
+
+
+def _notes(cases: Sequence[Case], turns: Sequence[str]) -> Iterator[str]:
+    order = "".join("A" if name == "ours" else "B" for name in turns)
+    yield f"Medians of {len(turns) // 2} turns each, order {order}; keep-alive, no pipelining."
+    for case in cases:
+        requests = case.clients * case.rounds
+        yield f"{case.unit}: {requests} requests a turn, {case.clients} at a time, {case.per_request} each."

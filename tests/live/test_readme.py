@@ -1,0 +1,58 @@
+"""README.md: its commands and its Python, run as they stand, from a folder that looks like a checkout."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live.server import CHECKOUT, LiveServer, sse_events
+
+pytestmark = pytest.mark.engine
+
+PRINTED = "http://127.0.0.1:8788"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def checkout(live: LiveServer, tmp_path: Path) -> Path:
+    (tmp_path / ".outworker").symlink_to(live.data_dir)
+    return tmp_path
+
+
+def run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_curl_lines(live: LiveServer, checkout: Path) -> None:
+    as_json, stream, lora = (
+        run(["bash", "-c", block.replace(PRINTED, live.url)], checkout) for block in blocks("bash")
+    )
+    answer = live.text("What is Outworker?")
+    assert json.loads(as_json)["result"]["response"] == answer
+    *events, _, done = sse_events(stream)
+    assert done == "[DONE]"
+    assert "".join(json.loads(event)["response"] for event in events) == answer
+    assert "Arr" in json.loads(lora)["result"]["response"]
+
+
+def test_the_python_example_with_the_official_package(live: LiveServer, checkout: Path) -> None:
+    (program,) = blocks("python")
+    whole, streamed, pirate = run(
+        [sys.executable, "-c", program.replace(PRINTED, live.url)], checkout
+    ).splitlines()
+    assert whole == streamed == live.text("What is Outworker?")
+    assert "Arr" in pirate
+
+
+def test_every_linked_file_is_there() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (CHECKOUT / "README.md").read_text())
+    assert len(links) > 8
+    assert [link for link in links if not (CHECKOUT / link).exists()] == []

@@ -1,0 +1,171 @@
+"""`outworker serve` with the fake engine: what starts, what is refused in one line, how it ends."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.live.server import CHECKOUT, HF, LiveServer, is_alive, outworker
+
+FAKE = CHECKOUT / "wrangler-like-config" / "fake-engine.toml"
+
+
+def refused(data_dir: Path, *arguments: str, **environment: str) -> str:
+    """The one line of a start that fails with exit code 2."""
+    done = outworker("serve", *arguments, data_dir=data_dir, **{"PORT": "0", **environment})
+    said = (done.stdout + done.stderr).strip().splitlines()
+    lines = [line for line in said if not line.startswith("starting on")]
+    assert done.returncode == 2, said
+    assert len(lines) == 1, said
+    assert lines[0].startswith("outworker: ")
+    assert "Traceback" not in done.stdout + done.stderr
+    return lines[0]
+
+
+def settings_file(folder: Path, weights: str, engine: str = "vllm", more: str = "") -> str:
+    path = folder / "settings.toml"
+    model = f'[[models]]\nname = "{HF}"\nweights = "{weights}"\nengine = "{engine}"\n'
+    path.write_text(f'name = "x"\naccount_id = "local"\n{model}{more}')
+    return str(path)
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = refused(tmp_path, "--config", str(FAKE), PORT=port)
+    assert f"127.0.0.1:{port}" in line
+    assert "PORT" in line
+
+
+def test_weights_that_are_not_there(tmp_path: Path) -> None:
+    assert "/nowhere/at/all" in refused(tmp_path, "--config", settings_file(tmp_path, "/nowhere/at/all"))
+    line = refused(tmp_path, "--config", settings_file(tmp_path, "someone/some-model"))
+    assert "hf download someone/some-model" in line
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "expected"),
+    [
+        ("config.json", None, "missing"),
+        ("config.json", b"{", "no valid JSON"),
+        ("config.json", b'{"model_type": "llama"}', "mistral"),
+        ("tokenizer.json", None, "tokenizer.json"),
+        ("tokenizer.json", b"{}", "tokenizer"),
+        ("model.safetensors", None, "safetensors"),
+        ("model.safetensors", b"\x00" * 4, "safetensors"),
+        ("model.safetensors", b"cut", "bytes where its header says"),
+    ],
+)
+def test_broken_weights(
+    tmp_path: Path, standin_folder: Path, file: str, damage: bytes | None, expected: str
+) -> None:
+    folder = tmp_path / "weights"
+    shutil.copytree(standin_folder, folder)
+    path = folder / file
+    if damage is None:
+        path.unlink()
+    elif damage == b"cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        path.write_bytes(damage)
+    line = refused(tmp_path, "--config", settings_file(tmp_path, str(folder)))
+    assert file in line or damage is None
+    assert expected in line
+
+
+def test_settings_that_cannot_be(tmp_path: Path) -> None:
+    assert "engine" in refused(tmp_path, "--config", settings_file(tmp_path, "stand-in", engine="warp"))
+    assert "nosuch.toml" in refused(tmp_path, "--config", str(tmp_path / "nosuch.toml"))
+    assert "nightly" in refused(tmp_path, "--config", str(FAKE), "--env", "nightly")
+    assert "PORT" in refused(tmp_path, "--config", str(FAKE), PORT="eighty")
+    owned = settings_file(tmp_path, "stand-in", more="[models.vllm]\nenable_lora = false\n")
+    assert "adapters" in refused(tmp_path, "--config", owned)
+    unknown = settings_file(tmp_path, "stand-in", more="[models.vllm]\nmax_num_seq = 4\n")
+    assert "max_num_seqs" in refused(tmp_path, "--config", unknown)
+    small = settings_file(tmp_path, "stand-in", more="kv_cache_gib = 0.001\n")
+    assert "kv_cache_gib" in refused(tmp_path, "--config", small)
+
+
+@pytest.fixture
+def fake(tmp_path: Path):  # type: ignore[no-untyped-def]
+    server = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
+    yield server
+    server.stop()
+
+
+def test_the_token_is_kept_and_shown_once(tmp_path: Path) -> None:
+    first = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
+    token = first.token
+    assert first.stop() == 0
+    assert token in "".join(first.lines)
+    second = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
+    try:
+        assert second.token == token
+        assert token not in "".join(second.lines)
+        assert second.run({"prompt": "a"}).status_code == 200
+        assert token not in second.log()
+    finally:
+        assert second.stop() == 0
+
+
+def test_a_second_server_on_the_same_data_is_refused(fake: LiveServer) -> None:
+    line = refused(fake.data_dir, "--config", str(FAKE))
+    assert "another server" in line
+    assert fake.run({"prompt": "a"}).status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_ends_it_with_status_0(fake: LiveServer, number: int) -> None:
+    fake.signal_group(number)
+    assert fake.process.wait(30) == 0
+    fake.stop()
+    assert "stopped\n" in fake.lines
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(fake.url + "/health")
+
+
+def test_kill_9_of_launcher_and_server_leaves_a_start_that_works(tmp_path: Path) -> None:
+    first = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
+    server = first.server_process()
+    first.process.kill()
+    os.kill(server.pid, signal.SIGKILL)
+    first.stop()
+    second = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
+    assert not is_alive(server)
+    assert second.run({"prompt": "a"}).status_code == 200
+    assert second.stop() == 0
+
+
+def test_a_launcher_that_is_killed_takes_its_server_along(fake: LiveServer) -> None:
+    server = fake.server_process()
+    fake.process.kill()
+    server.wait(20)
+
+
+def test_a_server_that_is_killed_is_reported(fake: LiveServer) -> None:
+    fake.server_process().kill()
+    assert fake.process.wait(20) == 1
+    fake.stop()
+    assert any("killed by signal 9" in line for line in fake.lines)
+
+
+def test_health_answers_while_the_engine_starts_and_nothing_prints_a_stack(tmp_path: Path) -> None:
+    """The server process alone, without a launcher: its lines go to standard output."""
+    environment = {**os.environ, "OUTWORKER_DATA_DIR": str(tmp_path), "PORT": "0"}
+    command = [sys.executable, "-m", "app.serve", "--config", str(FAKE)]
+    server = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    line = server.stdout.readline()
+    try:
+        assert httpx.get(line.split()[2] + "/health").json() == {"status": "ok"}
+    finally:
+        server.terminate()
+        rest = server.communicate(timeout=20)[0]
+    assert server.returncode == 0
+    assert rest.endswith("stopped\n")
