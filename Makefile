@@ -8,10 +8,10 @@ serve: install
 
 test: install-dev
 	@tests/browser.sh
-	@$(bin)/python -m pytest -m "not soak" $(ARGS)
+	@$(bin)/python -m pytest $(ARGS)
 
 soak: install-dev
-	@$(bin)/python -m pytest -m soak $(ARGS)
+	@$(bin)/python -m pytest -m soak --soak $(ARGS)
 
 lint: install-dev
 	@$(bin)/ruff check .

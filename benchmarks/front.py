@@ -22,7 +22,9 @@ from benchmarks.report import Part
 
 MODEL = "@hf/mistral/mistral-7b-instruct-v0.2"
 PATH = f"/client/v4/accounts/local/ai/run/{MODEL}"
-PROMPT = "Please tell me in one sentence what this server does and how a client should send it a request."
+PROMPT = "Please tell me in a sentence what this server does and how a client sends request %08d to it."
+"""95 characters with the number, which makes every request another text: the tokenizer remembers texts."""
+EMPTY_TOKEN = "x" * 46  # as long as one of ours; nobody looks at it
 START_S = 30.0
 TARGET_RATIO = 2.0
 US = 1e6
@@ -34,7 +36,7 @@ class Case:
 
     kind: str
     unit: str
-    body: dict[str, object]
+    options: dict[str, object]
     clients: int
     rounds: int
     per_request: int = 1
@@ -46,11 +48,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A running server and the request to send it."""
+    """A running server; `token` is what its requests carry."""
 
     name: str
     port: int
-    request: bytes
+    token: str
     process: psutil.Process
 
 
@@ -68,11 +70,11 @@ class Outcome:
 
 
 CASES = (
-    Case("unary", "unary request", {"prompt": PROMPT}, clients=16, rounds=300),
+    Case("unary", "unary request", {}, clients=16, rounds=300),
     Case(
         "streams",
         "streamed token",
-        {"prompt": PROMPT, "stream": True, "max_tokens": TOKENS},
+        {"stream": True, "max_tokens": TOKENS},
         clients=64,
         rounds=1,
         per_request=TOKENS,
@@ -98,19 +100,26 @@ def _measure(case: Case, turns: Sequence[str], folder: Path) -> Outcome:
     with ExitStack() as stack:
         targets = {"ours": _ours(case, folder, stack), "empty": _empty(case, folder, stack)}
         for target in targets.values():  # one turn that does not count: imports, caches, allocator
-            _turn(case, target)
+            _turn(case, target, 0)
         us: dict[str, list[float]] = {name: [] for name in targets}
-        for name in turns:
-            us[name].append(_turn(case, targets[name]))
+        for number, name in enumerate(turns, 1):
+            us[name].append(_turn(case, targets[name], number))
     return Outcome(case.unit, us["ours"], us["empty"])
 
 
-def _turn(case: Case, target: Target) -> float:
+def _turn(case: Case, target: Target, number: int) -> float:
+    requests = _requests(case, target, number)
     before = cpu_s([target.process])
-    load = closed_loop(target.port, [target.request], clients=case.clients, rounds=case.rounds)
+    load = closed_loop(target.port, requests, clients=case.clients, rounds=case.rounds)
     used = cpu_s([target.process]) - before
     _check(case, target, load)
     return used / case.units * US
+
+
+def _requests(case: Case, target: Target, turn: int) -> list[bytes]:
+    each = case.clients * case.rounds
+    prompts = (PROMPT % number for number in range(turn * each, (turn + 1) * each))
+    return [post(PATH, {"prompt": prompt, **case.options}, target.token) for prompt in prompts]
 
 
 def _check(case: Case, target: Target, load: Load) -> None:
@@ -130,7 +139,7 @@ def _ours(case: Case, folder: Path, stack: ExitStack) -> Target:
     child = stack.enter_context(Child(command, folder / "ours.log"))
     child.wait_until(answers_200(port, "/ready"), START_S)
     token = (data / TOKEN_FILE).read_text().strip()
-    return Target("ours", port, post(PATH, case.body, token), psutil.Process(child.process.pid))
+    return Target("ours", port, token, psutil.Process(child.process.pid))
 
 
 def _empty(case: Case, folder: Path, stack: ExitStack) -> Target:
@@ -139,7 +148,7 @@ def _empty(case: Case, folder: Path, stack: ExitStack) -> Target:
     command = [sys.executable, "-m", "benchmarks.empty", case.kind, str(port), str(tokenizer)]
     child = stack.enter_context(Child(command, folder / "empty.log"))
     child.wait_until(accepts(port), START_S)
-    return Target("empty", port, post(PATH, case.body, "x" * 40), psutil.Process(child.process.pid))
+    return Target("empty", port, EMPTY_TOKEN, psutil.Process(child.process.pid))
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

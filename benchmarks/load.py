@@ -63,7 +63,10 @@ async def _closed_loop(port: int, requests: Sequence[bytes], clients: int, round
     connections = [connection for _, connection in made]
     began = time.perf_counter()
     answers = await asyncio.gather(
-        *(_client(connection, requests, index, clients, rounds) for index, connection in enumerate(connections))
+        *(
+            _client(connection, requests, index, clients, rounds)
+            for index, connection in enumerate(connections)
+        )
     )
     seconds = time.perf_counter() - began
     for connection in connections:

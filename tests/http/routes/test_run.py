@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from urllib.parse import quote
 
 import httpx
@@ -220,11 +221,14 @@ async def test_the_deadline_unary_and_streamed(serve: Serve) -> None:
         assert not engine.running
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_client_leaving_aborts_generation(serve: Serve, stream: bool) -> None:
+async def test_the_client_leaving_aborts_generation(
+    serve: Serve, stream: bool, times: Callable[[int], int]
+) -> None:
     engine = FakeEngine(delay_s=0.01, endless=True)
     async with serve(engine) as served:
-        for count in range(1, 26):
+        for count in range(1, times(1000) + 1):
             task = asyncio.create_task(served.run({**ASK, "stream": stream}))
             while not engine.running:
                 await asyncio.sleep(0.001)
