@@ -81,6 +81,7 @@ class Assembly:
                 CHECKOUT / "adapters" / name,
                 base,
                 description=description,
+                replace=True,  # a newer checkout may bring newer examples
             )
 
 

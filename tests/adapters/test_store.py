@@ -280,19 +280,15 @@ class Killed(BaseException):
     pass
 
 
-def killed(*_: object) -> None:
+def killed(*_: object, **__: object) -> None:
     raise Killed
 
 
 @pytest.mark.parametrize("step", ["remove", "discard"])
 def test_a_removal_that_ends_midway_is_invisible_at_once(
-    step: str,
-    store: AdapterStore,
-    source: Path,
-    tmp_path: Path,
-    database: Engine,
-    monkeypatch: pytest.MonkeyPatch,
+    step: str, source: Path, tmp_path: Path, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    store = AdapterStore(database, tmp_path / "data")
     stored = add(store, source)
     monkeypatch.setattr(blobs.Blobs, step, killed)
     with pytest.raises(Killed):
@@ -306,13 +302,9 @@ def test_a_removal_that_ends_midway_is_invisible_at_once(
 
 @pytest.mark.parametrize("step", ["receive", "seal", "commit"])
 def test_an_addition_that_ends_midway_is_invisible(
-    step: str,
-    store: AdapterStore,
-    source: Path,
-    tmp_path: Path,
-    database: Engine,
-    monkeypatch: pytest.MonkeyPatch,
+    step: str, source: Path, tmp_path: Path, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    store = AdapterStore(database, tmp_path / "data")
     monkeypatch.setattr(blobs.Blobs, step, killed)
     with pytest.raises(Killed):
         add(store, source)
@@ -323,10 +315,12 @@ def test_an_addition_that_ends_midway_is_invisible(
     assert add(store, source).name == "one"
 
 
-def test_an_addition_whose_row_never_became_ready_loses_its_files(
-    store: AdapterStore, source: Path, tmp_path: Path, database: Engine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["insert_adding", "set_state"])
+def test_an_addition_whose_row_never_became_ready_leaves_no_files(
+    step: str, source: Path, tmp_path: Path, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.adapters.rows.set_state", killed)
+    store = AdapterStore(database, tmp_path / "data")
+    monkeypatch.setattr(f"app.adapters.rows.{step}", killed)
     with pytest.raises(Killed):
         add(store, source)
     monkeypatch.undo()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -198,6 +199,33 @@ async def test_a_full_queue_is_429_while_admitted_requests_go_on(serve: Serve) -
         assert (await served.run({**ASK, "max_tokens": 1})).status_code == 200
 
 
+@pytest.mark.soak
+async def test_overload_is_refused_at_once_and_hurts_nobody(
+    serve: Serve, times: Callable[[int], int]
+) -> None:
+    """Far more clients than there is room for: each gets its answer or 429, and the admitted ones all finish."""
+    engine = FakeEngine(delay_s=0.02)
+    refusals: list[float] = []
+    async with serve(engine, limits={"max_waiting_requests": 8}) as served:
+
+        async def ask() -> int:
+            began = time.perf_counter()
+            answer = await served.run({**ASK, "max_tokens": 3})
+            if answer.status_code == 429:
+                refusals.append(time.perf_counter() - began)
+            return answer.status_code
+
+        statuses = [
+            status for _ in range(times(200)) for status in await asyncio.gather(*(ask() for _ in range(24)))
+        ]
+    assert set(statuses) == {200, 429}
+    assert len(engine.finished) == min(statuses.count(200), engine.finished.maxlen or 0)
+    assert not engine.aborted
+    refusals.sort()
+    median_ms, slowest_ms = refusals[len(refusals) // 2] * 1000, refusals[-1] * 1000
+    print(f"{len(refusals)} refusals: median {median_ms:.1f} ms, slowest {slowest_ms:.1f} ms")
+
+
 async def test_waiting_tokens_are_bounded(serve: Serve) -> None:
     engine = FakeEngine(delay_s=0.2)
     async with serve(engine, limits={"max_waiting_tokens": 50}) as served:
@@ -227,17 +255,21 @@ async def test_the_client_leaving_aborts_generation(
     serve: Serve, stream: bool, times: Callable[[int], int]
 ) -> None:
     engine = FakeEngine(delay_s=0.01, endless=True)
+    slowest_s = 0.0
     async with serve(engine) as served:
         for count in range(1, times(1000) + 1):
             task = asyncio.create_task(served.run({**ASK, "stream": stream}))
             while not engine.running:
                 await asyncio.sleep(0.001)
+            left = time.perf_counter()
             task.cancel()
             async with asyncio.timeout(5):
                 while engine.running:
                     await asyncio.sleep(0.001)
+            slowest_s = max(slowest_s, time.perf_counter() - left)
             assert len(engine.aborted) == count
         assert not engine.finished
+    print(f"slowest of {count} aborts: {slowest_s * 1000:.1f} ms")
 
 
 async def test_an_unexpected_fault_is_500_without_its_cause(

@@ -1,0 +1,45 @@
+"""A few requests through the real servers: that the numbers exist and count the work; how large they are is no test."""
+
+import re
+import sys
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.errors import BenchError
+from benchmarks.front import CASES, PROMPT, TURNS, run
+from benchmarks.processes import Child
+
+
+def test_both_servers_do_the_work(tmp_path) -> None:
+    few = [replace(case, clients=4, rounds=1) for case in CASES]
+    part = run(tmp_path, few, ("ours", "empty"))
+    assert [outcome.unit for outcome in part.samples] == ["unary request", "streamed token"]
+    assert all(len(outcome.ours_us) == len(outcome.empty_us) == 1 for outcome in part.samples)
+    assert [row[0] for row in part.rows] == ["unary request", "streamed token"]
+
+
+def test_the_order_is_balanced() -> None:
+    assert sum(place for place, name in enumerate(TURNS) if name == "ours") * 2 == sum(range(len(TURNS)))
+
+
+def test_the_prompt_is_as_long_as_it_says() -> None:
+    assert len(PROMPT % 7) == 95
+
+
+def test_a_program_that_ends_is_one_line_with_its_last_words(tmp_path) -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit('no such card')"]
+    wanted = "-c import sys; sys.exit('no such card') ended with status 1: no such card (log: "
+    with (
+        Child(command, tmp_path / "log") as child,
+        pytest.raises(BenchError, match=re.escape(wanted)),
+    ):
+        child.wait_until(lambda: False, 20)
+
+
+def test_a_program_is_ended_with_its_children(tmp_path) -> None:
+    script = "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
+    with Child([sys.executable, "-c", script], tmp_path / "log") as child:
+        child.wait_until(lambda: len(child.descendants()) == 1, 20)
+        family = child.descendants()
+    assert not any(process.is_running() for process in family)

@@ -1,0 +1,40 @@
+import orjson
+import pytest
+from rich.console import Console
+
+from benchmarks import validate
+from benchmarks.__main__ import main
+from benchmarks.report import Part, save, show
+
+PART = Part("front", "Front end", ("per", "us"), [("request", "1.0")], ["A note."], [{"us": 1.0}])
+
+
+def test_an_unknown_part_is_one_line(capsys) -> None:
+    assert main(["fronts"]) == 2
+    assert capsys.readouterr().err == "benchmarks: no part 'fronts': choose from validate, front, engine\n"
+
+
+def test_a_part_is_a_table_and_its_notes() -> None:
+    console = Console(record=True, width=80)
+    with console.capture():
+        show(PART, console)
+    text = console.export_text()
+    assert "Front end" in text
+    assert "request" in text
+    assert "A note." in text
+
+
+def test_results_hold_the_samples_and_the_machine(tmp_path) -> None:
+    content = orjson.loads(save([PART], tmp_path).read_bytes())
+    assert content["parts"][0]["samples"] == [{"us": 1.0}]
+    assert content["machine"]["cores"] >= 1
+    assert content["machine"]["packages"]["orjson"] == orjson.__version__
+
+
+@pytest.mark.parametrize("name", validate.bodies())
+def test_the_measured_bodies_are_valid(name) -> None:
+    from app.catalog.cards import load_cards
+    from app.settings import CHECKOUT
+
+    for card in load_cards(CHECKOUT / "schemas").values():
+        card.input.check(validate.bodies()[name])
