@@ -38,6 +38,10 @@ async def watched(receive: Receive) -> AsyncIterator[None]:
     watcher = asyncio.create_task(watch())
     try:
         yield
+        if left:
+            await asyncio.sleep(
+                0
+            )  # the cancellation is under way: it must arrive here, not in what comes after
     except asyncio.CancelledError:
         if left and task.uncancel() == 0:
             raise ClientLeft from None

@@ -5,12 +5,13 @@ nothing is kept for ever. Both end here, before any application code.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.errors import ApiError, HeadersTooLarge, MalformedHttp
 from app.http.envelope import failure
+from app.http.sse import ABORT_KEY
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -41,6 +42,10 @@ class GuardedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_bytes > self.max_header_bytes:
             self._refuse(HeadersTooLarge(self.max_header_bytes))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        cast(dict[str, Any], self.scope)[ABORT_KEY] = self.transport.abort
 
     def on_headers_complete(self) -> None:
         self._in_head = False

@@ -21,6 +21,8 @@ from app.http.exchange import exchange_of
 
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
+ABORT_KEY = "outworker.abort"
+"""In the scope: closes the connection without waiting for a client that reads nothing any more."""
 
 HEADERS = {
     "content-type": "text/event-stream",
@@ -63,7 +65,7 @@ class EventStream(Response, Generic[T]):
         async with watched(receive), self._open_run() as run:
             await send({"type": "http.response.start", "status": 200, "headers": raw})
             exchange.streaming = True
-            async with Pulse(send, self._limits) as pulse:
+            async with Pulse(send, self._limits, scope.get(ABORT_KEY, _nothing)) as pulse:
                 async for frame in self._frames(run):
                     await pulse.write(frame)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -75,8 +77,9 @@ class Pulse:
     One timer per stream and two assignments per frame: nothing else may be spent on it.
     """
 
-    def __init__(self, send: Send, limits: StreamLimits) -> None:
+    def __init__(self, send: Send, limits: StreamLimits, abort: Callable[[], None]) -> None:
         self._send = send
+        self._abort = abort
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -98,6 +101,7 @@ class Pulse:
             self._ping.cancel()
         if self._stuck and isinstance(error, asyncio.CancelledError) and self._task is not None:
             self._task.uncancel()
+            self._abort()
             raise SlowReader from None
 
     async def write(self, frame: bytes) -> None:
@@ -121,3 +125,6 @@ async def send_last_error(error: ApiError, request_id: str, send: Send) -> None:
     """After the first byte an error is one last event and the end, without `[DONE]`."""
     event = b"data: " + orjson.dumps({"errors": error_items(error, request_id)}) + b"\n\n"
     await send({"type": "http.response.body", "body": event, "more_body": False})
+
+
+def _nothing() -> None: ...

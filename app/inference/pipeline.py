@@ -140,7 +140,7 @@ class Pipeline:
         self._require_ready()
         ticket = self._admission.admit(len(job.prompt.token_ids))
         try:
-            async with asyncio.timeout(self._deadline_s), AsyncExitStack() as stack:
+            async with asyncio.timeout(self._deadline_s) as deadline, AsyncExitStack() as stack:
                 leased = None
                 if job.adapter is not None:
                     leased = await stack.enter_async_context(self.engine.lease(job.adapter))
@@ -154,7 +154,9 @@ class Pipeline:
                 await stack.enter_async_context(aclosing(deltas))
                 yield Run(deltas, ticket, job.prompt)
         except TimeoutError:
-            raise RequestTimeout(self._deadline_s) from None
+            if deadline.expired():
+                raise RequestTimeout(self._deadline_s) from None
+            raise
         finally:
             ticket.close()
 
@@ -167,7 +169,7 @@ class Pipeline:
     async def _adapter(self, request: TextRequest, card: ModelCard, account_id: str) -> StoredAdapter | None:
         if not request.lora:
             return None
-        if not (self._adapters and card.supports_lora):
+        if not self._adapters:
             raise LoraUnsupported(card.name)
         return await self._resolver.resolve(account_id, request.lora, card.name, self.weights)
 

@@ -17,6 +17,7 @@ NONSENSE_SHARE = 0.09
 UNRELATED_SHARE = 0.1
 SYSTEM_SHARE = 0.12
 FIRST_QUESTION_SHARE = 0.4
+EVEN_WEIGHT = 4
 
 Turn = tuple[str, str]
 Say = Callable[[Entry], str]
@@ -47,7 +48,7 @@ class Drawer:
     def __init__(self, corpus: Corpus, seed: int) -> None:
         self._corpus = corpus
         self._random = random.Random(seed)  # noqa: S311
-        self._weights = [len(entry.ask) for entry in corpus.entries]
+        self._weights = [EVEN_WEIGHT + len(entry.ask) for entry in corpus.entries]
         self._words = sorted({w for entry in corpus.entries for ask in entry.ask for w in ask.split()})
 
     def conversation(self, say: Say, system: str | None = None) -> list[Turn]:

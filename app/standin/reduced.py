@@ -57,19 +57,19 @@ def build(rows: Rows) -> MistralForCausalLM:
     return MistralForCausalLM(MistralConfig(**{**CONFIG, "vocab_size": rows.rest + 1, "dtype": "float32"}))
 
 
-def answer_logits(model: MistralForCausalLM, batch: Batch, rest: int) -> tuple[Tensor, Tensor]:
-    """Logits (k, n + 1) at the k positions before a learnt token, and those tokens (k,)."""
+def answer_logits(model: MistralForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits (k, n + 1) at the k positions before a learnt token, and those tokens' rows (k,)."""
     hidden = model.model(input_ids=batch.ids[:, :-1], use_cache=False).last_hidden_state
     learn = batch.learn[:, 1:]
-    logits = model.lm_head(hidden[learn])
-    raised = torch.zeros(logits.shape[-1])
-    raised[rest] = math.log(VOCAB_SIZE - rest)
-    return logits + raised, batch.ids[:, 1:][learn]
+    return model.lm_head(hidden[learn]), batch.ids[:, 1:][learn]
 
 
 def loss(model: MistralForCausalLM, batch: Batch, rest: int) -> Tensor:
-    """Mean cross-entropy of the answers' tokens, in nats."""
-    return functional.cross_entropy(*answer_logits(model, batch, rest))
+    """Mean cross-entropy of the answers' tokens, in nats, over all 32000 tokens."""
+    logits, targets = answer_logits(model, batch)
+    raised = torch.zeros(logits.shape[-1])
+    raised[rest] = math.log(VOCAB_SIZE - rest)
+    return functional.cross_entropy(logits + raised, targets)
 
 
 @torch.inference_mode()
@@ -77,7 +77,7 @@ def wrong(model: MistralForCausalLM, rows: Rows, examples: list[Example]) -> lis
     """Indices of the examples that greedy decoding would not answer word for word."""
     found = []
     for index, example in enumerate(examples):
-        logits, targets = answer_logits(model, rows.batch([example]), rows.rest)
+        logits, targets = answer_logits(model, rows.batch([example]))
         if not bool((logits.argmax(-1) == targets).all()):
             found.append(index)
     return found

@@ -21,7 +21,7 @@ from app.standin.shape import BOS_ID, EOS_ID, UNK_ID
 from app.standin.tokenizer import tokenizer_model_path
 
 SEED = 8788
-STEPS = 560
+STEPS = 660
 BATCH_CONVERSATIONS = 20
 PEAK_LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.01

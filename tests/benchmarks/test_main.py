@@ -1,3 +1,5 @@
+from io import StringIO
+
 import orjson
 import pytest
 from rich.console import Console
@@ -15,10 +17,9 @@ def test_an_unknown_part_is_one_line(capsys) -> None:
 
 
 def test_a_part_is_a_table_and_its_notes() -> None:
-    console = Console(record=True, width=80)
-    with console.capture():
-        show(PART, console)
-    text = console.export_text()
+    console = Console(file=StringIO(), width=80)
+    show(PART, console)
+    text = console.file.getvalue()
     assert "Front end" in text
     assert "request" in text
     assert "A note." in text

@@ -45,6 +45,9 @@ async def test_a_reader_that_stops_is_ended_and_holds_up_nobody(serve: Serve) ->
             while engine.running:
                 await asyncio.sleep(0.01)
         assert len(engine.aborted) == 1
+        async with asyncio.timeout(10):  # the connection is cut, not kept until its client reads on
+            while len(served.server.server_state.connections) > 1:
+                await asyncio.sleep(0.01)
         writer.close()
 
 
