@@ -12,8 +12,9 @@ from app.catalog.cards import ModelCard
 from app.engines.engine import Engine
 from app.engines.fake import FakeEngine
 from app.engines.memory import GIB, available_bytes, kv_cache_bytes
-from app.engines.vllm import VllmEngine, VllmPlan
+from app.engines.vllm import VllmEngine
 from app.engines.vllm_args import check_arguments, engine_arguments
+from app.engines.vllm_start import VllmPlan
 from app.engines.weights import check_weights
 from app.errors import SettingsError
 from app.inference.prompt import PromptBuilder
@@ -73,6 +74,9 @@ class Assembly:
     def _register_examples(self, card: ModelCard, folder: Path) -> None:
         base = read_base(folder, STAND_IN)
         for name, description in EXAMPLES.items():
+            there = self._adapters.find(self._settings.account_id, name)
+            if there is not None and there.description != description:
+                continue  # somebody's own adapter of that name
             self._adapters.add(
                 self._settings.account_id,
                 name,

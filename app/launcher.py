@@ -35,27 +35,34 @@ class Launcher:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._pass_on)
         self._server = self._start(write_end)
+        if self._signals:  # came while the server was being started
+            self._server.terminate()
         os.close(write_end)
-        said = False
         with os.fdopen(read_end, encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                said = True
                 print(line, end="", flush=True)
-        status = self._server.wait()
+        return self._account_for(self._server.wait(), self._server.pid)
+
+    def _account_for(self, status: int, server: int) -> int:
+        """Our exit status; what went wrong is said with the place of the log."""
+        ended = self._record.end_leftovers(of_server=server) if status < 0 else 0
+        if status < 0 and self._signals:
+            print("stopped before it was ready", flush=True)
+            return 0
+        where = f" (log: {self._log_file})" if self._log_file else ""
         if status < 0:
-            ended = self._record.end_leftovers()
             print(
-                f"outworker: the server was killed by signal {-status}; ended {ended} engine processes",
-                file=sys.stderr,
+                f"outworker: the server was killed by signal {-status}; ended {ended} engine processes{where}"
             )
-            return 1
-        if status and not said:
-            where = f": see {self._log_file}" if self._log_file else ""
-            print(f"outworker: the server ended with status {status}{where}", file=sys.stderr)
-        return status
+        elif status == 1:
+            print(f"outworker: the server ended with status {status}{where}")
+        elif status and self._log_file and self._log_file.stat().st_size:
+            print(f"log: {self._log_file}")
+        sys.stdout.flush()
+        return max(status, 0) or (1 if status else 0)
 
     def _start(self, write_end: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "app.serve", *self._arguments]
+        command = [sys.executable, "-P", "-m", "app.serve", *self._arguments]
         environment = {**os.environ, REPORT_FD_VARIABLE: str(write_end)}
         output = open_log(self._log_file) if self._log_file else None
         try:
@@ -75,9 +82,8 @@ class Launcher:
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         """The first signal drains, the second ends at once."""
         self._signals += 1
-        if self._server is None:
-            sys.exit(1)
-        self._server.send_signal(signal.SIGTERM if self._signals == 1 else signal.SIGINT)
+        if self._server is not None:
+            self._server.send_signal(signal.SIGTERM if self._signals == 1 else signal.SIGINT)
 
 
 def open_log(path: Path) -> int:

@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import uvicorn
 
@@ -55,7 +56,7 @@ def http_server(settings: Settings, app: Server) -> DrainingServer:
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=max(1, round(limits.drain_s)),
+        timeout_graceful_shutdown=cast(int, limits.drain_s),  # a float serves as well
     )
     return DrainingServer(config, app.drain)
 
@@ -68,6 +69,10 @@ def listen(settings: Settings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(BACKLOG)  # only then is the port ours: two may bind it, one may listen
+    except socket.gaierror:
+        listening.close()
+        raise StartupError(f"HOST (server.host) {host} is no address of this machine") from None
     except OSError as error:
         listening.close()
         raise StartupError(

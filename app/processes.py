@@ -5,6 +5,7 @@ its children (pid and start time, which together name a process for good) in its
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +17,8 @@ import psutil
 
 from app.errors import StartupError
 
+log = logging.getLogger(__name__)
+
 END_WAIT_S = 5.0
 
 
@@ -26,12 +29,15 @@ class ProcessRecord:
     path: Path
 
     def write(self) -> None:
-        """Record this process and all its descendants."""
+        """Record this process and all its descendants. A disk that is full is logged: serving goes on."""
         here = psutil.Process()
-        content = {"server": _identity(here), "children": [_identity(child) for child in _descendants(here)]}
+        children = [identity for child in _descendants(here) if (identity := _identity(child))]
         temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(content))
-        temporary.replace(self.path)
+        try:
+            temporary.write_text(json.dumps({"server": _identity(here), "children": children}))
+            temporary.replace(self.path)
+        except OSError as error:
+            log.warning("%s can't be written: %s", self.path.name, error.strerror)
 
     def refuse_second_server(self) -> None:
         """Raises StartupError when the recorded server still runs: two servers must not share a data directory."""
@@ -41,8 +47,14 @@ class ProcessRecord:
                 f"another server (pid {server.pid}) uses {self.path.parent}: stop it, or set another data_dir"
             )
 
-    def end_leftovers(self) -> int:
-        """Kill what a dead server left running, as recorded; returns how many processes that were."""
+    def end_leftovers(self, of_server: int | None = None) -> int:
+        """Kill what a dead server left running, as recorded; returns how many processes that were.
+
+        Nothing of a living server is touched, nor of another than the one with pid `of_server` where that is given.
+        """
+        server = self._read().get("server")
+        if _find(server) is not None or (of_server is not None and _pid(server) != of_server):
+            return 0
         leftovers = [found for entry in self._read().get("children", []) if (found := _find(entry))]
         _kill(leftovers)
         self.path.unlink(missing_ok=True)
@@ -56,14 +68,23 @@ class ProcessRecord:
         return content if isinstance(content, dict) else {}
 
 
-def _identity(process: psutil.Process) -> dict[str, float]:
-    return {"pid": process.pid, "started": process.create_time()}
+def _identity(process: psutil.Process) -> dict[str, float] | None:
+    """None for a process that has just ended."""
+    try:
+        return {"pid": process.pid, "started": process.create_time()}
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:
     for child in process.children(recursive=True):
-        if child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
-            yield child
+        with suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                yield child
+
+
+def _pid(entry: Any) -> Any:
+    return entry.get("pid") if isinstance(entry, dict) else None
 
 
 def _find(entry: Any) -> psutil.Process | None:

@@ -41,15 +41,16 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     arguments = _arguments()
     report = _reporter()
-    status = 0
     try:
         settings = load_settings(arguments.config, arguments.env, os.environ)
-        status = _run(settings, report)
+        _run(settings, report)
     except OperatorError as error:
         report(f"outworker: {error}")
-        status = 2
-    finally:
-        _end(status)
+        _end(2)
+    except Exception:  # the process's boundary: the cause goes into the log, and the launcher names the log
+        log.exception("the server failed")
+        report("outworker: the server failed")
+        _end(1)
 
 
 def _end(status: int) -> None:
@@ -116,7 +117,7 @@ def _status(failures: list[BaseException], report: Callable[[str], None]) -> int
 async def _record_children(record: ProcessRecord) -> None:
     """While an engine starts its children appear one by one; a kill at any moment must find them recorded."""
     while True:
-        record.write()
+        await asyncio.to_thread(record.write)
         await asyncio.sleep(RECORD_INTERVAL_S)
 
 
@@ -142,9 +143,13 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _run(settings: Settings, report: Callable[[str], None]) -> int:
+def _run(settings: Settings, report: Callable[[str], None]) -> None:
+    async def serve_and_end() -> None:
+        # Ends in here: closing the loop would wait for the thread that may still be starting an engine.
+        _end(await _serve(settings, report))
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings, report))
+        runner.run(serve_and_end())
 
 
 def _arguments() -> argparse.Namespace:
@@ -155,5 +160,8 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.ERROR
+    )  # a line per broken request would fill the disk
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     main()

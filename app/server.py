@@ -76,7 +76,7 @@ def create_app(
         default=Fallback(find_caller),
         lifespan=lambda app: _lifespan(pipelines, on_start),
     )
-    allowed_hosts = frozenset(settings.server.allowed_hosts)
+    allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
     return Server(_with_cors(Boundary(router, allowed_hosts), settings), pipelines, tuple(routes))
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.live.server import CHECKOUT, HF, LiveServer, is_alive, outworker
@@ -169,3 +170,43 @@ def test_health_answers_while_the_engine_starts_and_nothing_prints_a_stack(tmp_p
         rest = server.communicate(timeout=20)[0]
     assert server.returncode == 0
     assert rest.endswith("stopped\n")
+
+
+def test_an_early_ctrl_c_is_no_failure_and_harms_no_other_server(fake: LiveServer) -> None:
+    """A second start on the same data, interrupted at once, while the first serves."""
+    command = [sys.executable, "-m", "app.cli", "serve", "--config", str(FAKE)]
+    environment = {**os.environ, "OUTWORKER_DATA_DIR": str(fake.data_dir), "PORT": "0"}
+    second = subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True, process_group=0
+    )
+    while not (children := psutil.Process(second.pid).children()):
+        assert second.poll() is None
+    assert children
+    os.killpg(second.pid, signal.SIGINT)
+    said, _ = second.communicate(timeout=20)
+    assert "killed" not in said
+    assert second.returncode in (0, 2)
+    assert fake.run({"prompt": "a"}).status_code == 200
+    assert (fake.data_dir / "processes.json").exists()
+
+
+def test_a_folder_with_an_app_of_its_own_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("raise SystemExit('the wrong app')")
+    outworker_script = Path(sys.executable).with_name("outworker")
+    environment = {**os.environ, "OUTWORKER_DATA_DIR": str(tmp_path / "data"), "PORT": "0"}
+    command = [str(outworker_script), "serve", "--config", str(FAKE)]
+    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    assert server.stdout.readline().startswith("starting on ")
+    server.terminate()
+    server.communicate(timeout=20)
+    assert server.returncode == 0
+
+
+def test_a_fault_of_ours_at_start_is_said_with_the_place_of_the_log(tmp_path: Path) -> None:
+    (tmp_path / "processes.json").mkdir()
+    (tmp_path / "outworker.db").mkdir()
+    done = outworker("serve", "--config", str(FAKE), data_dir=tmp_path, PORT="0")
+    assert done.returncode in (1, 2)
+    assert "outworker: " in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

@@ -3,17 +3,23 @@
 Only this file evicts. vLLM would evict by itself past its capacity and then read the adapter from disk again while
 generating, where a fault ends the engine for everybody; so the capacity here is vLLM's, and a slot is freed (never
 one that is leased) before the next adapter is loaded.
+
+Everything but loads and unloads is synchronous: no cancellation can come between a lease and its release.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 
 from app.engines.engine import LeasedAdapter
 from app.errors import OutOfCapacity
 from app.types import StoredAdapter
+
+log = logging.getLogger(__name__)
 
 Load = Callable[[LeasedAdapter], Awaitable[None]]
 
@@ -21,10 +27,14 @@ Load = Callable[[LeasedAdapter], Awaitable[None]]
 @dataclass(slots=True)
 class _Slot:
     adapter: LeasedAdapter
-    loading: asyncio.Task[None]
+    task: asyncio.Future[None]  # the load, later the unload
     leases: int = 0
     forgotten: bool = False
     unloading: bool = False
+
+    @property
+    def idle(self) -> bool:
+        return not self.leases and not self.unloading and self.task.done()
 
 
 class Residents:
@@ -34,53 +44,65 @@ class Residents:
     those who asked for that adapter and nobody else; a later lease tries again.
     """
 
-    def __init__(self, capacity: int, load: Load, unload: Load, wait_s: float) -> None:
+    def __init__(
+        self, capacity: int, load: Load, unload: Load, wait_s: float, int_ids: Iterator[int] | None = None
+    ) -> None:
+        """`int_ids` gives ids that were never used before: vLLM picks weights by this id alone."""
         self._capacity = capacity
         self._load = load
         self._unload = unload
         self._wait_s = wait_s
         self._slots: OrderedDict[str, _Slot] = OrderedDict()  # engine name -> slot, least recently used first
-        self._next_int_id = 1  # never reused: vLLM picks weights by this id alone
-        self._waiting = 0
-        self._changed = asyncio.Condition()
+        self._int_ids = int_ids or count(1)
+        self._waiters: set[asyncio.Future[None]] = set()
 
     @property
     def count(self) -> int:
         return len(self._slots)
 
+    def holds(self, adapter: LeasedAdapter) -> bool:
+        """Whether a lease of this adapter came from here and is held."""
+        slot = self._slots.get(adapter.stored.engine_name)
+        return slot is not None and slot.adapter is adapter
+
     @asynccontextmanager
     async def lease(self, stored: StoredAdapter) -> AsyncIterator[LeasedAdapter]:
         slot = await self._take(stored)
         try:
-            await asyncio.shield(slot.loading)  # a caller that leaves does not end the load for the others
+            await asyncio.shield(slot.task)  # a caller that leaves does not end the load for the others
             yield slot.adapter
         finally:
             slot.leases -= 1
-            await self._released(slot)
+            self._settle(slot)
 
     async def forget(self, stored: StoredAdapter) -> None:
         """Drop the adapter now, or when its last lease ends."""
         slot = self._slots.get(stored.engine_name)
         if slot is not None:
             slot.forgotten = True
-            await self._released(slot)
+            self._settle(slot)
 
     async def _take(self, stored: StoredAdapter) -> _Slot:
         """The adapter's slot with one more lease on it, its load begun."""
         try:
-            async with asyncio.timeout(self._wait_s), self._changed:
-                self._waiting += 1
-                try:
-                    while (slot := self._find_or_open(stored)) is None:
-                        self._make_room()
-                        await self._changed.wait()
-                finally:
-                    self._waiting -= 1
-                slot.leases += 1
-                self._slots.move_to_end(stored.engine_name)
-                return slot
+            async with asyncio.timeout(self._wait_s):
+                while (slot := self._find_or_open(stored)) is None:
+                    await self._change()
         except TimeoutError:
             raise OutOfCapacity(f"All {self._capacity} adapter slots are in use.") from None
+        slot.leases += 1
+        self._slots.move_to_end(stored.engine_name)
+        return slot
+
+    async def _change(self) -> None:
+        """Wait until a slot may be free, having begun to free one where that is possible."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            self._make_room()
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
 
     def _find_or_open(self, stored: StoredAdapter) -> _Slot | None:
         slot = self._slots.get(stored.engine_name)
@@ -88,40 +110,44 @@ class Residents:
             return None if slot.unloading else slot
         return self._open(stored) if len(self._slots) < self._capacity else None
 
-    def _make_room(self) -> None:
-        """Begin to drop the least recently used adapter without a lease; one drop per waiting request is enough."""
-        idle = [s for s in self._slots.values() if not s.leases and not s.unloading and s.loading.done()]
-        unloading = sum(slot.unloading for slot in self._slots.values())
-        if idle and unloading < self._waiting and len(self._slots) >= self._capacity:
-            self._start_unload(idle[0])
-
     def _open(self, stored: StoredAdapter) -> _Slot:
-        adapter = LeasedAdapter(stored, self._next_int_id)
-        self._next_int_id += 1
+        adapter = LeasedAdapter(stored, next(self._int_ids))
         slot = _Slot(adapter, asyncio.ensure_future(self._load(adapter)))
-        slot.loading.add_done_callback(lambda task: self._drop_failed(slot, task))
         self._slots[stored.engine_name] = slot
+        slot.task.add_done_callback(lambda task: self._loaded(slot, task))
         return slot
 
-    def _drop_failed(self, slot: _Slot, task: "asyncio.Task[None]") -> None:
+    def _loaded(self, slot: _Slot, task: "asyncio.Future[None]") -> None:
         if task.cancelled() or task.exception() is not None:
             self._slots.pop(slot.adapter.stored.engine_name, None)
+        self._settle(slot)
 
-    def _start_unload(self, slot: _Slot) -> None:
+    def _make_room(self) -> None:
+        """Begin to drop the least recently used idle adapter; one drop per waiting request is enough."""
+        unloading = sum(slot.unloading for slot in self._slots.values())
+        idle = next((slot for slot in self._slots.values() if slot.idle), None)
+        if idle is not None and unloading < len(self._waiters) and len(self._slots) >= self._capacity:
+            self._drop(idle)
+
+    def _drop(self, slot: _Slot) -> None:
         slot.unloading = True
-        slot.loading = asyncio.ensure_future(self._unload_and_drop(slot))
-        slot.loading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        slot.task = asyncio.ensure_future(self._unload(slot.adapter))
+        slot.task.add_done_callback(lambda task: self._dropped(slot, task))
 
-    async def _unload_and_drop(self, slot: _Slot) -> None:
-        try:
-            await self._unload(slot.adapter)
-        finally:
-            self._slots.pop(slot.adapter.stored.engine_name, None)
-            async with self._changed:
-                self._changed.notify_all()
+    def _dropped(self, slot: _Slot, task: "asyncio.Future[None]") -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("adapter %s was not unloaded", slot.adapter.stored.engine_name, exc_info=failure)
+        self._slots.pop(slot.adapter.stored.engine_name, None)
+        self._wake()
 
-    async def _released(self, slot: _Slot) -> None:
-        if slot.forgotten and not slot.leases and not slot.unloading and slot.loading.done():
-            self._start_unload(slot)
-        async with self._changed:
-            self._changed.notify_all()
+    def _settle(self, slot: _Slot) -> None:
+        """After a load or a release: drop what was forgotten, and let those who wait look again."""
+        known = self._slots.get(slot.adapter.stored.engine_name) is slot
+        if known and slot.forgotten and slot.idle:
+            self._drop(slot)
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -5,64 +5,47 @@ is imported in `start`, in a thread: the import takes seconds and the server ans
 """
 
 import asyncio
+import itertools
 import logging
-import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from app.engines.engine import EngineHealth, LeasedAdapter
 from app.engines.residents import Residents
 from app.engines.sampling_params import to_vllm
-from app.engines.vllm_args import hot_processor
+from app.engines.vllm_start import VllmPlan, build
 from app.errors import FinetuneNotFound, InternalError, OutOfCapacity, StartupError
 from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter
 
 log = logging.getLogger(__name__)
-
-# Usage reports and hub traffic are off; children are spawned, because this process has threads when they start.
-QUIET_ENVIRONMENT = {
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-    "VLLM_LOGGING_COLOR": "0",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class VllmPlan:
-    """`arguments` are AsyncEngineArgs by name; `environment` is set before vLLM is imported and never overrides what
-    the operator exported.
-    """
-
-    arguments: Mapping[str, Any]
-    environment: Mapping[str, str]
 
 
 class VllmEngine:
     """`plan` is called in a thread at start, because it may have to make or read the weights; it raises StartupError.
 
     `slots` is the number of adapters kept in memory (vLLM's max_cpu_loras), `wait_s` how long a request waits
-    for one.
+    for one. When vLLM's processes die, the requests in them fail and a new vLLM is started in place of the old.
     """
 
     def __init__(self, plan: Callable[[], VllmPlan], *, slots: int, wait_s: float) -> None:
         self._plan = plan
         self._health = EngineHealth("starting")
-        self._residents = Residents(slots, self._load, self._unload, wait_s)
+        int_ids = itertools.count(1)
+        self._new_residents: Callable[[], Residents] = lambda: Residents(
+            slots, self._load, self._unload, wait_s, int_ids
+        )
+        self._residents = self._new_residents()
         self._running = 0
         self._llm: Any = None
         self._vllm: Any = None
+        self._revival: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         plan = await asyncio.to_thread(self._plan)
         try:
-            self._llm = await asyncio.to_thread(self._build, plan)
+            self._vllm, self._llm = await asyncio.to_thread(build, plan)
         except Exception as cause:
             log.exception("vLLM did not start")
             self._health = EngineHealth("failed", _first_line(cause))
@@ -70,6 +53,8 @@ class VllmEngine:
         self._health = EngineHealth("ready")
 
     async def stop(self, drain_s: float) -> None:
+        if self._revival is not None:
+            self._revival.cancel()
         if self._llm is None:
             return
         deadline = asyncio.get_running_loop().time() + drain_s
@@ -79,6 +64,8 @@ class VllmEngine:
         await asyncio.to_thread(self._llm.shutdown)
 
     def health(self) -> EngineHealth:
+        if self._health.state == "ready" and self._llm.errored:
+            self._revive()
         return self._health
 
     def lease(self, adapter: StoredAdapter) -> AbstractAsyncContextManager[LeasedAdapter]:
@@ -96,8 +83,10 @@ class VllmEngine:
         adapter: LeasedAdapter | None,
         cache_salt: str,
     ) -> AsyncGenerator[Delta, None]:
-        if self._health.state != "ready":
+        if self.health().state != "ready":
             raise OutOfCapacity("The engine is not ready.")
+        if adapter is not None and not self._residents.holds(adapter):
+            raise OutOfCapacity("The engine was started again.")
         stream = self._llm.generate(
             {"prompt_token_ids": prompt.token_ids, "cache_salt": cache_salt},
             self._params(sampling),
@@ -109,26 +98,29 @@ class VllmEngine:
             async with aclosing(stream):  # closing it aborts the request inside vLLM
                 async for output in stream:
                     yield _delta(output)
-        except self._vllm.EngineDeadError as cause:
-            self._health = EngineHealth("failed", "the engine's process died: see the log")
-            log.critical("engine died under request %s", request_id)
-            raise InternalError from cause
         except self._vllm.VLLMError as cause:
-            log.exception("vLLM refused request %s", request_id)
+            log.error("request %s failed in vLLM: %s", request_id, _first_line(cause))
             raise InternalError from cause
         finally:
             self._running -= 1
+            self.health()  # where vLLM died of this request, nobody should have to ask first
 
-    def _build(self, plan: VllmPlan) -> Any:
-        for name, value in {**QUIET_ENVIRONMENT, **plan.environment}.items():
-            os.environ.setdefault(name, value)
-        from app.engines import vllm_imports  # noqa: PLC0415  seconds of import, in this thread only
+    def _revive(self) -> None:
+        """A dead core does not come back: make a new vLLM. Adapters are loaded again when they are asked for."""
+        log.critical("vLLM's processes died: starting it again")
+        self._health = EngineHealth("starting")
+        self._residents = self._new_residents()
+        self._revival = asyncio.create_task(self._start_again())
 
-        self._vllm = vllm_imports
-        config = vllm_imports.AsyncEngineArgs(**plan.arguments).create_engine_config()
-        # Only the finished configuration tells which model runner it will be, and each takes another class.
-        config.model_config.logits_processors = [hot_processor(v2_model_runner=config.use_v2_model_runner)]
-        return vllm_imports.AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+    async def _start_again(self) -> None:
+        try:
+            await asyncio.to_thread(self._llm.shutdown)
+            await self.start()
+        except Exception as cause:  # the engine's supervisor: what can't be helped is for the operator
+            log.exception("vLLM could not be started again: start the server again")
+            self._health = EngineHealth("failed", _first_line(cause))
+        else:
+            log.warning("vLLM serves again")
 
     def _params(self, sampling: Sampling) -> Any:
         return self._vllm.SamplingParams(**to_vllm(sampling), output_kind=self._vllm.RequestOutputKind.DELTA)
@@ -140,13 +132,10 @@ class VllmEngine:
     async def _load(self, adapter: LeasedAdapter) -> None:
         """Off the generate path: there, an adapter that can't be loaded would end the engine for everybody."""
         if not await asyncio.to_thread(_has_assets, adapter.stored.folder):
-            raise FinetuneNotFound(adapter.stored.name)
+            raise FinetuneNotFound(adapter.stored.id)
         try:
             await self._llm.add_lora(self._lora_request(adapter))
-        except self._vllm.EngineDeadError as cause:
-            self._health = EngineHealth("failed", "the engine's process died: see the log")
-            raise InternalError from cause
-        except Exception as cause:
+        except Exception as cause:  # whatever the worker raised comes back as a plain Exception
             log.exception("adapter %s could not be loaded", adapter.stored.engine_name)
             raise InternalError from cause
 
@@ -160,10 +149,12 @@ def _has_assets(folder: Path) -> bool:
 
 def _delta(output: Any) -> Delta:
     completion = output.outputs[0]
+    reason = completion.finish_reason
+    finish_reason: FinishReason | None = reason if reason in (None, "stop", "length") else "abort"
     return Delta(
         completion.text,
         completion.token_ids,
-        cast(FinishReason | None, completion.finish_reason),
+        finish_reason,
         output.num_cached_tokens or 0,
     )
 

@@ -13,6 +13,7 @@ from app.http.disconnect import ClientLeft
 # A client that is told 413 while it still sends would see a reset instead of the answer; so that much is read and
 # thrown away first.
 DISCARD_MAX_BYTES = 64_000_000
+MAX_LENGTH_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,8 @@ class BodyLimits:
     slow_sender_s: float
 
 
-async def read_json(request: Request, limits: BodyLimits) -> Any:
-    """The body's JSON value. Raises IncompleteRequest, RequestTooLarge, RequestTimeout or ClientLeft."""
-    body = await read_body(request, limits)
+def parse_json(body: bytes) -> Any:
+    """The body's JSON value. Raises IncompleteRequest."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -33,13 +33,15 @@ async def read_json(request: Request, limits: BodyLimits) -> Any:
 
 
 async def read_body(request: Request, limits: BodyLimits) -> bytes:
+    """The whole body. Raises RequestTooLarge, RequestTimeout or ClientLeft."""
+    patience_bytes = max(DISCARD_MAX_BYTES, limits.max_bytes)
     declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > DISCARD_MAX_BYTES:
+    if len(declared) > MAX_LENGTH_DIGITS or (declared.isdecimal() and int(declared) > patience_bytes):
         raise RequestTooLarge(limits.max_bytes)
     chunks: list[bytes] = []
     size = 0
     more = True
-    while more and size <= DISCARD_MAX_BYTES:
+    while more and size <= patience_bytes:
         message = await _receive(request, limits.slow_sender_s)
         chunk = message.get("body", b"")
         size += len(chunk)

@@ -1,10 +1,11 @@
 """The outermost layer: every exception becomes an answer here, and nowhere else."""
 
+import asyncio
 import logging
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import ApiError, HostNotAllowed, InternalError
+from app.errors import ApiError, HostNotAllowed, InternalError, RequestAborted
 from app.http import sse
 from app.http.disconnect import ClientLeft
 from app.http.envelope import failure
@@ -34,6 +35,10 @@ class Boundary:
             await self._app(scope, receive, send)
         except ClientLeft:
             pass
+        except asyncio.CancelledError:
+            # The server gives up what is running: its drain is over. The task ends here, so nobody misses the
+            # cancellation, and the client hears of it.
+            await _answer(RequestAborted(), exchange, scope, receive, send)
         except ApiError as error:
             await _answer(error, exchange, scope, receive, send)
         except Exception:  # the ASGI boundary: the cause goes into the log, a plain sentence to the client
@@ -50,7 +55,7 @@ class Boundary:
 
 async def _answer(error: ApiError, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
     if exchange.streaming:
-        await sse.send_last_error(error, exchange.request_id, send)
+        await sse.send_last_error(error, exchange.request_id, scope, send)
     else:
         await failure(error, exchange.request_id)(scope, receive, send)
 

@@ -1,79 +1,114 @@
-"""uvicorn's HTTP/1.1 protocol with the bounds it lacks: bytes of a request head, and patience for one.
+"""uvicorn's HTTP/1.1 protocol with the bounds it lacks: bytes that are no body, and patience with a sender.
 
-httptools parses a head of any size (one connection with a 300 MB header held 440 MB); and a connection that says
-nothing is kept for ever. Both end here, before any application code.
+httptools parses a head of any size (one connection with a 300 MB header held 440 MB), and trailers as well; a connection
+that says nothing is kept for ever; and of several pipelined requests uvicorn tells only the newest when the client
+leaves. All of that ends here, before any application code.
 """
 
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import ApiError, HeadersTooLarge, MalformedHttp
 from app.http.envelope import failure
 from app.http.sse import ABORT_KEY
 
+CHUNK_OVERHEAD_BYTES = 32  # a chunk's size line, and room for a short extension
+
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Subclass it with the two limits set: uvicorn makes one instance per connection and passes no arguments."""
+    """Subclass it with the two limits set: uvicorn makes one instance per connection and passes no arguments.
+
+    `max_header_bytes` bounds what is no body: request line, headers, chunk sizes, trailers. `slow_sender_s` bounds the
+    wait for a whole head, and for the rest of a body that was answered before it was read.
+    """
 
     max_header_bytes = 65536
     slow_sender_s = 10.0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._in_head = True
-        self._head_bytes = 0
+        self._in_head = True  # from the first byte of a request to the end of its headers
+        self._whole = True  # the last request has arrived to its last byte
         self._refused = False
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._start_head_timer()
+        self._overhead_bytes = self._allowed_bytes = self._body_bytes = 0
+        self._running: list[RequestResponseCycle] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._expect_progress()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_head_timer()
+        self._stop_timer()
+        for cycle in (*self._running, *(cycle for cycle, _ in self.pipeline)):
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_timer is None:
-                self._start_head_timer()
+        if self._in_head and self._timer is None:
+            self._expect_progress()
+        self._body_bytes = 0
         super().data_received(data)
-        if self._in_head and self._head_bytes > self.max_header_bytes:
+        self._overhead_bytes += len(data) - self._body_bytes
+        if self._overhead_bytes > self.max_header_bytes + self._allowed_bytes:
             self._refuse(HeadersTooLarge(self.max_header_bytes))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._in_head, self._whole = True, False
+        self._overhead_bytes = self._allowed_bytes = 0
         cast(dict[str, Any], self.scope)[ABORT_KEY] = self.transport.abort
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # a trailer must not pass for a header
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._stop_head_timer()
+        self._stop_timer()
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.max_header_bytes:
             self._refuse(HeadersTooLarge(self.max_header_bytes))
-        if not self._refused:
-            super().on_headers_complete()
+        if self._refused:
+            return
+        # What came with the head in one packet is counted there once more: it is let through.
+        self._allowed_bytes += size + len(self.headers) * CHUNK_OVERHEAD_BYTES
+        super().on_headers_complete()
+        self._running = [cycle for cycle in (*self._running, self.cycle) if not cycle.response_complete]
+
+    def on_chunk_header(self) -> None:
+        self._allowed_bytes += CHUNK_OVERHEAD_BYTES
 
     def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_head = True
-        self._head_bytes = 0
+        self._in_head = self._whole = True
+        self._stop_timer()
         if not self._refused:
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._whole and not self.transport.is_closing():
+            self._expect_progress()  # answered before the body was read: its rest may not take for ever
+
     def send_400_response(self, msg: str) -> None:
-        if not self._refused:
-            self._refuse(MalformedHttp())
+        self._refuse(MalformedHttp())
 
     def _refuse(self, error: ApiError) -> None:
+        """Answer and close; where an answer is already under way, only close."""
+        if self._refused:
+            return
         self._refused = True
-        response = failure(error, "")
-        body = bytes(response.body)
+        if any(not cycle.response_complete for cycle in self._running):
+            self.transport.abort()
+            return
+        body = bytes(failure(error, "").body)
         lines = [
             f"HTTP/1.1 {error.status} Refused",
             "content-type: application/json",
@@ -83,14 +118,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         self.transport.close()
 
-    def _start_head_timer(self) -> None:
-        self._head_timer = asyncio.get_running_loop().call_later(self.slow_sender_s, self._head_overdue)
+    def _expect_progress(self) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(self.slow_sender_s, self._overdue)
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _head_overdue(self) -> None:
-        if self._in_head and not self.transport.is_closing():
+    def _overdue(self) -> None:
+        """The sender did not go on. While an answer is under way what it says does not matter: look again later."""
+        self._timer = None
+        if any(not cycle.response_complete for cycle in self._running):
+            self._expect_progress()
+        elif (self._in_head or not self._whole) and not self.transport.is_closing():
             self.transport.close()

@@ -30,6 +30,8 @@ HEADERS = {
     "x-accel-buffering": "no",  # a proxy that buffers would hold the tokens back
 }
 
+LAST_WRITE_S = 5.0
+
 T = TypeVar("T")
 
 
@@ -68,7 +70,8 @@ class EventStream(Response, Generic[T]):
             async with Pulse(send, self._limits, scope.get(ABORT_KEY, _nothing)) as pulse:
                 async for frame in self._frames(run):
                     await pulse.write(frame)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        # Out of the watch: the end of the answer looks to it as if the client had left.
+        await _end(b"", scope, send)
 
 
 class Pulse:
@@ -121,10 +124,20 @@ class Pulse:
         self._timer = self._loop.call_later(self._interval_s, self._tick)
 
 
-async def send_last_error(error: ApiError, request_id: str, send: Send) -> None:
+async def send_last_error(error: ApiError, request_id: str, scope: Scope, send: Send) -> None:
     """After the first byte an error is one last event and the end, without `[DONE]`."""
     event = b"data: " + orjson.dumps({"errors": error_items(error, request_id)}) + b"\n\n"
-    await send({"type": "http.response.body", "body": event, "more_body": False})
+    await _end(event, scope, send)
+
+
+async def _end(body: bytes, scope: Scope, send: Send) -> None:
+    """The last write. A client that does not read it is cut off."""
+    try:
+        async with asyncio.timeout(LAST_WRITE_S):
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+    except TimeoutError:
+        scope.get(ABORT_KEY, _nothing)()
+        raise SlowReader from None
 
 
 def _nothing() -> None: ...

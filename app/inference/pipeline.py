@@ -108,6 +108,11 @@ class Pipeline:
         """From now on new requests are refused; running ones go on."""
         self._draining = True
 
+    def check_room(self) -> None:
+        """Raises OutOfCapacity when the engine is not ready or too many requests wait. Costs next to nothing."""
+        self._require_ready()
+        self._admission.check()
+
     async def prepare(
         self, request: TextRequest, *, card: ModelCard, account_id: str, request_id: str
     ) -> Job:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -358,10 +359,12 @@ while True:
 """
 
 
-@pytest.mark.parametrize("points", [5, pytest.param(200, marks=pytest.mark.soak)])
-def test_killed_processes_leave_no_half_adapter(points: int, source: Path, tmp_path: Path) -> None:
+@pytest.mark.soak
+def test_killed_processes_leave_no_half_adapter(
+    times: Callable[[int], int], source: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
-    for point in range(points):
+    for point in range(times(200)):
         with subprocess.Popen(
             [sys.executable, "-c", ENDLESS, str(data), str(source)], cwd=ROOT, stdout=subprocess.PIPE
         ) as process:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from app.engines.fake import FakeEngine
 from tests.conftest import Serve, Served
 
 pytestmark = pytest.mark.anyio
@@ -91,11 +92,94 @@ async def test_a_body_that_stops_coming_is_answered_and_closed(serve: Serve) -> 
         assert error_of(await raw(served, head.encode(), b'{"prompt":')) == (408, 3007)
 
 
+def request(served: Served, body: bytes, more: str = "") -> bytes:
+    head = (
+        f"POST {served.path()} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {served.token}\r\n"
+        f"content-length: {len(body)}\r\n{more}\r\n"
+    )
+    return head.encode() + body
+
+
+async def connect(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = served.url.removeprefix("http://").split(":")
+    return await asyncio.open_connection(host, int(port))
+
+
 async def test_a_kept_connection_serves_many(serve: Serve) -> None:
     async with serve(limits={"slow_sender_s": 0.3}) as served:
+        reader, writer = await connect(served)
         for _ in range(4):
-            assert (await served.run({"prompt": "a"})).status_code == 200
-            await asyncio.sleep(0.1)
+            writer.write(request(served, b'{"prompt": "a"}'))
+            async with asyncio.timeout(5):
+                assert await reader.readuntil(b"[]}") != b""
+            await asyncio.sleep(0.15)
+        writer.close()
+
+
+async def test_bytes_after_the_body_do_not_end_a_running_answer(serve: Serve) -> None:
+    engine = FakeEngine(delay_s=0.1)
+    async with serve(engine, limits={"slow_sender_s": 0.2}) as served:
+        reader, writer = await connect(served)
+        writer.write(request(served, b'{"prompt": "a", "max_tokens": 8}') + b"\r\nPOST /")
+        async with asyncio.timeout(10):
+            answer = await reader.read()  # to the end: the unfinished second head is closed after the answer
+        assert b'"completion_tokens":8' in answer
+        assert not engine.aborted
+        writer.close()
+
+
+async def test_leaving_aborts_what_runs_behind_a_pipelined_request(serve: Serve) -> None:
+    engine = FakeEngine(delay_s=0.02, endless=True)
+    async with serve(engine) as served:
+        for stream in (b"true", b"false"):
+            _, writer = await connect(served)
+            body = b'{"prompt": "a", "max_tokens": 4000, "stream": ' + stream + b"}"
+            writer.write(request(served, body) + request(served, body))
+            while not engine.running:
+                await asyncio.sleep(0.005)
+            writer.close()
+            async with asyncio.timeout(5):
+                while engine.running:
+                    await asyncio.sleep(0.005)
+        assert len(engine.aborted) == 2
+
+
+async def test_a_body_nobody_waits_for_is_not_waited_for_long(serve: Serve) -> None:
+    async with serve(limits={"slow_sender_s": 0.2}) as served:
+        reader, writer = await connect(served)
+        writer.write(b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n1")
+        async with asyncio.timeout(5):
+            assert b"9106" in await reader.readuntil(b"}")
+            writer.write(b"1")
+            await reader.read()
+        writer.close()
+
+
+async def test_trailers_and_chunk_extensions_are_bounded_and_no_headers(serve: Serve) -> None:
+    async with serve(limits={"max_header_bytes": 2000}) as served:
+        head = (
+            f"POST {served.path()} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n"
+            "authorization: {}\r\n\r\n"
+        )
+        known, unknown = (head.format(f"Bearer {token}").encode() for token in (served.token, "x"))
+        body = b'{"prompt": "a"}'
+        chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n"
+        assert b" 200 " in await first_answer(served, known + chunks + b"x: y\r\n\r\n")
+        forged = b"authorization: Bearer " + served.token.encode() + b"\r\n\r\n"
+        assert b"10000" in await first_answer(served, unknown + chunks + forged)
+        endless = (b"x: " + b"y" * 100 + b"\r\n") * 100
+        assert b" 200 " not in await raw(served, known + chunks, endless)
+        extended = b"1;" + b"e" * 5000 + b"\r\na\r\n"
+        assert b" 200 " not in await raw(served, known + extended)
+
+
+async def first_answer(served: Served, whole: bytes) -> bytes:
+    reader, writer = await connect(served)
+    writer.write(whole)
+    async with asyncio.timeout(5):
+        answer = await reader.readuntil(b"}")
+    writer.close()
+    return answer
 
 
 async def test_a_request_head_byte_by_byte(serve: Serve) -> None:

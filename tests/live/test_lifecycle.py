@@ -1,15 +1,17 @@
 """Start, kill and drain on the real engine. Runs before the other live tests: one engine is alive at a time."""
 
+import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.live.server import LiveServer, is_alive, sse_events
+from tests.live.server import READY_S, LiveServer, is_alive, sse_events
 
 pytestmark = pytest.mark.engine
 
@@ -24,6 +26,7 @@ def test_start_kill_start_drain(tmp_path: Path) -> None:
         server.wait_ready()
         assert any(f"ended {len(orphans)} processes" in line for line in server.lines), server.lines
         assert not any(is_alive(orphan) for orphan in orphans)
+        survive_the_engine_s_death(server)
         drain(server)
     finally:
         server.stop()
@@ -47,6 +50,26 @@ def start_and_kill(data_dir: Path) -> list[psutil.Process]:
     left = [process for process in engine if is_alive(process)]
     assert left, "nothing was left running: this test shows nothing any more"
     return left
+
+
+def survive_the_engine_s_death(server: LiveServer) -> None:
+    """kill -9 of vLLM's core under a stream: that reply ends in an error event, the next ones are right again."""
+    before = server.text("What is Outworker?", "pirate")
+    with server.client.stream("POST", server.path(), json=LONG) as answer:
+        text = ""
+        for piece in answer.iter_text():
+            if not text:
+                for process in server.engine_processes():
+                    process.kill()
+            text += piece
+    assert json.loads(sse_events(text)[-1])["errors"][0]["code"] == 3043
+    assert server.client.get("/ready").status_code == 503
+    assert server.run({"prompt": "a"}).json()["errors"][0]["code"] == 3040
+    deadline = time.monotonic() + READY_S
+    while server.client.get("/ready").status_code != 200:
+        assert time.monotonic() < deadline, server.log()
+        time.sleep(0.2)
+    assert server.text("What is Outworker?", "pirate") == before
 
 
 def drain(server: LiveServer) -> None:

@@ -1,6 +1,7 @@
 """docs/web.md: its page in a real browser, from another origin, through a real preflight."""
 
 import http.server
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -50,7 +51,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
         yield browser.new_page()
         browser.close()
 

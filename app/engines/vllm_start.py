@@ -1,0 +1,41 @@
+"""Starting vLLM: the environment it reads, its finished configuration, the AsyncLLM with its child processes."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.engines.vllm_args import hot_processor
+
+# Usage reports and hub traffic are off; children are spawned, because this process has threads when they start.
+QUIET_ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_COLOR": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VllmPlan:
+    """`arguments` are AsyncEngineArgs by name; `environment` is set before vLLM is imported and never overrides what
+    the operator exported.
+    """
+
+    arguments: Mapping[str, Any]
+    environment: Mapping[str, str]
+
+
+def build(plan: VllmPlan) -> tuple[Any, Any]:
+    """vLLM's names (`app.engines.vllm_imports`) and a running AsyncLLM. Takes seconds to minutes: call it in a thread."""
+    for name, value in {**QUIET_ENVIRONMENT, **plan.environment}.items():
+        os.environ.setdefault(name, value)
+    from app.engines import vllm_imports  # noqa: PLC0415  seconds of import, in this thread only
+
+    config = vllm_imports.AsyncEngineArgs(**plan.arguments).create_engine_config()
+    # Only the finished configuration tells which model runner it will be, and each takes another class.
+    config.model_config.logits_processors = [hot_processor(v2_model_runner=config.use_v2_model_runner)]
+    return vllm_imports, vllm_imports.AsyncLLM.from_vllm_config(config, disable_log_stats=True)
