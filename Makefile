@@ -29,7 +29,7 @@ standin: install
 	@$(bin)/python -m app.standin.train
 
 adapters: install
-	@$(bin)/python -m adapters.train
+	@$(bin)/python -m app.standin.lora
 
 lock:
 	@python3 requirements/lock.py
