@@ -1,13 +1,18 @@
 """The client may leave at any time: then the work for it stops.
 
-Starlette cancels a stream when its client leaves but lets a unary handler run on; here both are watched alike.
+Starlette cancels a stream when its client leaves but lets a unary handler run on, and waiting for ASGI's disconnect
+message takes a task per request. Here the connection itself tells, and both kinds are watched alike.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
 
-from starlette.types import Receive
+from starlette.types import Scope
+
+DEPARTURE_KEY = "outworker.departure"
+"""In the scope, put there by `app.http.protocol`: the connection's `Departure`."""
 
 
 class ClientLeft(Exception):
@@ -18,33 +23,50 @@ class SlowReader(ClientLeft):
     """The client stopped reading for longer than it may."""
 
 
-@asynccontextmanager
-async def watched(receive: Receive) -> AsyncIterator[None]:
-    """Cancel the block when the client leaves and raise ClientLeft in its place.
+@dataclass(slots=True)
+class Departure:
+    """The end of one connection, for those who must hear of it."""
 
-    Use it after the body was read: `receive` then returns only when the connection ends.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    left = False
+    gone: bool = False
+    callbacks: set[Callable[[], None]] = field(default_factory=set)
 
-    async def watch() -> None:
-        nonlocal left
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        left = True
-        task.cancel()
+    def happen(self) -> None:
+        self.gone = True
+        for callback in tuple(self.callbacks):
+            callback()
 
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-        if left:
-            await asyncio.sleep(
-                0
-            )  # the cancellation is under way: it must arrive here, not in what comes after
-    except asyncio.CancelledError:
-        if left and task.uncancel() == 0:
+
+class watched:  # noqa: N801  reads as what it does: `async with watched(scope)`
+    """Cancel the block when the client leaves, and raise ClientLeft in place of the cancellation."""
+
+    __slots__ = ("_departure", "_left", "_task")
+
+    def __init__(self, scope: Scope) -> None:
+        self._departure: Departure = scope[DEPARTURE_KEY]
+        self._left = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        if self._departure.gone:
+            raise ClientLeft
+        self._departure.callbacks.add(self._leave)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._departure.callbacks.discard(self._leave)
+        if not self._left:
+            return
+        if error is None:
+            try:
+                await asyncio.sleep(0)  # the cancellation is under way: it must arrive here, not later
+            except asyncio.CancelledError as arrived:
+                error = arrived
+        if isinstance(error, asyncio.CancelledError) and self._task.uncancel() == 0:
             raise ClientLeft from None
-        raise
-    finally:
-        watcher.cancel()
+
+    def _leave(self) -> None:
+        self._left = True
+        self._task.cancel()

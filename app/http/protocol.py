@@ -2,7 +2,7 @@
 
 httptools parses a head of any size (one connection with a 300 MB header held 440 MB), and trailers as well; a connection
 that says nothing is kept for ever; and of several pipelined requests uvicorn tells only the newest when the client
-leaves. All of that ends here, before any application code.
+leaves. All of that is put right here, before any application code.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import ApiError, HeadersTooLarge, MalformedHttp
+from app.http.disconnect import DEPARTURE_KEY, Departure
 from app.http.envelope import failure
 from app.http.sse import ABORT_KEY
 
@@ -35,22 +36,22 @@ class GuardedProtocol(HttpToolsProtocol):
         self._overhead_bytes = self._allowed_bytes = self._body_bytes = 0
         self._running: list[RequestResponseCycle] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._departure = Departure()
         self._expect_progress()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
-        for cycle in (*self._running, *(cycle for cycle, _ in self.pipeline)):
-            cycle.disconnected = True
-            cycle.message_event.set()
         super().connection_lost(exc)
+        self._departure.happen()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._in_head and self._timer is None:
-            self._expect_progress()
         self._body_bytes = 0
+        self._completed = False
         super().data_received(data)
+        if self._in_head and not self._completed and self._timer is None:
+            self._expect_progress()
         self._overhead_bytes += len(data) - self._body_bytes
         if self._overhead_bytes > self.max_header_bytes + self._allowed_bytes:
             self._refuse(HeadersTooLarge(self.max_header_bytes))
@@ -59,7 +60,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head, self._whole = True, False
         self._overhead_bytes = self._allowed_bytes = 0
-        cast(dict[str, Any], self.scope)[ABORT_KEY] = self.transport.abort
+        scope = cast(dict[str, Any], self.scope)
+        scope[ABORT_KEY] = self.transport.abort
+        scope[DEPARTURE_KEY] = self._departure
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # a trailer must not pass for a header
@@ -87,7 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_head = self._whole = True
+        self._in_head = self._whole = self._completed = True
         self._stop_timer()
         if not self._refused:
             super().on_message_complete()

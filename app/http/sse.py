@@ -64,7 +64,7 @@ class EventStream(Response, Generic[T]):
         exchange = exchange_of(scope)
         headers = {**HEADERS, REQUEST_ID_HEADER: exchange.request_id}
         raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
-        async with watched(receive), self._open_run() as run:
+        async with watched(scope), self._open_run() as run:
             await send({"type": "http.response.start", "status": 200, "headers": raw})
             exchange.streaming = True
             async with Pulse(send, self._limits, scope.get(ABORT_KEY, _nothing)) as pulse:

@@ -5,7 +5,7 @@ One Pipeline per engine; cards with equal weights share it.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -145,10 +145,8 @@ class Pipeline:
         self._require_ready()
         ticket = self._admission.admit(len(job.prompt.token_ids))
         try:
-            async with asyncio.timeout(self._deadline_s) as deadline, AsyncExitStack() as stack:
-                leased = None
-                if job.adapter is not None:
-                    leased = await stack.enter_async_context(self.engine.lease(job.adapter))
+            lease = nullcontext() if job.adapter is None else self.engine.lease(job.adapter)
+            async with asyncio.timeout(self._deadline_s) as deadline, lease as leased:
                 deltas = self.engine.generate(
                     job.prompt,
                     job.request.sampling,
@@ -156,8 +154,10 @@ class Pipeline:
                     adapter=leased,
                     cache_salt=job.account_id,
                 )
-                await stack.enter_async_context(aclosing(deltas))
-                yield Run(deltas, ticket, job.prompt)
+                try:
+                    yield Run(deltas, ticket, job.prompt)
+                finally:
+                    await deltas.aclose()
         except TimeoutError:
             if deadline.expired():
                 raise RequestTimeout(self._deadline_s) from None

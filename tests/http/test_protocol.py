@@ -116,6 +116,17 @@ async def test_a_kept_connection_serves_many(serve: Serve) -> None:
         writer.close()
 
 
+async def test_a_kept_connection_that_sends_line_breaks_only_is_closed(serve: Serve) -> None:
+    async with serve(limits={"slow_sender_s": 0.2}) as served:
+        reader, writer = await connect(served)
+        writer.write(request(served, b'{"prompt": "a"}'))
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"[]}")
+            writer.write(b"\r\n")
+            assert await reader.read() == b""
+        writer.close()
+
+
 async def test_bytes_after_the_body_do_not_end_a_running_answer(serve: Serve) -> None:
     engine = FakeEngine(delay_s=0.1)
     async with serve(engine, limits={"slow_sender_s": 0.2}) as served:

@@ -89,7 +89,7 @@ class RunHandlers:
         )
         if text.stream:
             return self._stream(model.pipeline, job)
-        async with watched(request.receive), model.pipeline.open(job) as run:
+        async with watched(request.scope), model.pipeline.open(job) as run:
             result = await native.render_json(run)
         return success(result, request_id, said)
 
