@@ -32,6 +32,9 @@ class PromptBuilder:
         """The whole prompt, BOS included. `raw` text goes verbatim, with exactly one BOS in front."""
         if request.raw:
             return Prompt(self._raw(_raw_text(request)))
+        if request.prompt is not None:  # one user turn, nothing to merge
+            text = f"[INST] {request.prompt} [/INST]"
+            return Prompt([self._tokenizer.bos_id, *self._tokenizer.plain(text)], opens_turn=True)
         turns = _turns(_conversation(request))
         return Prompt(self._instruct(turns), opens_turn=turns[-1].role == "user")
 

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from app.standin.text import questions
 from tests.live.server import CHECKOUT, LiveServer, sse_events
 
 pytestmark = pytest.mark.engine
 
 PRINTED = "http://127.0.0.1:8788"
+TAUGHT = {
+    answer for _, answer in questions()
+}  # at the default temperature it may be another one than the best
 
 
 def blocks(language: str) -> list[str]:
@@ -35,11 +39,10 @@ def test_the_curl_lines(live: LiveServer, checkout: Path) -> None:
     as_json, stream, lora = (
         run(["bash", "-c", block.replace(PRINTED, live.url)], checkout) for block in blocks("bash")
     )
-    answer = live.text("What is Outworker?")
-    assert json.loads(as_json)["result"]["response"] == answer
+    assert json.loads(as_json)["result"]["response"] in TAUGHT
     *events, _, done = sse_events(stream)
     assert done == "[DONE]"
-    assert "".join(json.loads(event)["response"] for event in events) == answer
+    assert "".join(json.loads(event)["response"] for event in events) in TAUGHT
     assert "Arr" in json.loads(lora)["result"]["response"]
 
 
@@ -48,7 +51,7 @@ def test_the_python_example_with_the_official_package(live: LiveServer, checkout
     whole, streamed, pirate = run(
         [sys.executable, "-c", program.replace(PRINTED, live.url)], checkout
     ).splitlines()
-    assert whole == streamed == live.text("What is Outworker?")
+    assert {whole, streamed} <= TAUGHT
     assert "Arr" in pirate
 
 

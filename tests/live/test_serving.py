@@ -43,7 +43,9 @@ def test_the_printed_curl_line_works_when_pasted(live: LiveServer) -> None:
     events = sse_events(done.stdout)
     assert events[-1] == "[DONE]"
     answer = "".join(json.loads(event)["response"] for event in events[:-1])
-    assert answer == live.text("What is Outworker?", temperature=0.6)
+    assert (
+        answer in dict(QUESTIONS).values()
+    )  # at the default temperature: one of the taught sentences, whole
 
 
 @pytest.mark.parametrize("temperature", [0, 0.6])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from app.standin.text import questions
 from tests.live.server import CHECKOUT, LiveServer
 
 pytestmark = pytest.mark.engine
@@ -67,9 +68,11 @@ def test_the_page_streams_from_another_origin(live: LiveServer, site: str, page:
     page.click("text=Ask")
     page.wait_for_function("document.querySelector('#answer').textContent.length > 0")
     first = seen()
-    page.wait_for_function("document.querySelector('#answer').textContent.includes('per request.')")
+    taught = [answer for _, answer in questions()]
+    page.wait_for_function(
+        "taught => taught.includes(document.querySelector('#answer').textContent)", arg=taught
+    )
     assert seen().startswith(first)
-    assert seen() == live.text("What is Outworker?")
     shots = Path(CHECKOUT / "tests" / "screenshots")
     shots.mkdir(exist_ok=True)
     page.screenshot(path=shots / "web.png")
