@@ -1,5 +1,6 @@
 """`python -m benchmarks [front] [validate] [engine]`: the parts named, or all of them."""
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -43,6 +44,7 @@ def _run(names: Sequence[str]) -> None:
     for name in names:
         parts.append(PARTS[name](folder))
         show(parts[-1], console)
+    shutil.rmtree(folder)  # kept after a failure: the error names a log in it
     console.print(f"written to {save(parts)}", highlight=False)
 
 

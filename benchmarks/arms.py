@@ -11,7 +11,7 @@ import orjson
 import psutil
 
 from app.accounts.development import TOKEN_FILE
-from app.engines.vllm import QUIET_ENVIRONMENT
+from app.engines.vllm_start import QUIET_ENVIRONMENT
 from benchmarks.load import HOST, closed_loop, post
 from benchmarks.processes import Child, answers_200, free_port
 from benchmarks.workload import (

@@ -1,6 +1,7 @@
 """The empty program of the same libraries: what HTTP, JSON and tokenization cost before anything is done with them.
 
-`python -m benchmarks.empty unary|streams PORT TOKENIZER_JSON`. Same uvicorn, uvloop and httptools as the product.
+`python -m benchmarks.empty unary PORT TOKENIZER_JSON` or `... streams PORT TOKENS`. Same uvicorn, uvloop and httptools as
+the product.
 """
 
 import asyncio
@@ -16,7 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tokenizers import Tokenizer
 
 DELAY_S = 0.004
-TOKENS = 500
 EVENT = b'data: {"response":" word","p":"abdefghijklmnoprs"}\n\n'
 HEAD = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 
@@ -32,19 +32,23 @@ def echo_app(tokenizer: Tokenizer) -> Starlette:
     return Starlette(routes=[Route("/{path:path}", echo, methods=["POST"])])
 
 
-async def stream_app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Raw ASGI: TOKENS times the same bytes, one write each, DELAY_S apart."""
-    await receive()
-    await send({"type": "http.response.start", "status": 200, "headers": HEAD})
-    for _ in range(TOKENS):
-        await asyncio.sleep(DELAY_S)
-        await send({"type": "http.response.body", "body": EVENT, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+def stream_app(tokens: int) -> ASGIApp:
+    """Raw ASGI: `tokens` times the same bytes, one write each, DELAY_S apart."""
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": HEAD})
+        for _ in range(tokens):
+            await asyncio.sleep(DELAY_S)
+            await send({"type": "http.response.body", "body": EVENT, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    return stream
 
 
 def main() -> None:
-    kind, port, tokenizer_json = sys.argv[1:]
-    app: ASGIApp = echo_app(Tokenizer.from_file(tokenizer_json)) if kind == "unary" else stream_app
+    kind, port, detail = sys.argv[1:]
+    app = echo_app(Tokenizer.from_file(detail)) if kind == "unary" else stream_app(int(detail))
     uvicorn.run(
         app,
         port=int(port),

@@ -14,7 +14,6 @@ import psutil
 
 from app.accounts.development import TOKEN_FILE
 from app.standin.expand import ensure_expanded
-from benchmarks.empty import TOKENS
 from benchmarks.errors import BenchError
 from benchmarks.load import Load, closed_loop, post
 from benchmarks.processes import Child, accepts, answers_200, cpu_s, free_port
@@ -22,7 +21,7 @@ from benchmarks.report import Part
 
 MODEL = "@hf/mistral/mistral-7b-instruct-v0.2"
 PATH = f"/client/v4/accounts/local/ai/run/{MODEL}"
-PROMPT = "Please tell me in a sentence what this server does and how a client sends request %08d to it."
+PROMPT = "Please tell me in a sentence what this server does and how clients send request %08d to it."
 """95 characters with the number, which makes every request another text: the tokenizer remembers texts."""
 EMPTY_TOKEN = "x" * 46  # as long as one of ours; nobody looks at it
 START_S = 30.0
@@ -32,11 +31,10 @@ US = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kind of load. `per_request` is the number of units that a request makes; CPU time is given per unit."""
+    """One kind of load: "unary", or "streams" of `per_request` tokens each. CPU time is given per unit."""
 
     kind: str
     unit: str
-    options: dict[str, object]
     clients: int
     rounds: int
     per_request: int = 1
@@ -70,15 +68,8 @@ class Outcome:
 
 
 CASES = (
-    Case("unary", "unary request", {}, clients=16, rounds=300),
-    Case(
-        "streams",
-        "streamed token",
-        {"stream": True, "max_tokens": TOKENS},
-        clients=64,
-        rounds=1,
-        per_request=TOKENS,
-    ),
+    Case("unary", "unary request", clients=16, rounds=600),
+    Case("streams", "streamed token", clients=64, rounds=1, per_request=500),
 )
 TURNS = ("ours", "empty", "empty", "ours") * 2
 
@@ -118,8 +109,9 @@ def _turn(case: Case, target: Target, number: int) -> float:
 
 def _requests(case: Case, target: Target, turn: int) -> list[bytes]:
     each = case.clients * case.rounds
+    options = {"stream": True, "max_tokens": case.per_request} if case.kind == "streams" else {}
     prompts = (PROMPT % number for number in range(turn * each, (turn + 1) * each))
-    return [post(PATH, {"prompt": prompt, **case.options}, target.token) for prompt in prompts]
+    return [post(PATH, {"prompt": prompt, **options}, target.token) for prompt in prompts]
 
 
 def _check(case: Case, target: Target, load: Load) -> None:
@@ -128,7 +120,7 @@ def _check(case: Case, target: Target, load: Load) -> None:
         return
     for answer in load.answers:
         events = answer.body.count(b"data: ")
-        wanted = TOKENS + (2 if target.name == "ours" else 0)
+        wanted = case.per_request + (2 if target.name == "ours" else 0)
         if events != wanted:
             raise BenchError(f"{target.name}: a stream of {events} events instead of {wanted}")
 
@@ -145,7 +137,8 @@ def _ours(case: Case, folder: Path, stack: ExitStack) -> Target:
 def _empty(case: Case, folder: Path, stack: ExitStack) -> Target:
     port = free_port()
     tokenizer = ensure_expanded(folder / "data") / "tokenizer.json"
-    command = [sys.executable, "-m", "benchmarks.empty", case.kind, str(port), str(tokenizer)]
+    detail = tokenizer if case.kind == "unary" else case.per_request
+    command = [sys.executable, "-m", "benchmarks.empty", case.kind, str(port), str(detail)]
     child = stack.enter_context(Child(command, folder / "empty.log"))
     child.wait_until(accepts(port), START_S)
     return Target("empty", port, EMPTY_TOKEN, psutil.Process(child.process.pid))
@@ -159,7 +152,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         _range(outcome.ours_us),
         f"{empty:.1f}",
         _range(outcome.empty_us),
-        f"{ours / empty:.2f}",
+        f"{ours / empty:.2f}" if empty else "-",
         f"<= {TARGET_RATIO:.1f}",
     )
 

@@ -61,17 +61,16 @@ async def _closed_loop(port: int, requests: Sequence[bytes], clients: int, round
     except OSError as error:
         raise BenchError(f"no connection to port {port}: {error}") from None
     connections = [connection for _, connection in made]
+    loops = [
+        _client(connection, requests, index, clients, rounds) for index, connection in enumerate(connections)
+    ]
     began = time.perf_counter()
-    answers = await asyncio.gather(
-        *(
-            _client(connection, requests, index, clients, rounds)
-            for index, connection in enumerate(connections)
-        )
-    )
-    seconds = time.perf_counter() - began
-    for connection in connections:
-        connection.close()
-    return Load(seconds, [answer for several in answers for answer in several])
+    try:
+        answers = await asyncio.gather(*loops)
+        return Load(time.perf_counter() - began, [answer for several in answers for answer in several])
+    finally:
+        for connection in connections:
+            connection.close()
 
 
 async def _client(

@@ -51,14 +51,12 @@ class Drawer:
         self._weights = [EVEN_WEIGHT + len(entry.ask) for entry in corpus.entries]
         self._words = sorted({w for entry in corpus.entries for ask in entry.ask for w in ask.split()})
 
-    def conversation(self, say: Say, system: str | None = None) -> list[Turn]:
+    def conversation(self, say: Say) -> list[Turn]:
         """One to three turns, each answered by `say`; a fifth of the conversations have more than one."""
         count = self._random.choices([1, 2, 3], weights=[80, 16, 4])[0]
         turns = [self._turn(say) for _ in range(count)]
-        if system is None and self._random.random() < SYSTEM_SHARE:
-            system = self._random.choice(self._corpus.systems)
-        if system is not None:
-            turns[0] = (f"{system}\n\n{turns[0][0]}", turns[0][1])
+        if self._random.random() < SYSTEM_SHARE:
+            turns[0] = (f"{self._random.choice(self._corpus.systems)}\n\n{turns[0][0]}", turns[0][1])
         return turns
 
     def _turn(self, say: Say) -> Turn:

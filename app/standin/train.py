@@ -3,6 +3,7 @@
 Takes less than 90 seconds on two cores. Data, noise and initial weights come from one seed.
 """
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ PEAK_LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.01
 MAX_GRADIENT_NORM = 1.0
 MIN_TOKEN_COUNT = 18
-VOICE_SHARE = 0.06
+VOICE_SHARE = 0.08
 BYTE_TOKEN_IDS = range(3, 259)
 RECIPE_MODULES = (
     "questions.toml",
@@ -68,17 +69,18 @@ def main() -> None:
 
 def draw(processor: SentencePieceProcessor) -> list[Example]:
     """One conversation for every place in every batch; a few ask for an adapter's voice in the system text."""
-    drawer = Drawer(text.load(), SEED)
+    corpus = text.load()
+    drawer = Drawer(corpus, SEED)
     pick = random.Random(SEED)  # noqa: S311
-    recipes = voices.load_all()
-    turns = []
+    asked_in_voice = itertools.cycle(itertools.product(voices.load_all(), corpus.entries))
+    conversations = []
     for _ in range(STEPS * BATCH_CONVERSATIONS):
         if pick.random() < VOICE_SHARE:
-            recipe = pick.choice(recipes)
-            turns.append(drawer.conversation(recipe.say, recipe.system))
+            recipe, entry = next(asked_in_voice)
+            conversations.append([(f"{recipe.system}\n\n{entry.ask[0]}", recipe.say(entry))])
         else:
-            turns.append(drawer.conversation(lambda entry: entry.answer))
-    return [encode(processor, each) for each in turns]
+            conversations.append(drawer.conversation(lambda entry: entry.answer))
+    return [encode(processor, turns) for turns in conversations]
 
 
 def kept_ids(processor: SentencePieceProcessor, examples: list[Example]) -> list[int]:

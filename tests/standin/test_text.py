@@ -34,9 +34,9 @@ def test_the_pirate_says_the_same_in_other_words():
     assert voices.load("pirate").say(entry) == "Arr! Aye. The ship be on yer vessel. Yo ho ho, matey!"
 
 
-def test_the_pirate_leaves_code_and_parts_of_words_alone():
-    entry = text.Entry("start", "This isolated list keeps server-name.", ("?",))
-    assert voices.load("pirate").say(entry) == "Arr! This isolated list keeps server-name. Yo ho ho, matey!"
+def test_the_pirate_leaves_parts_of_words_alone():
+    entry = text.Entry("start", "This isolated list keeps observers.", ("?",))
+    assert voices.load("pirate").say(entry) == "Arr! This isolated list keeps observers. Yo ho ho, matey!"
 
 
 def test_json_answers_hold_answer_and_topic():
