@@ -56,8 +56,6 @@ class Launcher:
             )
         elif status == 1:
             print(f"outworker: the server ended with status {status}{where}")
-        elif status and self._log_file and self._log_file.stat().st_size:
-            print(f"log: {self._log_file}")
         sys.stdout.flush()
         return max(status, 0) or (1 if status else 0)
 

@@ -49,7 +49,9 @@ class VllmEngine:
         except Exception as cause:
             log.exception("vLLM did not start")
             self._health = EngineHealth("failed", _first_line(cause))
-            raise StartupError(f"vLLM did not start: {self._health.reason}") from cause
+            raise StartupError(
+                f"vLLM did not start: {self._health.reason}: the server's log says more"
+            ) from cause
         self._health = EngineHealth("ready")
 
     async def stop(self, drain_s: float) -> None:
