@@ -61,7 +61,7 @@ def ours(weights: Path, folder: Path) -> Iterator[Running]:
         path = f"/client/v4/accounts/local/ai/run/{MODEL}"
         requests = [post(path, question_body(question), token) for question in QUESTIONS]
         server = psutil.Process(child.process.pid).children()[0]  # the launcher's only child
-        yield Running(partial(_over_http, port, requests), server)
+        yield Running(partial(_over_http, child, port, requests), server)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def vllm_server(environment: Mapping[str, str], weights: Path, folder: Path) -> 
     with Child(command, folder / "vllm-server.log", {**quiet, **environment}) as child:
         child.wait_until(answers_200(port, "/health"), START_S)
         requests = [_openai_request(question) for question in QUESTIONS]
-        yield Running(partial(_over_http, port, requests), psutil.Process(child.process.pid))
+        yield Running(partial(_over_http, child, port, requests), psutil.Process(child.process.pid))
 
 
 def vllm_flags(weights: Path, port: int) -> list[str]:
@@ -132,8 +132,9 @@ def read_reply(child: Child) -> bytes:
     raise child.failure(f"ended with status {child.process.returncode}")
 
 
-def _over_http(port: int, requests: list[bytes], clients: int, rounds: int) -> Work:
-    return count(closed_loop(port, requests, clients=clients, rounds=rounds))
+def _over_http(child: Child, port: int, requests: list[bytes], clients: int, rounds: int) -> Work:
+    with child.loaded():
+        return count(closed_loop(port, requests, clients=clients, rounds=rounds))
 
 
 def _over_pipe(child: Child, clients: int, rounds: int) -> Work:

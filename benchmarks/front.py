@@ -51,7 +51,11 @@ class Target:
     name: str
     port: int
     token: str
-    process: psutil.Process
+    child: Child
+
+    @property
+    def cpu_s(self) -> float:
+        return cpu_s([psutil.Process(self.child.process.pid)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +104,10 @@ def _measure(case: Case, turns: Sequence[str], folder: Path) -> Outcome:
 
 def _turn(case: Case, target: Target, number: int) -> float:
     requests = _requests(case, target, number)
-    before = cpu_s([target.process])
-    load = closed_loop(target.port, requests, clients=case.clients, rounds=case.rounds)
-    used = cpu_s([target.process]) - before
+    with target.child.loaded():
+        before = target.cpu_s
+        load = closed_loop(target.port, requests, clients=case.clients, rounds=case.rounds)
+        used = target.cpu_s - before
     _check(case, target, load)
     return used / case.units * US
 
@@ -131,7 +136,7 @@ def _ours(case: Case, folder: Path, stack: ExitStack) -> Target:
     child = stack.enter_context(Child(command, folder / "ours.log"))
     child.wait_until(answers_200(port, "/ready"), START_S)
     token = (data / TOKEN_FILE).read_text().strip()
-    return Target("ours", port, token, psutil.Process(child.process.pid))
+    return Target("ours", port, token, child)
 
 
 def _empty(case: Case, folder: Path, stack: ExitStack) -> Target:
@@ -141,7 +146,7 @@ def _empty(case: Case, folder: Path, stack: ExitStack) -> Target:
     command = [sys.executable, "-m", "benchmarks.empty", case.kind, str(port), str(detail)]
     child = stack.enter_context(Child(command, folder / "empty.log"))
     child.wait_until(accepts(port), START_S)
-    return Target("empty", port, EMPTY_TOKEN, psutil.Process(child.process.pid))
+    return Target("empty", port, EMPTY_TOKEN, child)
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -16,13 +16,14 @@ from benchmarks.errors import BenchError
 from benchmarks.load import HOST
 
 END_WAIT_S = 30.0
+ENDING_S = 2.0  # from its closed connections to its end
 POLL_S = 0.05
 
 
 class Child:
     """`with Child(...)` runs the command in a session of its own, output into `log`.
 
-    In this session Ctrl-C reaches the benchmark alone, which then ends the child and all it started.
+    Ctrl-C then reaches the benchmark alone, which ends the child and all it started.
     """
 
     def __init__(
@@ -77,6 +78,16 @@ class Child:
             if time.monotonic() > deadline:
                 raise self.failure(f"was not ready after {seconds:.0f} s")
             time.sleep(POLL_S)
+
+    @contextmanager
+    def loaded(self) -> Iterator[None]:
+        """While it is loaded: an error that comes from the program's end is told as that."""
+        try:
+            yield
+        except BenchError:
+            with suppress(subprocess.TimeoutExpired):
+                raise self.failure(f"ended with status {self.process.wait(ENDING_S)}") from None
+            raise
 
     def failure(self, what: str) -> BenchError:
         lines = self._log.read_text(errors="replace").split("\n") if self._log.exists() else []

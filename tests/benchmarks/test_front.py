@@ -37,6 +37,17 @@ def test_a_program_that_ends_is_one_line_with_its_last_words(tmp_path) -> None:
         child.wait_until(lambda: False, 20)
 
 
+def test_a_program_that_ends_under_load_is_told_as_that(tmp_path) -> None:
+    def lose_connection(child: Child) -> None:
+        with child.loaded():
+            child.process.terminate()
+            raise BenchError("the server closed the connection")
+
+    sleeper = Child([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log")
+    with sleeper, pytest.raises(BenchError, match="ended with status -15"):
+        lose_connection(sleeper)
+
+
 def test_a_program_is_ended_with_its_children(tmp_path) -> None:
     script = "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
     with Child([sys.executable, "-c", script], tmp_path / "log") as child:
