@@ -1,7 +1,6 @@
 """From settings to engine groups: which weights, which engine, what it may use. Only `app.serve` and the cli call it."""
 
 import importlib.metadata
-import logging
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
@@ -22,8 +21,6 @@ from app.inference.tokenizer import Tokenizer
 from app.server import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
 from app.weights import STAND_IN, Weights
-
-log = logging.getLogger(__name__)
 
 EXAMPLES = {
     "pirate": "Answers like a pirate.",

@@ -103,12 +103,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedHttp())
 
+    def _answering(self) -> bool:
+        return any(not cycle.response_complete for cycle in self._running)
+
     def _refuse(self, error: ApiError) -> None:
         """Answer and close; where an answer is already under way, only close."""
         if self._refused:
             return
         self._refused = True
-        if any(not cycle.response_complete for cycle in self._running):
+        if self._answering():
             self.transport.abort()
             return
         body = bytes(failure(error, "").body)
@@ -133,7 +136,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _overdue(self) -> None:
         """The sender did not go on. While an answer is under way what it says does not matter: look again later."""
         self._timer = None
-        if any(not cycle.response_complete for cycle in self._running):
+        if self._answering():
             self._expect_progress()
         elif (self._in_head or not self._whole) and not self.transport.is_closing():
             self.transport.close()

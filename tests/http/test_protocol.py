@@ -11,10 +11,23 @@ from tests.conftest import Serve, Served
 pytestmark = pytest.mark.anyio
 
 
+async def connect(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = served.url.removeprefix("http://").split(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+def request(served: Served, body: bytes, length: int | None = None) -> bytes:
+    """A whole request, or the beginning of one whose body should have `length` bytes."""
+    head = (
+        f"POST {served.path()} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {served.token}\r\n"
+        f"content-length: {len(body) if length is None else length}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 async def raw(served: Served, *pieces: bytes, wait_s: float = 5) -> bytes:
     """Send the pieces, then read until the server closes or says nothing more for `wait_s`."""
-    host, port = served.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await connect(served)
     answer = b""
     try:
         for piece in pieces:
@@ -75,8 +88,7 @@ async def test_bytes_that_are_no_http(serve: Serve, junk: bytes) -> None:
 @pytest.mark.parametrize("start", [b"", b"GET /hea", b"GET /health HTTP/1.1\r\nhost: loc"])
 async def test_a_connection_that_says_nothing_is_closed(serve: Serve, start: bytes) -> None:
     async with serve(limits={"slow_sender_s": 0.2}) as served:
-        host, port = served.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connect(served)
         writer.write(start)
         async with asyncio.timeout(5):
             assert await reader.read() == b""
@@ -85,24 +97,7 @@ async def test_a_connection_that_says_nothing_is_closed(serve: Serve, start: byt
 
 async def test_a_body_that_stops_coming_is_answered_and_closed(serve: Serve) -> None:
     async with serve(limits={"slow_sender_s": 0.2}) as served:
-        head = (
-            f"POST {served.path()} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {served.token}\r\n"
-            "content-length: 100\r\n\r\n"
-        )
-        assert error_of(await raw(served, head.encode(), b'{"prompt":')) == (408, 3007)
-
-
-def request(served: Served, body: bytes, more: str = "") -> bytes:
-    head = (
-        f"POST {served.path()} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {served.token}\r\n"
-        f"content-length: {len(body)}\r\n{more}\r\n"
-    )
-    return head.encode() + body
-
-
-async def connect(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host, port = served.url.removeprefix("http://").split(":")
-    return await asyncio.open_connection(host, int(port))
+        assert error_of(await raw(served, request(served, b'{"prompt":', length=100))) == (408, 3007)
 
 
 async def test_a_kept_connection_serves_many(serve: Serve) -> None:
