@@ -2,15 +2,17 @@
 
 import importlib.metadata
 from collections.abc import Mapping
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
-from app.adapters.base import read_base
+from app.adapters.base import BaseShape, read_base
 from app.adapters.store import AdapterStore
 from app.catalog.cards import ModelCard
 from app.engines.engine import Engine
 from app.engines.fake import FakeEngine
-from app.engines.memory import GIB, available_bytes, kv_cache_bytes
+from app.engines.memory import available_bytes
+from app.engines.shares import Shares, cpu_host_shares, gpu_host_shares
 from app.engines.vllm import VllmEngine
 from app.engines.vllm_args import check_arguments, engine_arguments
 from app.engines.vllm_start import VllmPlan
@@ -27,6 +29,7 @@ EXAMPLES = {
     "json": "Answers with a JSON object only.",
 }
 SLOT_WAIT_S = 10.0
+FAKE_SLOTS = 16
 DEFAULT_PREFILL_TOKENS = 8192
 
 
@@ -55,18 +58,17 @@ class Assembly:
                 self._register_examples(cards[0], folder)
             return PromptBuilder(Tokenizer.from_folder(folder))
 
-        return EngineGroup(
-            self._engine(model, cards, weights), model.weights, cards, load_prompts, model.adapters
-        )
+        @cache
+        def load_base() -> BaseShape:
+            return read_base(weights.folder(), model.weights)
+
+        engine = self._engine(model, cards, weights)
+        return EngineGroup(engine, model.weights, cards, load_prompts, load_base, model.adapters)
 
     def _engine(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> Engine:
         if model.engine == "fake":
-            return FakeEngine(slots=model.max_adapters_resident, wait_s=SLOT_WAIT_S)
-        return VllmEngine(
-            lambda: _plan(model, cards, weights.folder()),
-            slots=model.max_adapters_resident,
-            wait_s=SLOT_WAIT_S,
-        )
+            return FakeEngine(slots=model.max_adapters_resident or FAKE_SLOTS, wait_s=SLOT_WAIT_S)
+        return VllmEngine(lambda: _plan(model, cards, weights.folder()), wait_s=SLOT_WAIT_S)
 
     def _register_examples(self, card: ModelCard, folder: Path) -> None:
         base = read_base(folder, STAND_IN)
@@ -92,30 +94,30 @@ def _plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmPlan:
     max_model_len = max(card.limits.max_total_tokens for card in cards)
     prefill = [card.max_batch_prefill_tokens for card in cards if card.max_batch_prefill_tokens]
     cpu = is_cpu_build()
+    shares = _shares(model, folder, weights_bytes, max_model_len, cpu=cpu)
     arguments = engine_arguments(
         weights=folder,
         user_args=model.vllm,
         max_model_len=max_model_len,
         max_num_batched_tokens=max(prefill, default=DEFAULT_PREFILL_TOKENS),
         max_loras=model.max_adapters_in_batch,
-        max_cpu_loras=model.max_adapters_resident,
+        max_cpu_loras=shares.adapters_resident,
         adapters=model.adapters,
         cpu=cpu,
-        kv_cache_bytes=_kv_cache(model, folder, weights_bytes, max_model_len, cpu=cpu),
+        kv_cache_bytes=shares.kv_cache_bytes,
     )
     # With a core reserved, as vLLM does by default, its core process spins on it: measured 1.3 times slower.
     return VllmPlan(arguments, {"VLLM_CPU_NUM_OF_RESERVED_CPU": "0"} if cpu else {})
 
 
-def _kv_cache(model: Model, folder: Path, weights_bytes: int, max_model_len: int, *, cpu: bool) -> int | None:
-    """Bytes; None leaves it to vLLM, which knows a GPU's memory."""
+def _shares(model: Model, folder: Path, weights_bytes: int, max_model_len: int, *, cpu: bool) -> Shares:
     if not cpu:
-        return int(model.kv_cache_gib * GIB) if model.kv_cache_gib else None
-    return kv_cache_bytes(
+        return gpu_host_shares(model, folder, available_bytes=available_bytes())
+    return cpu_host_shares(
+        model,
         folder,
         weights_bytes=weights_bytes,
         max_model_len=max_model_len,
-        kv_cache_gib=model.kv_cache_gib,
         available_bytes=available_bytes(),
     )
 

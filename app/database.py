@@ -69,6 +69,29 @@ ADAPTERS = Table(
     Index("ix_adapters_digest", "account_id", "digest"),
     Index("ix_adapters_name", "account_id", "name"),
 )
+# Adapters that are not ready: unfinished while an asset is missing, refused when there are findings. One row moves to
+# `adapters`, with its id, in the transaction that makes it ready.
+DRAFTS = Table(
+    "drafts",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("account_id", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("weights", Text, nullable=False),
+    Column("public", Boolean, nullable=False),
+    Column("replaces", Boolean, nullable=False),
+    # Empty until the asset is in.
+    Column("config_sha256", String(64), nullable=False),
+    Column("weights_sha256", String(64), nullable=False),
+    # One per line; empty unless refused.
+    Column("findings", Text, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("modified_at", String(32), nullable=False),
+    Index("uq_drafts_name", "account_id", "name", unique=True),
+)
+
 # Only ready adapters own their name: one that was refused or never finished must not block it.
 Index(
     "uq_adapters_ready_name",

@@ -4,6 +4,7 @@
     ├── OperatorError             one line on the terminal, exit code 2
     │   ├── SettingsError         a settings file says something that can't be
     │   ├── StartupError          weights, engine, port: the server can't start
+    │   ├── StorageError          the data directory can't take what it should
     │   └── AdapterRefused        an adapter's files break a rule; names file, tensor, rule and number
     └── ApiError                  the envelope with `code` and HTTP `status`
         ├── PlatformError         before the model layer: `result` is null, no request id
@@ -26,14 +27,19 @@
             ├── FinetuneNotFound         5033  404
             ├── LoraUnsupported          5005  405
             ├── LoraIncompatible         3030  400
+            ├── FinetuneRefused          3030  400
+            ├── FinetuneIncomplete       3039  400
+            ├── FinetuneNotCreated       5090  400
+            ├── AssetNotTaken            5091  400
+            ├── InsufficientStorage      5092  507
             ├── RequestTimeout           3007  408
             ├── RequestAborted           3008  408
             ├── OutOfCapacity            3040  429  with Retry-After
             └── InternalError            3043  500
 
-Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 7001 to 7005 are ours where Workers AI's
-public record has none. Texts of leaves say the rule and the number; nothing a client sent is echoed except names of
-models, finetunes and properties and enum values, cleaned by `printable`.
+Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 5090 to 5092 and 7001 to 7005 are ours
+where Workers AI's public record has none. Texts of leaves say the rule and the number; nothing a client sent is echoed
+except names of models, finetunes and properties and enum values, cleaned by `printable`.
 """
 
 from typing import ClassVar
@@ -59,8 +65,17 @@ class StartupError(OperatorError):
     """Weights, engine or port: says what is missing and which setting or command mends it."""
 
 
+class StorageError(OperatorError):
+    """No room or no permission in the data directory: says which."""
+
+
 class AdapterRefused(OperatorError):
-    """Names the file or tensor, the rule and the number."""
+    """Names the file or tensor, the rule and the number. `findings` has a line for each rule that is broken."""
+
+    def __init__(self, *findings: str) -> None:
+        more = len(findings) - 1
+        super().__init__(findings[0] + (f" (and {more} more)" if more else ""))
+        self.findings = findings
 
 
 class ApiError(Exception):
@@ -208,8 +223,8 @@ class RequestTooLarge(AiError):
 
     code, status, name = 3006, 413, "Request too large"
 
-    def __init__(self, max_body_bytes: int) -> None:
-        super().__init__(f"Request is too large: the body must be at most {max_body_bytes} bytes")
+    def __init__(self, max_body_bytes: int, what: str = "the body must be at most") -> None:
+        super().__init__(f"Request is too large: {what} {max_body_bytes} bytes")
 
 
 class ContextExceeded(AiError):
@@ -245,6 +260,45 @@ class LoraIncompatible(AiError):
         super().__init__(
             f"Lora not compatible with model: {printable(finetune)} was made for {printable(model)}"
         )
+
+
+class FinetuneRefused(AiError):
+    """An adapter whose files break a rule, at its upload or when a request names it. Text: which, and what to change."""
+
+    code, status, name = 3030, 400, "Bad finetune"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Lora not compatible with model: {reason}")
+
+
+class FinetuneIncomplete(AiError):
+    """`lora` names a finetune of which an asset is still missing."""
+
+    code, status, name = 3039, 400, "Finetune missing required files"
+
+    def __init__(self, finetune: str, missing: str) -> None:
+        super().__init__(
+            "Finetune is missing required files (model.safetensors and config.json): "
+            f"upload {missing} to {printable(finetune)}"
+        )
+
+
+class FinetuneNotCreated(AiError):
+    """A name that is taken or can't be one, or no room for another finetune."""
+
+    code, status, name = 5090, 400, "Finetune creation failed"
+
+
+class AssetNotTaken(AiError):
+    """An asset of a finetune that takes none any more."""
+
+    code, status, name = 5091, 400, "Finetune asset upload failed"
+
+
+class InsufficientStorage(AiError):
+    """The data directory can't take the bytes."""
+
+    code, status, name = 5092, 507, "Insufficient storage"
 
 
 class RequestTimeout(AiError):

@@ -30,6 +30,10 @@ class Recent(Generic[Key, Value]):
     def __len__(self) -> int:
         return len(self._kept)
 
+    def forget(self) -> None:
+        """Ask again from now on: something was changed in this process."""
+        self._kept.clear()
+
     async def get(self, key: Key) -> Value | None:
         kept = self._kept.get(key)
         if kept is not None and self._clock() - kept[0] < self._ttl_s:

@@ -20,6 +20,7 @@ import uvloop
 
 from app.accounts.authority import Authority
 from app.accounts.development import development_token
+from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
 from app.banner import banner
@@ -83,13 +84,15 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             failures.append(failure)
             server.end()
 
+    resolver = Resolver(stores.adapters, stores.drafts, time.monotonic)
     server = http_server(
         settings,
         create_app(
             settings,
             assembly.groups(),
             find_caller=Authority(stores.tokens, time.monotonic).caller,
-            resolver=Resolver(stores.adapters, time.monotonic),
+            resolver=resolver,
+            finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
             on_start=on_start,
         ),
     )

@@ -2,21 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from app.adapters.base import BaseShape
+from app.adapters.finetunes import Finetunes
+from app.adapters.tending import tend
 from app.catalog.cards import ModelCard
 from app.engines.engine import Engine
 from app.http.auth import FindCaller
 from app.http.body import BodyLimits
 from app.http.boundary import Boundary
-from app.http.endpoint import OpenEndpoint, SecuredEndpoint
+from app.http.endpoint import Method, OpenEndpoint, SecuredEndpoint, reads, writes
 from app.http.padding import Padding
+from app.http.routes.assets import AssetHandler, UploadLimits
 from app.http.routes.fallback import Fallback
+from app.http.routes.finetunes import FinetuneHandlers
 from app.http.routes.health import Readiness, health
 from app.http.routes.run import RunHandlers, ServedModel
 from app.http.sse import StreamLimits
@@ -31,12 +37,16 @@ ACCOUNT = "/client/v4/accounts/{account_id}"
 
 @dataclass(frozen=True, slots=True)
 class EngineGroup:
-    """One engine and the cards that it serves: cards with equal weights share it."""
+    """One engine and the cards that it serves: cards with equal weights share it.
+
+    `load_base` gives the shape that adapters of these weights are checked against; it may be called often.
+    """
 
     engine: Engine
     weights: str
     cards: tuple[ModelCard, ...]
     load_prompts: Callable[[], PromptBuilder]
+    load_base: Callable[[], BaseShape]
     adapters: bool = True
 
 
@@ -60,6 +70,7 @@ def create_app(
     *,
     find_caller: FindCaller,
     resolver: AdapterResolver,
+    finetunes: Finetunes,
     on_start: Callable[[BaseException | None], None] = lambda failure: None,
 ) -> Server:
     """`on_start` is called once: with None when every engine is ready, or with what failed."""
@@ -69,12 +80,19 @@ def create_app(
         for group, pipeline in zip(groups, pipelines, strict=True)
         for card in group.cards
     }
-    routes = _routes(settings, models, pipelines, find_caller)
+    bases = {group.weights: group.load_base for group in groups}
+    endpoints = Endpoints(settings, find_caller)
+    routes = [
+        *_run_routes(endpoints, models),
+        *_finetune_routes(endpoints, models, finetunes, bases),
+        Route("/health", OpenEndpoint(health)),
+        Route("/ready", OpenEndpoint(Readiness(pipelines))),
+    ]
     router = Router(
         routes,
         redirect_slashes=False,
         default=Fallback(find_caller),
-        lifespan=lambda app: _lifespan(pipelines, on_start),
+        lifespan=lambda app: _lifespan(pipelines, on_start, partial(tend, finetunes, bases)),
     )
     allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
     return Server(_with_cors(Boundary(router, allowed_hosts), settings), pipelines, tuple(routes))
@@ -93,27 +111,56 @@ def _pipeline(settings: Settings, group: EngineGroup, resolver: AdapterResolver)
     )
 
 
-def _routes(
-    settings: Settings,
-    models: dict[str, ServedModel],
-    pipelines: Sequence[Pipeline],
-    find_caller: FindCaller,
-) -> list[Route]:
-    limits = settings.limits
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Makes secured routes, and the limits that they share."""
+
+    settings: Settings
+    find_caller: FindCaller
+
+    def route(self, path: str, **methods: Method) -> Route:
+        """`path` is below the account."""
+        return Route(ACCOUNT + path, SecuredEndpoint(self.find_caller, **methods))
+
+    @property
+    def body_limits(self) -> BodyLimits:
+        return BodyLimits(self.settings.limits.max_body_bytes, self.settings.limits.slow_sender_s)
+
+
+def _run_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -> list[Route]:
+    limits = endpoints.settings.limits
     run = RunHandlers(
         models,
-        BodyLimits(limits.max_body_bytes, limits.slow_sender_s),
+        endpoints.body_limits,
         StreamLimits(limits.ping_s, limits.slow_reader_s),
-        Padding(settings.server.stream_padding),
+        Padding(endpoints.settings.server.stream_padding),
     )
     return [
-        Route(ACCOUNT + "/ai/run", SecuredEndpoint(find_caller, "ai:read", POST=run.model_in_body)),
-        Route(
-            ACCOUNT + "/ai/run/{model:path}", SecuredEndpoint(find_caller, "ai:read", POST=run.model_in_path)
-        ),
-        Route("/health", OpenEndpoint(health)),
-        Route("/ready", OpenEndpoint(Readiness(pipelines))),
+        endpoints.route("/ai/run", POST=reads(run.model_in_body)),
+        endpoints.route("/ai/run/{model:path}", POST=reads(run.model_in_path)),
     ]
+
+
+def _finetune_routes(
+    endpoints: Endpoints,
+    models: Mapping[str, ServedModel],
+    finetunes: Finetunes,
+    bases: Mapping[str, Callable[[], BaseShape]],
+) -> list[Route]:
+    limits = endpoints.settings.limits
+    handlers = FinetuneHandlers(finetunes, models, endpoints.body_limits)
+    uploads = UploadLimits(
+        limits.max_uploads, limits.slow_sender_s, limits.upload_deadline_s, limits.min_free_bytes
+    )
+    assets = AssetHandler(finetunes, bases, uploads)
+    paths = {
+        "/ai/finetunes": {"GET": reads(handlers.list), "POST": writes(handlers.create)},
+        "/ai/finetunes/public": {"GET": reads(handlers.public)},
+        "/ai/finetunes/{finetune}": {"GET": reads(handlers.show), "DELETE": writes(handlers.delete)},
+        "/ai/finetunes/{finetune}/finetune-assets": {"POST": writes(assets)},
+    }
+    # Cloudflare's documentation writes these with a slash at the end, its clients without.
+    return [endpoints.route(path + end, **methods) for path, methods in paths.items() for end in ("", "/")]
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -125,7 +172,7 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     return CORSMiddleware(
         app,
         allow_origins=settings.server.cors_origins,
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],  # SDKs send headers of their own; the token decides, no cookie does
         expose_headers=["cf-ai-req-id", "retry-after"],
         max_age=600,
@@ -134,19 +181,25 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 @asynccontextmanager
 async def _lifespan(
-    pipelines: Sequence[Pipeline], on_start: Callable[[BaseException | None], None]
+    pipelines: Sequence[Pipeline],
+    on_start: Callable[[BaseException | None], None],
+    tend_adapters: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[None]:
     """Engines start in the background, so that `/health` answers meanwhile."""
 
     async def start() -> None:
         await asyncio.gather(*(pipeline.start() for pipeline in pipelines))
 
+    tending: list[asyncio.Future[None]] = []
+
     def started(task: "asyncio.Task[None]") -> None:
         if not task.cancelled():
             on_start(task.exception())
+            tending.append(asyncio.ensure_future(tend_adapters()))
 
     starting = asyncio.create_task(start())
     starting.add_done_callback(started)
     yield
-    starting.cancel()
+    for task in (starting, *tending):
+        task.cancel()
     await asyncio.gather(*(pipeline.stop(0) for pipeline in pipelines))

@@ -3,22 +3,28 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.accounts.tokens import TokenStore
+from app.adapters.drafts import Drafts
 from app.adapters.store import AdapterStore
 from app.database import open_database
-from app.errors import SettingsError
-from app.settings import Settings, load_settings
+from app.errors import SettingsError, printable
+from app.settings import Model, Settings, load_settings
 from app.types import StoredAdapter
+
+if TYPE_CHECKING:
+    from app.adapters.base import BaseShape
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`tokens` and `adapters` over one database, with the settings that named it."""
+    """`tokens`, `adapters` and `drafts` over one database, with the settings that named it."""
 
     settings: Settings
     tokens: TokenStore
     adapters: AdapterStore
+    drafts: Drafts
 
     def add_adapter(
         self,
@@ -31,18 +37,32 @@ class Stores:
         public: bool,
     ) -> StoredAdapter:
         """Check the folder against the base that the model's weights give, and register it. Raises OperatorError."""
-        from app.adapters.base import read_base  # noqa: PLC0415  numpy, for this command only
-        from app.weights import Weights  # noqa: PLC0415
-
-        entries = {entry.name: entry for entry in self.settings.models}
-        entry = entries.get(model or self.settings.models[0].name)
-        if entry is None:
-            raise SettingsError(f"--model {model}: expected one of {', '.join(entries)}")
-        base = read_base(Weights(entry.weights, self.settings.server.data_dir).folder(), entry.weights)
+        entry = model_entry(self.settings, model)
+        base = base_of(self.settings, entry)
         account = account_id or self.settings.account_id
         return self.adapters.add(
             account, name, entry.name, entry.weights, folder, base, description=description, public=public
         )
+
+
+def model_entry(settings: Settings, name: str | None) -> Model:
+    """The entry of the settings for a model card, their first when None. Raises `SettingsError`."""
+    entries = {entry.name: entry for entry in settings.models}
+    entry = settings.models[0] if name is None else entries.get(name)
+    if entry is None:
+        raise SettingsError(f"--model {printable(str(name))}: expected one of {', '.join(entries)}")
+    return entry
+
+
+def base_of(settings: Settings, entry: Model) -> "BaseShape":
+    """The shape of the weights that serve a model card: what its adapters are checked against.
+
+    The stand-in is expanded into the data directory when it isn't there yet. Raises `OperatorError`.
+    """
+    from app.adapters.base import read_base  # noqa: PLC0415  for the commands that check an adapter only
+    from app.weights import Weights  # noqa: PLC0415
+
+    return read_base(Weights(entry.weights, settings.server.data_dir).folder(), entry.weights)
 
 
 def open_stores(config: Path | None, env: str | None) -> Stores:
@@ -53,4 +73,5 @@ def open_stores(config: Path | None, env: str | None) -> Stores:
 def stores_of(settings: Settings) -> Stores:
     """Raises OperatorError."""
     database = open_database(f"sqlite:///{settings.server.data_dir / 'outworker.db'}")
-    return Stores(settings, TokenStore(database), AdapterStore(database, settings.server.data_dir))
+    adapters = AdapterStore(database, settings.server.data_dir)
+    return Stores(settings, TokenStore(database), adapters, Drafts(database, adapters))

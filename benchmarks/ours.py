@@ -12,6 +12,8 @@ import uvloop
 
 from app.accounts.authority import Authority
 from app.accounts.development import development_token
+from app.adapters.base import read_base
+from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.catalog.cards import load_cards
 from app.engines.fake import FakeEngine
@@ -37,12 +39,20 @@ async def serve(settings: Settings, kind: str) -> None:
     development_token(stores.tokens, settings.server.data_dir, settings.account_id)
     folder = ensure_expanded(settings.server.data_dir)
     cards = tuple(load_cards(CHECKOUT / "schemas").values())
-    group = EngineGroup(engine(kind), "stand-in", cards, lambda: PromptBuilder(Tokenizer.from_folder(folder)))
+    resolver = Resolver(stores.adapters, stores.drafts, time.monotonic)
+    group = EngineGroup(
+        engine(kind),
+        "stand-in",
+        cards,
+        lambda: PromptBuilder(Tokenizer.from_folder(folder)),
+        lambda: read_base(folder, "stand-in"),
+    )
     app = create_app(
         settings,
         [group],
         find_caller=Authority(stores.tokens, time.monotonic).caller,
-        resolver=Resolver(stores.adapters, time.monotonic),
+        resolver=resolver,
+        finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
     )
     await http_server(settings, app).serve(sockets=[listen(settings)])
 

@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from app.accounts.authority import Authority
+from app.adapters.base import read_base
+from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.catalog.cards import load_cards
 from app.engines.fake import FakeEngine
@@ -87,7 +89,7 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
 @pytest.fixture
-def serve(settings: Settings, prompts: PromptBuilder) -> Serve:
+def serve(settings: Settings, prompts: PromptBuilder, standin_folder: Path) -> Serve:
     """`async with serve(engine=…, limits={…}, server={…}) as served` runs a real uvicorn in this event loop."""
 
     @asynccontextmanager
@@ -96,13 +98,21 @@ def serve(settings: Settings, prompts: PromptBuilder) -> Serve:
         limits: dict[str, Any] | None = None,
         server: dict[str, Any] | None = None,
         wait_ready: bool = True,
+        adapters: bool = True,
     ) -> AsyncIterator[Served]:
         chosen = replace(
             settings,
             limits=replace(settings.limits, **(limits or {})),
             server=replace(settings.server, **(server or {})),
         )
-        async with running(chosen, engine or FakeEngine(), prompts, wait_ready) as served:
+        async with running(
+            chosen,
+            engine or FakeEngine(),
+            prompts,
+            standin_folder,
+            wait_ready=wait_ready,
+            adapters=adapters,
+        ) as served:
             yield served
 
     return run
@@ -110,16 +120,25 @@ def serve(settings: Settings, prompts: PromptBuilder) -> Serve:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, engine: FakeEngine, prompts: PromptBuilder, wait_ready: bool
+    settings: Settings,
+    engine: FakeEngine,
+    prompts: PromptBuilder,
+    standin: Path,
+    *,
+    wait_ready: bool,
+    adapters: bool,
 ) -> AsyncIterator[Served]:
     stores = stores_of(settings)
     _, token = stores.tokens.create("local", ["ai:write"])
     cards = tuple(load_cards(CHECKOUT / "schemas").values())
+    base = read_base(standin, "stand-in")
+    resolver = Resolver(stores.adapters, stores.drafts, time.monotonic)
     app = create_app(
         settings,
-        [EngineGroup(engine, "stand-in", cards, lambda: prompts)],
+        [EngineGroup(engine, "stand-in", cards, lambda: prompts, lambda: base, adapters)],
         find_caller=Authority(stores.tokens, time.monotonic).caller,
-        resolver=Resolver(stores.adapters, time.monotonic),
+        resolver=resolver,
+        finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
     )
     listening = listen(settings)
     server = http_server(settings, app)

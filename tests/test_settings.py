@@ -123,6 +123,16 @@ class TestValues:
         assert model.vllm == {"max_num_seqs": 7, "x": {"y": [1]}}
         assert model.kv_cache_gib == 1.5
 
+    def test_adapters_in_memory_are_chosen_unless_set(self, write) -> None:
+        text = 'models = [{name = "a"}, {name = "b", weights = "w", max_adapters_resident = 200.0}]'
+        a, b = load(write(text)).models
+        assert (a.max_adapters_resident, b.max_adapters_resident) == (None, 200)
+        assert type(b.max_adapters_resident) is int
+
+    def test_bounds_of_uploads(self, write) -> None:
+        limits = load(write("[limits]\nupload_deadline_s = 0.5\nmin_free_bytes = 0")).limits
+        assert (limits.max_uploads, limits.upload_deadline_s, limits.min_free_bytes) == (8, 0.5, 0)
+
     def test_entry_takes_what_it_leaves_out_from_the_first_with_its_weights(self, write) -> None:
         text = """
             models = [{name = "a", weights = "w", adapters = false, vllm = {max_num_seqs = 7}},
@@ -193,6 +203,14 @@ MISTAKES = [
     (
         'models = [{name = "a", max_adapters_in_batch = 8, max_adapters_resident = 4}]',
         "models[0].max_adapters_in_batch: expected at most 4 (max_adapters_resident), found 8",
+    ),
+    (
+        'models = [{name = "a", max_adapters_resident = 3}]',
+        "models[0].max_adapters_in_batch: expected at most 3 (max_adapters_resident), found 4",
+    ),
+    (
+        "[limits]\nmax_uploads = 0",
+        "limits.max_uploads: expected a whole number from 1 to 1000, found 0",
     ),
     (
         'models = [{name = "a"}, {name = "b", adapters = false}]',

@@ -2,15 +2,16 @@
 lie.
 
     <root>/<account>/<digest>/adapter_config.json, adapter_model.safetensors   whole and read-only
+    <root>/.drafts/<draft id>/                                                 assets of an unfinished adapter
     <root>/.incoming/<random>/                                                 on its way in or out
 """
 
+import fcntl
 import hashlib
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from app.errors import AdapterRefused
 from app.files import PRIVATE_FILE_MODE, folder_lock, private_folder, sync_folder
 
 PIECE_BYTES = 1_000_000
-ABANDONED_AFTER_S = 3_600
 READ_ONLY_MODE = 0o400
 DIGEST_DOMAIN = b"outworker adapter 1\0"
 
@@ -30,6 +30,7 @@ class Blobs:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / ".incoming"
+        self._drafts = root / ".drafts"
 
     def folder(self, account_id: str, digest: str) -> Path:
         """Where an adapter lies, whether or not it does."""
@@ -45,12 +46,23 @@ class Blobs:
         with folder_lock(private_folder(self._root)):
             yield
 
-    def stage(self) -> Path:
-        """A new empty folder on the same volume as the stored ones."""
+    @contextmanager
+    def staged(self) -> Iterator[Path]:
+        """A new empty folder on the same volume as the stored ones; what is left in it goes at the end.
+
+        Its lock tells a sweep, in this process or another, that somebody is at work in it.
+        """
         private_folder(self._incoming)
         folder = self._incoming / secrets.token_hex(16)
-        folder.mkdir(mode=0o700)
-        return folder
+        with folder_lock(self._incoming):  # no sweep between the folder and its lock
+            folder.mkdir(mode=0o700)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            self.discard(folder)
+            os.close(descriptor)
 
     def receive(self, source: Path, staged: Path, limit_bytes: int) -> str:
         """Copy the file `source` into `staged` and return the sha256 of its bytes, in hexadecimal.
@@ -63,11 +75,8 @@ class Blobs:
             while piece := file.read(PIECE_BYTES):
                 size_bytes += len(piece)
                 if size_bytes >= limit_bytes:
-                    raise AdapterRefused(
-                        finding(
-                            source.name, f"must have fewer than {limit_bytes} bytes", "use a smaller file"
-                        )
-                    )
+                    problem = f"must have fewer than {limit_bytes} bytes"
+                    raise AdapterRefused(finding(source.name, problem, "use a smaller file"))
                 digest.update(piece)
                 target.write(piece)
             target.flush()
@@ -119,14 +128,49 @@ class Blobs:
         """Delete a folder in `.incoming`, if it is still there."""
         shutil.rmtree(staged, ignore_errors=True)
 
-    def sweep(self, older_than_s: float = ABANDONED_AFTER_S) -> None:
-        """Delete what killed processes left in `.incoming`, once it is `older_than_s` seconds old."""
-        if not self._incoming.is_dir():
-            return
-        now = time.time()
-        for folder in self._incoming.iterdir():
-            if now - folder.stat().st_mtime > older_than_s:
+    def place(self, file: Path, draft_id: str, name: str) -> None:
+        """Move a durable file out of a staged folder to a draft's assets, in one step."""
+        folder = private_folder(self._drafts / draft_id)
+        file.chmod(READ_ONLY_MODE)
+        file.rename(folder / name)
+        sync_folder(folder)
+        sync_folder(self._drafts)
+
+    def link(self, draft_id: str, staged: Path) -> None:
+        """Both assets of a draft under a second name: they are inspected and sealed there, the draft's own stay.
+
+        Raises `FileNotFoundError` when the draft was removed meanwhile.
+        """
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            (staged / name).hardlink_to(self._drafts / draft_id / name)
+
+    def remove_draft(self, draft_id: str) -> None:
+        """Delete a draft's assets. None there is fine."""
+        self.discard(self._drafts / draft_id)
+
+    def sweep(self, drafts: Iterable[str] = ()) -> None:
+        """Delete what killed processes left: staged folders that nobody holds, assets of none of `drafts`."""
+        if self._incoming.is_dir():
+            with folder_lock(self._incoming):
+                for folder in self._incoming.iterdir():
+                    self._discard_abandoned(folder)
+        known = set(drafts)
+        for folder in self._drafts.iterdir() if self._drafts.is_dir() else ():
+            if folder.name not in known:
                 self.discard(folder)
+
+    def _discard_abandoned(self, folder: Path) -> None:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # its holder has just moved it to its place
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.discard(folder)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(descriptor)
 
 
 def adapter_digest(config: bytes, weights_sha256: str) -> str:

@@ -7,9 +7,10 @@ from app.adapters.base import BaseShape
 from app.adapters.blobs import Blobs
 from app.adapters.canonical import config_bytes
 from app.adapters.config import CONFIG_MAX_BYTES
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE, refusal
+from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.header import WEIGHTS_FILE_LIMIT_BYTES
 from app.adapters.inspect import inspect_adapter, missing_files
+from app.errors import AdapterRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def take_in(blobs: Blobs, staged: Path, source: Path, base: BaseShape) -> Sealed
     """
     absent = missing_files(source)
     if absent:
-        raise refusal(absent)
+        raise AdapterRefused(*absent)
     blobs.receive(source / CONFIG_FILE, staged, CONFIG_MAX_BYTES + 1)
     weights_sha256 = blobs.receive(source / WEIGHTS_FILE, staged, WEIGHTS_FILE_LIMIT_BYTES)
     return inspect_staged(blobs, staged, weights_sha256, base)
@@ -39,6 +40,6 @@ def inspect_staged(blobs: Blobs, staged: Path, weights_sha256: str, base: BaseSh
     """Inspect a staged folder that holds both files, and seal it. Raises `AdapterRefused` and `OSError`."""
     inspection = inspect_adapter(staged, base)
     if inspection.config is None:
-        raise refusal(inspection.findings)
+        raise AdapterRefused(*inspection.findings)
     digest = blobs.seal(staged, config_bytes(inspection.config), weights_sha256)
     return Sealed(staged, digest, inspection.rank, inspection.notes)

@@ -1,10 +1,19 @@
 """Which adapter a request's `lora` means."""
 
+import asyncio
 import logging
 
+from app.adapters.drafts import Draft, Drafts
 from app.adapters.names import can_name_adapter
 from app.adapters.store import AdapterStore
-from app.errors import FinetuneNotFound, LoraIncompatible
+from app.errors import (
+    ApiError,
+    FinetuneIncomplete,
+    FinetuneNotFound,
+    FinetuneRefused,
+    LoraIncompatible,
+    OutOfCapacity,
+)
 from app.recent import Clock, Recent
 from app.types import StoredAdapter
 
@@ -23,25 +32,34 @@ class Resolver:
     def __init__(
         self,
         store: AdapterStore,
+        drafts: Drafts,
         clock: Clock,
         ttl_s: float = RESOLVER_TTL_S,
         max_entries: int = RESOLVER_MAX_ENTRIES,
     ) -> None:
         self._store = store
+        self._drafts = drafts
         self._recent = Recent(self._look_up, clock, ttl_s, max_entries)
 
     async def resolve(self, account_id: str, lora: str, model: str, weights: str) -> StoredAdapter:
         """The adapter to lease for `model`, which runs on `weights`.
 
-        Raises `FinetuneNotFound` when the account may use none of that id or name or its files are gone, and
-        `LoraIncompatible` when it was made for other weights.
+        Raises `FinetuneNotFound` when the account may use none of that id or name or its files are gone,
+        `LoraIncompatible` when it was made for other weights, and what `why_not_ready` says.
         """
-        adapter = await self._recent.get((account_id, lora)) if can_name_adapter(lora) else None
-        if adapter is None:
+        if not can_name_adapter(lora):
             raise FinetuneNotFound(lora)
+        adapter = await self._recent.get((account_id, lora))
+        if adapter is None:
+            draft = await asyncio.to_thread(self._drafts.find, account_id, lora)
+            raise FinetuneNotFound(lora) if draft is None else why_not_ready(draft)
         if adapter.weights != weights:
             raise LoraIncompatible(lora, adapter.model)
         return adapter
+
+    def forget(self) -> None:
+        """Adapters were changed in this process: look again at once."""
+        self._recent.forget()
 
     def _look_up(self, key: tuple[str, str]) -> StoredAdapter | None:
         adapter = self._store.find(*key)
@@ -50,3 +68,12 @@ class Resolver:
             log.warning("adapter %s of account %s: its files are gone; remove and add it", adapter.id, key[0])
             return None
         return adapter
+
+
+def why_not_ready(draft: Draft) -> ApiError:
+    """What a request hears that names a draft."""
+    if draft.findings:
+        return FinetuneRefused(draft.findings[0])
+    if draft.missing:
+        return FinetuneIncomplete(draft.name, " and ".join(draft.missing))
+    return OutOfCapacity("The finetune is being checked.")

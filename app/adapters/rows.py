@@ -15,15 +15,17 @@ READY = "ready"
 ADDING = "adding"
 REMOVING = "removing"
 
+PUBLIC_ORDERS = ("created_at", "modified_at", "name")
+
 AdapterRow = Row[tuple[object, ...]]
 
 
 def insert_adding(connection: Connection, **columns: object) -> str:
-    """Insert a row that isn't visible yet; its new id."""
-    adapter_id, now = str(uuid.uuid4()), utc_now()
-    row = {"id": adapter_id, "state": ADDING, "created_at": now, "modified_at": now, **columns}
+    """Insert a row that isn't visible yet; its id, a new one unless `columns` has one."""
+    now = utc_now()
+    row = {"id": str(uuid.uuid4()), "state": ADDING, "created_at": now, "modified_at": now, **columns}
     connection.execute(insert(ADAPTERS).values(**row))
-    return adapter_id
+    return str(row["id"])
 
 
 def set_state(connection: Connection, adapter_id: str, state: str) -> None:
@@ -55,6 +57,13 @@ def ready(connection: Connection, account_id: str) -> list[AdapterRow]:
     """The account's ready adapters, oldest first."""
     query = select(ADAPTERS).where(ADAPTERS.c.account_id == account_id, ADAPTERS.c.state == READY)
     return list(connection.execute(query.order_by(ADAPTERS.c.created_at, ADAPTERS.c.name)).all())
+
+
+def public(connection: Connection, order_by: str, limit: int, offset: int) -> list[AdapterRow]:
+    """Every account's ready adapters that are public, by one of the columns of `PUBLIC_ORDERS`."""
+    query = select(ADAPTERS).where(ADAPTERS.c.public, ADAPTERS.c.state == READY)
+    query = query.order_by(ADAPTERS.c[order_by], ADAPTERS.c.id).limit(limit).offset(offset)
+    return list(connection.execute(query).all())
 
 
 def count_ready(connection: Connection, account_id: str) -> int:

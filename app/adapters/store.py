@@ -1,19 +1,19 @@
 """The adapters that accounts own: rows in the database, bytes in `app.adapters.blobs`, changed together."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from app.account_ids import checked_account_id
-from app.adapters import rows
+from app.adapters import draft_rows, rows
 from app.adapters.base import BaseShape
 from app.adapters.blobs import Blobs
+from app.adapters.disk import disk_errors
 from app.adapters.names import can_name_adapter, checked_name
 from app.adapters.rows import AdapterRow
-from app.errors import OperatorError, printable
+from app.errors import AdapterRefused, OperatorError, printable
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class AdapterStore:
 
     def __init__(self, engine: Engine, data_dir: Path) -> None:
         self._engine = engine
-        self._blobs = Blobs(data_dir / "adapters")
-        with _disk_errors():
+        self.blobs = Blobs(data_dir / "adapters")
+        with disk_errors():
             self._undo_unfinished()
 
     def add(  # noqa: PLR0917  what it is, where it is, what it is checked against
@@ -61,19 +61,46 @@ class AdapterStore:
         columns = {
             "account_id": checked_account_id(account_id),
             "name": checked_name(name),
-            "description": _checked_description(description),
+            "description": checked_description(description),
             "model": model,
             "weights": weights,
             "public": public,
         }
-        with _disk_errors():
-            staged = self._blobs.stage()
+        with disk_errors(), self.blobs.staged() as staged:
+            sealed = take_in(self.blobs, staged, folder, base)
+            with self.blobs.lock():
+                return self._add_sealed(sealed, columns, replace)
+
+    def promote(
+        self, sealed: "Sealed", draft_id: str, columns: dict[str, object], replace: bool
+    ) -> StoredAdapter:
+        """Make a draft's sealed folder a ready adapter with the draft's id, and end the draft, in one step.
+
+        Raises `AdapterRefused` when the name or the last room was taken meanwhile, `OperatorError` when the draft
+        was deleted, and `OSError`.
+        """
+        with self.blobs.lock():
+            with self._engine.connect() as connection:
+                if draft_rows.by_id(connection, draft_id) is None:
+                    raise OperatorError("the finetune was deleted meanwhile: create it again")
             try:
-                sealed = take_in(self._blobs, staged, folder, base)
-                with self._blobs.lock():
-                    return self._register(sealed, columns, replace)
-            finally:
-                self._blobs.discard(staged)
+                self.check_room(str(columns["account_id"]), str(columns["name"]), replace, drafts=False)
+            except OperatorError as error:
+                raise AdapterRefused(str(error)) from None
+            adapter = self._register(sealed, {"id": draft_id, **columns})
+            self.blobs.remove_draft(draft_id)
+        return adapter
+
+    def check_room(self, account_id: str, name: str, replace: bool, *, drafts: bool = True) -> None:
+        """Whether the account may have one more adapter, called `name`; with `drafts` unfinished ones count too.
+
+        Raises `OperatorError`.
+        """
+        with self._engine.connect() as connection:
+            taken = rows.by_name(connection, account_id, name) is not None
+            ready = rows.count_ready(connection, account_id)
+            unfinished = draft_rows.count_unfinished(connection, account_id, name) if drafts else 0
+        _check_room(name, taken, ready, unfinished, replace)
 
     def find(self, account_id: str, id_or_name: str, weights: str | None = None) -> StoredAdapter | None:
         """The account's own adapter by id or name, or by its id one that another account made public.
@@ -94,12 +121,18 @@ class AdapterStore:
             found = rows.ready(connection, checked_account_id(account_id))
         return [self._adapter(row) for row in found]
 
+    def public(self, order_by: str, limit: int, offset: int) -> Sequence[StoredAdapter]:
+        """Adapters that any account made public; `order_by` is one of `app.adapters.rows.PUBLIC_ORDERS`."""
+        with self._engine.connect() as connection:
+            found = rows.public(connection, order_by, limit, offset)
+        return [self._adapter(row) for row in found]
+
     def remove(self, account_id: str, id_or_name: str) -> StoredAdapter:
         """Remove the account's own adapter; its files go with the last of the account's that has them.
 
         Raises `OperatorError` when there is none.
         """
-        with _disk_errors(), self._blobs.lock():
+        with disk_errors(), self.blobs.lock():
             with self._engine.begin() as connection:
                 row = rows.own(connection, account_id, id_or_name)
                 if row is None:
@@ -113,23 +146,29 @@ class AdapterStore:
 
     def files_present(self, adapter: StoredAdapter) -> bool:
         """Whether both files are still on the disk."""
-        return self._blobs.complete(adapter.folder)
+        return self.blobs.complete(adapter.folder)
 
-    def _register(self, sealed: "Sealed", columns: dict[str, object], replace: bool) -> StoredAdapter:
+    def _add_sealed(self, sealed: "Sealed", columns: dict[str, object], replace: bool) -> StoredAdapter:
         account_id, name = str(columns["account_id"]), str(columns["name"])
         with self._engine.connect() as connection:
             old = rows.by_name(connection, account_id, name)
-            count = rows.count_ready(connection, account_id)
         if old is not None and (old.digest, old.weights) == (sealed.digest, columns["weights"]):
-            self._blobs.commit(sealed.staged, account_id, sealed.digest)
+            self.blobs.commit(sealed.staged, account_id, sealed.digest)
             return self._adapter(old)
-        _check_room(name, old is not None, count, replace)
+        self.check_room(account_id, name, replace)
+        return self._register(sealed, columns)
+
+    def _register(self, sealed: "Sealed", columns: dict[str, object]) -> StoredAdapter:
+        """In the place of the account's adapter of that name, if there is one. Call with the lock held."""
+        account_id = str(columns["account_id"])
         adapter_id = self._insert(sealed, columns)
-        self._blobs.commit(sealed.staged, account_id, sealed.digest)
+        self.blobs.commit(sealed.staged, account_id, sealed.digest)
         with self._engine.begin() as connection:
+            old = rows.by_name(connection, account_id, str(columns["name"]))
             if old is not None:
                 rows.set_state(connection, old.id, rows.REMOVING)
             rows.set_state(connection, adapter_id, rows.READY)
+            draft_rows.delete_draft(connection, adapter_id)
             new = rows.own(connection, account_id, adapter_id)
         if old is not None:
             self._remove_invisible(old)
@@ -145,24 +184,25 @@ class AdapterStore:
         with self._engine.connect() as connection:
             last = rows.is_last_of_digest(connection, row)
         if last:
-            self._blobs.remove(row.account_id, row.digest)
+            self.blobs.remove(row.account_id, row.digest)
         with self._engine.begin() as connection:
             rows.delete_row(connection, row.id)
 
     def _undo_unfinished(self) -> None:
         """Whoever adds or removes holds the lock, so under it an unfinished row's process has ended."""
-        with self._blobs.lock():
+        with self.blobs.lock():
             with self._engine.connect() as connection:
                 unfinished = rows.unfinished(connection)
+                drafts = draft_rows.ids(connection)
             for row in unfinished:
                 self._remove_invisible(row)
-        self._blobs.sweep()
+            self.blobs.sweep(drafts)
 
     def _adapter(self, row: AdapterRow) -> StoredAdapter:
-        return rows.to_adapter(row, self._blobs.folder(row.account_id, row.digest))
+        return rows.to_adapter(row, self.blobs.folder(row.account_id, row.digest))
 
 
-def _checked_description(text: str) -> str:
+def checked_description(text: str) -> str:
     if len(text) > DESCRIPTION_MAX_CHARS:
         raise OperatorError(
             f"description: has {len(text)} characters, must have at most {DESCRIPTION_MAX_CHARS}; shorten it"
@@ -170,23 +210,14 @@ def _checked_description(text: str) -> str:
     return text
 
 
-def _check_room(name: str, taken: bool, count: int, replace: bool) -> None:
+def _check_room(name: str, taken: bool, ready: int, unfinished: int, replace: bool) -> None:
     if taken and not replace:
         raise OperatorError(
-            f"adapter {name!r}: the account has one of this name with other content; "
-            "remove it or choose another name"
+            f"adapter {name!r}: the account has one of this name; delete it, choose another name, or replace it "
+            '(--replace, or "replace": true in the API)'
         )
-    if not taken and count >= ADAPTERS_PER_ACCOUNT_MAX:
+    if not taken and ready + unfinished >= ADAPTERS_PER_ACCOUNT_MAX:
         raise OperatorError(
-            f"adapter {name!r}: the account has {count} of at most {ADAPTERS_PER_ACCOUNT_MAX}; remove one"
+            f"adapter {name!r}: the account has {ready + unfinished} of at most {ADAPTERS_PER_ACCOUNT_MAX}, "
+            f"{unfinished} of them unfinished; delete one"
         )
-
-
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OperatorError(
-            f"adapter files: {error.strerror or error}; check room and permissions of the data directory"
-        ) from error

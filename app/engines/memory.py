@@ -1,16 +1,22 @@
-"""How much memory the KV cache of a CPU host gets. On a GPU host vLLM sizes it (`gpu_memory_utilization`)."""
+"""How the free memory is shared out: adapters that stay loaded, then the KV cache of a CPU host.
 
+On a GPU host vLLM sizes the KV cache (`gpu_memory_utilization`), and only the adapters' copies are in host memory.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
+from app.engines.vllm_args import MAX_LORA_RANK
 from app.engines.weights import read_config
 from app.errors import StartupError
 
 GIB: Final = 1024**3
 HEADROOM_BYTES: Final = 2 * GIB
-"""For the program itself: the server, vLLM's processes, activations, adapters."""
+"""For the program itself: the server, vLLM's processes, activations."""
 
 BYTES_PER_VALUE: Final = 2
 """bfloat16 or float16, which every Mistral runs in."""
@@ -21,6 +27,12 @@ BLOCK_TOKENS: Final = 128
 SEQUENCES_WANTED: Final = 32
 """Sequences of full length that should fit when memory allows: more rarely helps on a CPU."""
 
+ADAPTERS_SHARE: Final = 4
+"""Adapters get one part in so many of what the weights, the program and the smallest KV cache leave."""
+
+MAX_RESIDENT: Final = 256
+"""Adapters that are kept loaded unless the settings say more: their bookkeeping is in every step of the engine."""
+
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
@@ -28,28 +40,59 @@ def kv_cache_bytes(
     weights: Path,
     *,
     weights_bytes: int,
+    adapters_bytes: int,
     max_model_len: int,
     kv_cache_gib: float | None,
     available_bytes: int,
 ) -> int:
-    """Bytes for the KV cache: `kv_cache_gib` when set, else whole GiB from what is free after the weights.
+    """Bytes for the KV cache: `kv_cache_gib` when set, else whole GiB from what weights and adapters leave.
 
-    `weights_bytes` is what the weights take in memory, `max_model_len` is in tokens. Raises `StartupError`
-    with the numbers when not even one sequence of full length fits.
+    `weights_bytes` and `adapters_bytes` are what these take in memory, `max_model_len` is in tokens. Raises
+    `StartupError` with the numbers when not even one sequence of full length fits.
     """
     needed = sequence_bytes(weights, max_model_len)
     if kv_cache_gib is not None:
         return _as_set(int(kv_cache_gib * GIB), needed, max_model_len)
-    free = available_bytes - weights_bytes - HEADROOM_BYTES
+    free = available_bytes - weights_bytes - HEADROOM_BYTES - adapters_bytes
     if free < needed:
         raise StartupError(
             f"not enough memory: a KV cache for one sequence of {max_model_len} tokens needs "
             f"{_gib(needed)}, but of {_gib(available_bytes)} free only {_gib(max(free, 0))} "
-            f"are left after the weights ({_gib(weights_bytes)}) and {_gib(HEADROOM_BYTES)} for the program; "
-            f"end other programs or serve a card with a smaller context"
+            f"are left after the weights ({_gib(weights_bytes)}), the adapters ({_gib(adapters_bytes)}) and "
+            f"{_gib(HEADROOM_BYTES)} for the program; end other programs, serve a card with a smaller context "
+            f"or set max_adapters_resident or max_adapters_in_batch lower"
         )
     wanted = -(-needed * SEQUENCES_WANTED // GIB) * GIB
     return min(wanted, max(free // GIB * GIB, needed))
+
+
+def adapters_that_fit(weights: Path, *, max_in_batch: int, free_bytes: int, copies: int = 1) -> int:
+    """How many adapters may stay loaded when the settings don't say: from `max_in_batch` to `MAX_RESIDENT`.
+
+    `free_bytes` is what the weights, the program and the smallest KV cache leave of the memory that holds the
+    adapters, `copies` is the number of processes that each hold all of them. What is stored has no part in it.
+    """
+    in_share = max(free_bytes, 0) // ADAPTERS_SHARE // (adapter_bytes(weights) * copies)
+    return max(min(in_share - max_in_batch, MAX_RESIDENT), max_in_batch)
+
+
+def adapters_bytes(weights: Path, *, resident: int, max_in_batch: int) -> int:
+    """Memory of a CPU host's adapters, at most: those that stay loaded, and vLLM's slots for those of one step."""
+    return (resident + max_in_batch) * adapter_bytes(weights)
+
+
+def adapter_bytes(weights: Path) -> int:
+    """The largest adapter there may be: rank `MAX_LORA_RANK` on all seven modules. Raises `StartupError`.
+
+    A module with n inputs and m outputs has rank x n values in its A and m x rank in its B.
+    """
+    config = read_config(weights)
+    with _configuration(weights):
+        hidden, mlp = config["hidden_size"], config["intermediate_size"]
+        heads, kv_heads, head_dim = _heads(config)
+        attention = 2 * (hidden + heads * head_dim) + 2 * (hidden + kv_heads * head_dim)
+        features = attention + 3 * (hidden + mlp)
+        return int(config["num_hidden_layers"] * features * MAX_LORA_RANK * BYTES_PER_VALUE)
 
 
 def sequence_bytes(weights: Path, max_model_len: int) -> int:
@@ -61,15 +104,9 @@ def sequence_bytes(weights: Path, max_model_len: int) -> int:
 def token_bytes(weights: Path) -> int:
     """KV cache bytes per token: a key and a value per layer and KV head. Raises `StartupError`."""
     config = read_config(weights)
-    try:
-        heads = config["num_attention_heads"]
-        head_dim = config.get("head_dim") or config["hidden_size"] // heads
-        kv_heads = config.get("num_key_value_heads") or heads
+    with _configuration(weights):
+        _, kv_heads, head_dim = _heads(config)
         return int(2 * config["num_hidden_layers"] * kv_heads * head_dim * BYTES_PER_VALUE)
-    except (KeyError, TypeError, ZeroDivisionError) as error:
-        raise StartupError(
-            f"{weights / 'config.json'}: not the configuration of a transformer: {error}"
-        ) from error
 
 
 def available_bytes(cgroup: Path = _CGROUP) -> int:
@@ -77,6 +114,23 @@ def available_bytes(cgroup: Path = _CGROUP) -> int:
     available = int(psutil.virtual_memory().available)
     limit = _limit_bytes(cgroup)
     return available if limit is None else min(available, limit)
+
+
+def _heads(config: dict[str, Any]) -> tuple[int, int, int]:
+    """Attention heads, key and value heads, and the size of one."""
+    heads = config["num_attention_heads"]
+    head_dim = config.get("head_dim") or config["hidden_size"] // heads
+    return heads, config.get("num_key_value_heads") or heads, head_dim
+
+
+@contextmanager
+def _configuration(weights: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise StartupError(
+            f"{weights / 'config.json'}: not the configuration of a transformer: {error}"
+        ) from error
 
 
 def _as_set(size: int, needed: int, max_model_len: int) -> int:

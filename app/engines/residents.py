@@ -54,7 +54,7 @@ class Residents:
         self._wait_s = wait_s
         self._slots: OrderedDict[str, _Slot] = OrderedDict()  # engine name -> slot, least recently used first
         self._int_ids = int_ids or count(1)
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}  # in order: who waits longest looks first
 
     @property
     def count(self) -> int:
@@ -97,12 +97,12 @@ class Residents:
     async def _change(self) -> None:
         """Wait until a slot may be free, having begun to free one where that is possible."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             self._make_room()
             await waiter
         finally:
-            self._waiters.discard(waiter)
+            del self._waiters[waiter]
 
     def _find_or_open(self, stored: StoredAdapter) -> _Slot | None:
         slot = self._slots.get(stored.engine_name)

@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 class VllmEngine:
     """`plan` is called in a thread at start, because it may have to make or read the weights; it raises StartupError.
 
-    `slots` is the number of adapters kept in memory (vLLM's max_cpu_loras), `wait_s` how long a request waits
-    for one. When vLLM's processes die, the requests in them fail and a new vLLM is started in place of the old.
+    It says how many adapters stay loaded; `wait_s` is how long a request waits for a slot among them. When vLLM's
+    processes die, the requests in them fail and a new vLLM is started in place of the old.
     """
 
-    def __init__(self, plan: Callable[[], VllmPlan], *, slots: int, wait_s: float) -> None:
+    def __init__(self, plan: Callable[[], VllmPlan], *, wait_s: float) -> None:
         self._plan = plan
         self._health = EngineHealth("starting")
         int_ids = itertools.count(1)
-        self._new_residents: Callable[[], Residents] = lambda: Residents(
+        self._new_residents: Callable[[int], Residents] = lambda slots: Residents(
             slots, self._load, self._unload, wait_s, int_ids
         )
-        self._residents = self._new_residents()
+        self._residents = self._new_residents(0)  # none before vLLM runs
         self._running = 0
         self._llm: Any = None
         self._vllm: Any = None
@@ -52,6 +52,7 @@ class VllmEngine:
             raise StartupError(
                 f"vLLM did not start: {self._health.reason}: the server's log says more"
             ) from cause
+        self._residents = self._new_residents(plan.slots)
         self._health = EngineHealth("ready")
 
     async def stop(self, drain_s: float) -> None:
@@ -111,7 +112,7 @@ class VllmEngine:
         """A dead core does not come back: make a new vLLM. Adapters are loaded again when they are asked for."""
         log.critical("vLLM's processes died: starting it again")
         self._health = EngineHealth("starting")
-        self._residents = self._new_residents()
+        self._residents = self._new_residents(0)
         self._revival = asyncio.create_task(self._start_again())
 
     async def _start_again(self) -> None:

@@ -28,6 +28,11 @@ class VllmPlan:
     arguments: Mapping[str, Any]
     environment: Mapping[str, str]
 
+    @property
+    def slots(self) -> int:
+        """How many adapters stay loaded. vLLM's own number: it would evict past it, while generating."""
+        return int(self.arguments.get("max_cpu_loras", 0))
+
 
 def build(plan: VllmPlan) -> tuple[Any, Any]:
     """vLLM's names (`app.engines.vllm_imports`) and a running AsyncLLM. Takes seconds to minutes: call it in a thread."""

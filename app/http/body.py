@@ -1,6 +1,7 @@
 """A request's body: read within limits of bytes and patience, parsed as JSON whatever the Content-Type says."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,27 @@ async def read_body(request: Request, limits: BodyLimits) -> bytes:
     if size > limits.max_bytes:
         raise RequestTooLarge(limits.max_bytes)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def stream_body(request: Request, slow_sender_s: float, piece_bytes: int) -> AsyncIterator[bytes]:
+    """The body in pieces of about `piece_bytes`, as they arrive. Raises RequestTimeout or ClientLeft."""
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await _receive(request, slow_sender_s)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        more = message.get("more_body", False)
+        if size >= piece_bytes or not more:
+            yield b"".join(chunks)
+            chunks, size = [], 0
+
+
+def declared_bytes(request: Request) -> int:
+    """What Content-Length says, 0 without one."""
+    declared = request.headers.get("content-length", "0")
+    return int(declared[:MAX_LENGTH_DIGITS]) if declared.isdecimal() else 0
 
 
 async def _receive(request: Request, patience_s: float) -> dict[str, Any]:

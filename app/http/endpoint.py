@@ -1,6 +1,7 @@
 """A route's endpoint: which methods, which scope, then the handler. Every route but the open ones is made here."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,21 +15,38 @@ Handler = Callable[[Request, Caller], Awaitable[Response]]
 OpenHandler = Callable[[Request], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What one HTTP method of a route does, and the scope that it takes."""
+
+    scope: str
+    handler: Handler
+
+
+def reads(handler: Handler) -> Method:
+    """For tokens that may read, and so for those that may write."""
+    return Method("ai:read", handler)
+
+
+def writes(handler: Handler) -> Method:
+    """For tokens that may write."""
+    return Method("ai:write", handler)
+
+
 class SecuredEndpoint:
     """Authenticates, then looks at the method: a stranger learns nothing of the routes."""
 
-    def __init__(self, find_caller: FindCaller, scope: str, **handlers: Handler) -> None:
+    def __init__(self, find_caller: FindCaller, **methods: Method) -> None:
         self._find_caller = find_caller
-        self._scope = scope
-        self._handlers = handlers
+        self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        caller = await authenticate(request, self._find_caller, self._scope)
-        handler = self._handlers.get(request.method)
-        if handler is None:
+        method = self._methods.get(request.method)
+        caller = await authenticate(request, self._find_caller, method.scope if method else "ai:read")
+        if method is None:
             raise MethodNotAllowed(request.method)
-        response = await handler(request, caller)
+        response = await method.handler(request, caller)
         await response(scope, receive, send)
 
 

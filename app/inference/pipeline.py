@@ -69,7 +69,9 @@ class Run:
 
 
 class Pipeline:
-    """`load_prompts` reads the tokenizer (in a thread, at start); `weights` names what the engine loads."""
+    """`load_prompts` reads the tokenizer (in a thread, at start); `weights` names what the engine loads, `adapters`
+    says whether it serves any.
+    """
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class Pipeline:
         self._load_prompts = load_prompts
         self._prompts: PromptBuilder | None = None
         self._resolver = resolver
-        self._adapters = adapters
+        self.adapters = adapters
         self._admission = Admission(max_waiting_requests, max_waiting_tokens)
         self._deadline_s = request_deadline_s
         self._draining = False
@@ -174,7 +176,7 @@ class Pipeline:
     async def _adapter(self, request: TextRequest, card: ModelCard, account_id: str) -> StoredAdapter | None:
         if not request.lora:
             return None
-        if not self._adapters:
+        if not self.adapters:
             raise LoraUnsupported(card.name)
         return await self._resolver.resolve(account_id, request.lora, card.name, self.weights)
 

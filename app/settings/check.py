@@ -134,7 +134,7 @@ def _unequal(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _batches(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for index, model in enumerate(models):
         in_batch, resident = model["max_adapters_in_batch"], model["max_adapters_resident"]
-        if in_batch > resident:
+        if resident is not None and in_batch > resident:
             yield (
                 f"models[{index}].max_adapters_in_batch: expected at most {resident} "
                 f"(max_adapters_resident), found {in_batch}"

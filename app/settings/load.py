@@ -106,5 +106,5 @@ def _model(values: Document) -> Model:
 
 def _typed(kind: type, values: Document) -> dict[str, Any]:
     """The values, with `int` where the field is one: a JSON Schema takes 5.0 for an integer."""
-    whole = {field.name for field in fields(kind) if field.type is int}
-    return {key: int(value) if key in whole else value for key, value in values.items()}
+    whole = {field.name for field in fields(kind) if field.type in (int, int | None)}
+    return {key: int(value) if key in whole and value is not None else value for key, value in values.items()}

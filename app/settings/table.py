@@ -124,8 +124,8 @@ _MODELS = (
     ),
     Setting(
         "models[].max_adapters_resident",
-        16,
-        "Adapters held in memory at once; the least recently used goes first.",
+        None,
+        "Adapters held in memory at once, the least recently used goes first; absent: chosen from free memory.",
         _integer(1, 4096),
         "adapters",
     ),
@@ -210,6 +210,27 @@ _LIMITS = (
     ),
     Setting(
         "limits.ping_s", 15, "A stream that is silent for so long gets a comment line.", _seconds(3600), "s"
+    ),
+    Setting(
+        "limits.max_uploads",
+        8,
+        "Adapter assets received at once; more are answered 429 (code 3040).",
+        _integer(1, 1000),
+        "uploads",
+    ),
+    Setting(
+        "limits.upload_deadline_s",
+        3600,
+        "An asset that takes longer to arrive is ended with 408 (code 3007).",
+        _seconds(_DAY_S),
+        "s",
+    ),
+    Setting(
+        "limits.min_free_bytes",
+        1_000_000_000,
+        "An upload that would leave less free on the data directory's disk is refused with 507 (code 5092).",
+        _integer(0, 1_000_000_000_000_000),
+        "bytes",
     ),
 )
 

@@ -35,7 +35,7 @@ class Model:
     weights: str
     engine: EngineName
     adapters: bool
-    max_adapters_resident: int
+    max_adapters_resident: int | None
     max_adapters_in_batch: int
     kv_cache_gib: float | None
     vllm: Mapping[str, Any]
@@ -54,6 +54,9 @@ class Limits:
     slow_sender_s: float
     slow_reader_s: float
     ping_s: float
+    max_uploads: int
+    upload_deadline_s: float
+    min_free_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

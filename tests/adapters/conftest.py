@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from app.adapters.drafts import Drafts
 from app.adapters.store import AdapterStore
 from app.database import open_database
 
@@ -18,3 +19,8 @@ def database(tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def store(database: Engine, tmp_path: Path) -> AdapterStore:
     return AdapterStore(database, tmp_path / "data")
+
+
+@pytest.fixture
+def drafts(database: Engine, store: AdapterStore) -> Drafts:
+    return Drafts(database, store)

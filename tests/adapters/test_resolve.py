@@ -3,11 +3,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from app.adapters.drafts import Drafts
 from app.adapters.resolve import Resolver
 from app.adapters.store import AdapterStore
-from app.errors import FinetuneNotFound, LoraIncompatible
+from app.errors import (
+    AdapterRefused,
+    FinetuneIncomplete,
+    FinetuneNotFound,
+    FinetuneRefused,
+    LoraIncompatible,
+    OutOfCapacity,
+)
 from app.types import StoredAdapter
 from tests.adapters.make import TINY, good
+from tests.adapters.test_drafts import broken, create, fill
 
 pytestmark = pytest.mark.anyio
 MODEL = "@cf/m"
@@ -26,8 +35,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def resolver(store: AdapterStore, clock: Clock) -> Resolver:
-    return Resolver(store, clock)
+def resolver(store: AdapterStore, drafts: Drafts, clock: Clock) -> Resolver:
+    return Resolver(store, drafts, clock)
 
 
 @pytest.fixture
@@ -87,3 +96,29 @@ async def test_vanished_files_never_reach_the_engine(
     with pytest.raises(FinetuneNotFound):
         await resolver.resolve("acme", "one", MODEL, "w")
     assert "its files are gone" in caplog.text
+
+
+async def test_a_draft_says_why_it_cannot_be_used(resolver: Resolver, drafts: Drafts, tmp_path: Path) -> None:
+    draft = create(drafts)
+    with pytest.raises(FinetuneIncomplete, match="upload adapter_config"):
+        await resolver.resolve("acme", "one", MODEL, "w")
+    draft = fill(drafts, draft, broken(tmp_path / "broken"))
+    with pytest.raises(OutOfCapacity, match="is being checked"):
+        await resolver.resolve("acme", draft.id, MODEL, "w")
+    with pytest.raises(AdapterRefused):
+        drafts.finish(draft, TINY)
+    with pytest.raises(FinetuneRefused, match="r is 64"):
+        await resolver.resolve("acme", "one", MODEL, "w")
+    with pytest.raises(FinetuneNotFound):
+        await resolver.resolve("beta", draft.id, MODEL, "w")
+
+
+async def test_changes_in_this_process_are_seen_at_once(
+    resolver: Resolver, store: AdapterStore, tmp_path: Path
+) -> None:
+    old = store.add("acme", "one", MODEL, "w", good().write(tmp_path / "a"), TINY)
+    assert await resolver.resolve("acme", "one", MODEL, "w") == old
+    new = store.add("acme", "one", MODEL, "w", good(("o_proj",)).write(tmp_path / "b"), TINY, replace=True)
+    assert await resolver.resolve("acme", "one", MODEL, "w") == old
+    resolver.forget()
+    assert await resolver.resolve("acme", "one", MODEL, "w") == new

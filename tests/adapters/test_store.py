@@ -142,9 +142,9 @@ def test_other_content_under_the_same_name_is_refused(
     store: AdapterStore, source: Path, tmp_path: Path
 ) -> None:
     stored = add(store, source)
-    with pytest.raises(OperatorError, match="other content; remove it"):
+    with pytest.raises(OperatorError, match="one of this name; delete it"):
         add(store, other(tmp_path / "s2", 0.5))
-    with pytest.raises(OperatorError, match="other content; remove it"):
+    with pytest.raises(OperatorError, match="one of this name; delete it"):
         add(store, source, weights="other-weights")
     assert store.list("acme") == [stored]
     assert stored_folders(tmp_path) == [f"adapters/acme/{stored.digest}"]
@@ -330,16 +330,20 @@ def test_an_addition_whose_row_never_became_ready_leaves_no_files(
     assert stored_folders(tmp_path) == []
 
 
-def test_old_leftovers_are_swept_and_young_ones_stay(
+def test_leftovers_are_swept_and_folders_in_use_stay(
     store: AdapterStore, tmp_path: Path, database: Engine
 ) -> None:
-    incoming = tmp_path / "data" / "adapters" / ".incoming"
-    for name, age_s in (("old", 3700), ("young", 60)):
-        (incoming / name).mkdir(parents=True)
-        (incoming / name / "adapter_model.safetensors").write_bytes(b"half")
-        os.utime(incoming / name, (time.time() - age_s,) * 2)
+    adapters = tmp_path / "data" / "adapters"
+    for name in (".incoming/left", ".drafts/00000000-0000-4000-8000-000000000000"):
+        (adapters / name).mkdir(parents=True)
+        (adapters / name / "adapter_model.safetensors").write_bytes(b"half")
+    with store.blobs.staged() as held:
+        (held / "adapter_model.safetensors").write_bytes(b"half")
+        AdapterStore(database, tmp_path / "data")
+        assert list((adapters / ".incoming").iterdir()) == [held]
     AdapterStore(database, tmp_path / "data")
-    assert [path.name for path in incoming.iterdir()] == ["young"]
+    assert not list((adapters / ".incoming").iterdir())
+    assert not list((adapters / ".drafts").iterdir())
 
 
 ENDLESS = """

@@ -1,13 +1,19 @@
 """app.engines.memory: sizes for known shapes, and refusals with the numbers."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from app.adapters.base import TARGET_MODULES, read_base
 from app.engines.memory import (
     GIB,
+    MAX_RESIDENT,
+    adapter_bytes,
+    adapters_bytes,
+    adapters_that_fit,
     available_bytes,
     kv_cache_bytes,
     sequence_bytes,
@@ -20,12 +26,15 @@ MISTRAL_7B = {
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
     "hidden_size": 4096,
+    "intermediate_size": 14336,
 }
+MIB = 1024**2
 SMALL = {
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "hidden_size": 256,
+    "intermediate_size": 512,
     "head_dim": 64,
 }
 
@@ -56,7 +65,8 @@ def chosen(weights: Path, *, free_gib: float, kv_cache_gib: float | None = None)
     """The size for 15000 tokens when `free_gib` are left after weights and headroom."""
     return kv_cache_bytes(
         weights,
-        weights_bytes=GIB,
+        weights_bytes=GIB // 2,
+        adapters_bytes=GIB // 2,
         max_model_len=15_000,
         kv_cache_gib=kv_cache_gib,
         available_bytes=int((free_gib + 3) * GIB),
@@ -82,8 +92,9 @@ class TestChoice:
             chosen(weights, free_gib=1.8)
         assert str(caught.value) == (
             "not enough memory: a KV cache for one sequence of 15000 tokens needs 1.86 GiB, "
-            "but of 4.80 GiB free only 1.80 GiB are left after the weights (1.00 GiB) and 2.00 GiB for the "
-            "program; end other programs or serve a card with a smaller context"
+            "but of 4.80 GiB free only 1.80 GiB are left after the weights (0.50 GiB), the adapters (0.50 GiB) "
+            "and 2.00 GiB for the program; end other programs, serve a card with a smaller context or set "
+            "max_adapters_resident or max_adapters_in_batch lower"
         )
 
     def test_less_than_nothing_is_shown_as_nothing(self, tmp_path: Path) -> None:
@@ -99,6 +110,42 @@ class TestChoice:
             chosen(weights, free_gib=500, kv_cache_gib=1)
 
 
+class TestAdapters:
+    def test_the_largest_adapter_of_mistral_7b(self, tmp_path: Path) -> None:
+        """Counted by hand: q, k, v, o, then gate, up, down; inputs + outputs, rank 32, 32 layers, 2 bytes."""
+        features = 8192 + 5120 + 5120 + 8192 + 3 * (4096 + 14336)
+        assert adapter_bytes(folder(tmp_path, MISTRAL_7B)) == features * 32 * 32 * 2 == 160 * MIB
+
+    def test_the_largest_adapter_of_the_stand_in(self, standin_folder: Path) -> None:
+        """By the shapes that adapters are checked against."""
+        base = read_base(standin_folder)
+        features = sum(sum(base.module_shape(module)) for module in TARGET_MODULES)
+        assert adapter_bytes(standin_folder) == features * base.num_hidden_layers * 32 * 2 == 768 * 1024
+
+    @pytest.mark.parametrize(
+        ("free_gib", "expected"), [(-5, 4), (0, 4), (5, 4), (5.7, 5), (18.2, 25), (170, 256), (9999, 256)]
+    )
+    def test_a_quarter_of_what_is_free(self, tmp_path: Path, free_gib: float, expected: int) -> None:
+        weights = folder(tmp_path, MISTRAL_7B)
+        count = adapters_that_fit(weights, max_in_batch=4, free_bytes=int(free_gib * GIB))
+        assert count == expected
+        if 4 < count < MAX_RESIDENT:
+            taken = adapters_bytes(weights, resident=count, max_in_batch=4)
+            assert free_gib * GIB / 4 - 160 * MIB < taken <= free_gib * GIB / 4
+
+    def test_small_adapters_are_many(self, standin_folder: Path) -> None:
+        assert adapters_that_fit(standin_folder, max_in_batch=4, free_bytes=GIB) == 256
+        assert adapters_that_fit(standin_folder, max_in_batch=256, free_bytes=0) == 256
+
+    def test_each_process_has_its_copies(self, tmp_path: Path) -> None:
+        weights = folder(tmp_path, MISTRAL_7B)
+        counts = [
+            adapters_that_fit(weights, max_in_batch=4, free_bytes=64 * GIB, copies=copies)
+            for copies in (1, 2, 8)
+        ]
+        assert counts == [98, 47, 8]
+
+
 class TestBrokenConfig:
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(StartupError, match=r"config\.json: the file is missing"):
@@ -107,10 +154,11 @@ class TestBrokenConfig:
     @pytest.mark.parametrize(
         "text", ["", "{", "[]", "{}", '{"num_attention_heads": 0}', '{"num_attention_heads": "x"}']
     )
-    def test_broken(self, tmp_path: Path, text: str) -> None:
+    @pytest.mark.parametrize("size", [token_bytes, adapter_bytes])
+    def test_broken(self, tmp_path: Path, text: str, size: Callable[[Path], int]) -> None:
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(StartupError, match=r"config\.json: (it|not) ") as caught:
-            token_bytes(tmp_path)
+            size(tmp_path)
         assert "\n" not in str(caught.value)
 
 

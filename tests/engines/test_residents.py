@@ -19,7 +19,9 @@ def adapter(name: str) -> StoredAdapter:
 
 
 class Log:
-    """Records loads and unloads; a name in `broken` fails to load, one in `slow` waits for its event."""
+    """Records loads and unloads; a name in `broken` fails to load, one in `slow` waits for its event (with a
+    minus before it, to unload).
+    """
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -37,6 +39,8 @@ class Log:
 
     async def unload(self, leased: LeasedAdapter) -> None:
         await asyncio.sleep(0)
+        if f"-{leased.stored.name}" in self.slow:
+            await self.slow[f"-{leased.stored.name}"].wait()
         self.events.append(f"-{leased.stored.name}")
 
 
@@ -141,6 +145,103 @@ async def test_forget_waits_for_the_last_lease() -> None:
     await asyncio.sleep(0.01)
     assert log.events == ["+a", "-a"]
     await touch(residents, "a")
+    assert log.events == ["+a", "-a", "+a"]
+
+
+async def test_a_resident_adapter_is_used_and_evicted_without_its_files() -> None:
+    log = Log()
+    residents = Residents(1, log.load, log.unload, 1)
+    await touch(residents, "a")
+    log.broken.add("a")  # its files are gone: from now on a load fails
+    await touch(residents, "a", "b")
+    assert log.events == ["+a", "-a", "+b"]
+    with pytest.raises(FinetuneNotFound):
+        await touch(residents, "a")
+    await touch(residents, "b")
+    assert log.events == ["+a", "-a", "+b", "-b", "+b"]
+
+
+async def test_everyone_who_asked_meets_the_failure_and_nobody_else() -> None:
+    log = Log()
+    log.broken.add("bad")
+    log.slow["bad"] = asyncio.Event()
+    residents = Residents(2, log.load, log.unload, 1)
+    await touch(residents, "good")
+    asking = [asyncio.create_task(touch(residents, name)) for name in ("bad", "good", "bad", "good")]
+    await asyncio.sleep(0.01)
+    log.slow["bad"].set()
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(result) for result in results] == [FinetuneNotFound, type(None)] * 2
+    assert residents.count == 1
+
+
+async def test_those_who_wait_for_a_slot_hold_up_nobody_with_one() -> None:
+    log = Log()
+    log.slow["cold"] = asyncio.Event()
+    residents = Residents(2, log.load, log.unload, 5)
+    async with residents.lease(adapter("warm")):
+        waiting = [asyncio.create_task(touch(residents, name)) for name in ("cold", "late", "later")]
+        await asyncio.sleep(0.01)
+        await touch(residents, "warm", "warm")
+        assert log.events == ["+warm"]
+        assert not any(task.done() for task in waiting)
+        log.slow["cold"].set()
+        await asyncio.gather(*waiting)
+
+
+async def test_who_waits_longest_gets_the_next_slot() -> None:
+    log = Log()
+    residents = Residents(1, log.load, log.unload, 5)
+    names = [f"n{number}" for number in range(30)]
+    async with residents.lease(adapter("first")):
+        waiting = []
+        for name in names:
+            waiting.append(asyncio.create_task(touch(residents, name)))
+            await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert [event for event in log.events if event[0] == "+"] == ["+first", *(f"+{name}" for name in names)]
+
+
+async def test_callers_that_leave_leave_nothing_behind() -> None:
+    log = Log()
+    log.slow["cold"] = asyncio.Event()
+    residents = Residents(1, log.load, log.unload, 5)
+    loading = asyncio.create_task(touch(residents, "cold"))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(touch(residents, "other"))
+    await asyncio.sleep(0)
+    for task in (waiting, loading):
+        task.cancel()
+    await asyncio.gather(loading, waiting, return_exceptions=True)
+    log.slow["cold"].set()
+    await touch(residents, "next")
+    assert log.events == ["+cold", "-cold", "+next"]
+    assert residents.count == 1
+
+
+async def test_an_adapter_forgotten_while_it_loads_is_dropped() -> None:
+    log = Log()
+    log.slow["a"] = asyncio.Event()
+    residents = Residents(2, log.load, log.unload, 5)
+    task = asyncio.create_task(touch(residents, "a"))
+    await asyncio.sleep(0)
+    await residents.forget(adapter("a"))
+    log.slow["a"].set()
+    await task
+    await asyncio.sleep(0.01)
+    assert (log.events, residents.count) == (["+a", "-a"], 0)
+
+
+async def test_an_adapter_on_its_way_out_is_loaded_again() -> None:
+    log = Log()
+    log.slow["-a"] = asyncio.Event()
+    residents = Residents(2, log.load, log.unload, 5)
+    await touch(residents, "a")
+    await residents.forget(adapter("a"))
+    task = asyncio.create_task(touch(residents, "a"))
+    await asyncio.sleep(0.01)
+    log.slow["-a"].set()
+    await task
     assert log.events == ["+a", "-a", "+a"]
 
 

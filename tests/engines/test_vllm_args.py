@@ -9,6 +9,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 
 from app.engines.vllm_args import argument_mistakes, check_arguments, engine_arguments
 from app.engines.vllm_names import CHOICES, OWNED, argument_names
+from app.engines.vllm_start import VllmPlan
 from app.errors import SettingsError
 from app.settings import load_settings
 
@@ -49,6 +50,11 @@ class TestArguments:
         given = arguments(adapters=False)
         assert "enable_lora" not in given
         assert given["enforce_eager"] is False
+
+    def test_our_slots_are_vllms(self) -> None:
+        plan = VllmPlan(arguments(max_cpu_loras=7), {})
+        assert plan.slots == AsyncEngineArgs(**plan.arguments).max_cpu_loras == 7
+        assert VllmPlan(arguments(adapters=False), {}).slots == 0
 
     def test_on_a_gpu(self) -> None:
         given = arguments(cpu=False)

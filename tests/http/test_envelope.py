@@ -23,6 +23,11 @@ ARGUMENTS = {
     "FinetuneNotFound": ("f",),
     "LoraUnsupported": ("m",),
     "LoraIncompatible": ("f", "m"),
+    "FinetuneRefused": ("lora_A: why",),
+    "FinetuneIncomplete": ("f", "adapter_config.json"),
+    "FinetuneNotCreated": ("why",),
+    "AssetNotTaken": ("why",),
+    "InsufficientStorage": ("why",),
     "RequestTimeout": (1.0,),
 }
 

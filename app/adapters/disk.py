@@ -1,0 +1,29 @@
+"""Faults of the data directory's disk, as one line that says what to do."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import StorageError
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raises `StorageError` in place of `OSError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"adapter files: {error.strerror or error}; check room and permissions of the data directory"
+        ) from error
+
+
+def check_room(folder: Path, wanted_bytes: int, min_free_bytes: int) -> None:
+    """Raises `StorageError` when `wanted_bytes` more on the disk of `folder` would leave less than `min_free_bytes`."""
+    free = shutil.disk_usage(folder).free
+    if free - wanted_bytes < min_free_bytes:
+        raise StorageError(
+            f"the data directory's disk has {free} bytes free, of which {min_free_bytes} are kept and {wanted_bytes} "
+            "more are wanted; free some, or delete adapters"
+        )

@@ -1,0 +1,156 @@
+"""The finetunes API's JSON: the body of a create, list queries, and finetunes as clients see them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+from uuid import uuid4
+
+from app.adapters.drafts import Draft
+from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.finetunes import Finetune
+from app.adapters.rows import PUBLIC_ORDERS
+from app.catalog import phrases
+from app.catalog.strict import Node, first_errors
+from app.errors import BadInput
+
+ASSETS = (CONFIG_FILE, WEIGHTS_FILE)
+BUCKET = "adapters"
+READY = "ready"
+PAGE_MAX = 1000
+CREATE_SCHEMA: Mapping[str, Any] = MappingProxyType(
+    {
+        "type": "object",
+        "required": ["model", "name"],
+        "properties": {
+            "model": {"type": "string"},
+            "name": {"type": "string"},
+            "description": {"type": ["string", "null"]},
+            "public": {"type": ["boolean", "null"]},
+            "replace": {"type": ["boolean", "null"]},
+        },
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewFinetune:
+    """The body of a create, typed. `replace` is ours: the new one takes the place of a ready one of its name."""
+
+    model: str
+    name: str
+    description: str
+    public: bool
+    replace: bool
+
+
+class CreateParser:
+    """Holds the schema compiled."""
+
+    def __init__(self) -> None:
+        self._schema = Node.compiled(dict(CREATE_SCHEMA))
+
+    def __call__(self, body: Any) -> NewFinetune:
+        """Raises `BadInput` in the validator's words. Other properties are ignored, as everywhere."""
+        if not self._schema.accepts(body):
+            raise BadInput(f"Error: {', '.join(first_errors(self._schema, body))}")
+        return NewFinetune(
+            model=body["model"],
+            name=body["name"],
+            description=body.get("description") or "",
+            public=bool(body.get("public")),
+            replace=bool(body.get("replace")),
+        )
+
+
+def checked_asset_name(name: str) -> str:
+    """Raises `BadInput` for a name that is none of the two."""
+    if name not in ASSETS:
+        raise BadInput(f"Error: {phrases.not_in_enum(('file_name',), ASSETS, name)}")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a list: at most `limit` after the first `offset`."""
+
+    limit: int
+    offset: int
+
+
+def read_pages(query: Mapping[str, str]) -> Window:
+    """`page` (from 1) and `per_page`; without `per_page` the first page is everything. Raises `BadInput`."""
+    per_page = _whole(query, "per_page", PAGE_MAX, 1)
+    return Window(per_page, (_whole(query, "page", 1, 1) - 1) * per_page)
+
+
+def read_public_query(query: Mapping[str, str]) -> tuple[str, Window]:
+    """The column to order by, and `limit` and `offset`. Raises `BadInput`."""
+    order = query.get("orderBy", PUBLIC_ORDERS[0])
+    if order not in PUBLIC_ORDERS:
+        raise BadInput(f"Error: {phrases.not_in_enum(('orderBy',), PUBLIC_ORDERS, order)}")
+    return order, Window(_whole(query, "limit", PAGE_MAX, 0), _whole(query, "offset", 0, 0))
+
+
+def _whole(query: Mapping[str, str], name: str, default: int, low: int) -> int:
+    """SDKs send numbers as `10` or `10.0`."""
+    text = query.get(name, str(default)).removesuffix(".0")
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < low:
+        raise BadInput(f"Error: {phrases.out_of_bounds((name,), '>=', low)} and a whole number")
+    return int(text)
+
+
+def render(finetune: Finetune) -> dict[str, Any]:
+    """One of a list."""
+    return {
+        "id": finetune.id,
+        "model": finetune.model,
+        "name": finetune.name,
+        "description": finetune.description,
+        "public": finetune.public,
+        "created_at": finetune.created_at,
+        "modified_at": finetune.modified_at,
+        "state": state_of(finetune),
+        "reason": _reason(finetune),
+    }
+
+
+def render_whole(finetune: Finetune) -> dict[str, Any]:
+    """One that was asked for by id or name."""
+    if isinstance(finetune, Draft):
+        assets = [name for name in ASSETS if name not in finetune.missing]
+        return {**render(finetune), "findings": list(finetune.findings), "assets": assets, "rank": None}
+    return {**render(finetune), "findings": [], "assets": list(ASSETS), "rank": finetune.rank}
+
+
+def render_asset(draft: Draft, file_name: str, state: str) -> dict[str, Any]:
+    """The answer to an upload. The asset's id is new each time: nothing else asks for it."""
+    return {
+        "id": str(uuid4()),
+        "finetune_id": draft.id,
+        "file_name": file_name,
+        "bucket_name": BUCKET,
+        "created_at": draft.modified_at,
+        "modified_at": draft.modified_at,
+        "state": state,
+    }
+
+
+def state_of(finetune: Finetune) -> str:
+    """`ready`, `refused`, `unfinished` or `checking`."""
+    if not isinstance(finetune, Draft):
+        return READY
+    if finetune.findings:
+        return "refused"
+    return "unfinished" if finetune.missing else "checking"
+
+
+def _reason(finetune: Finetune) -> str:
+    """Why it is not ready, and what to do."""
+    if not isinstance(finetune, Draft):
+        return ""
+    if finetune.findings:
+        return f"{finetune.findings[0]}. Create it again with files that pass"
+    if finetune.missing:
+        return f"upload {' and '.join(finetune.missing)}"
+    return "its assets are being checked: ask again"
