@@ -1,5 +1,6 @@
 """What an operator would read on the terminal, as an answer to a client."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,18 +9,25 @@ from app.errors import (
     AiError,
     FinetuneRefused,
     InsufficientStorage,
+    InternalError,
     OperatorError,
+    StartupError,
     StorageError,
 )
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
 def answered_as(leaf: type[AiError]) -> Iterator[None]:
-    """Raises `FinetuneRefused`, `InsufficientStorage` or else `leaf` in place of an `OperatorError`."""
+    """Raises `FinetuneRefused`, `InsufficientStorage`, `InternalError` or else `leaf` in place of an `OperatorError`."""
     try:
         yield
     except AdapterRefused as error:
         raise FinetuneRefused(str(error)) from error
+    except StartupError as error:  # about this machine, and not for strangers
+        log.error("%s", error)
+        raise InternalError from error
     except StorageError as error:
         raise InsufficientStorage(str(error)) from error
     except OperatorError as error:
