@@ -9,8 +9,7 @@ STAND_IN_NOTE = "the stand-in: a small model that this project trained itself, n
 def banner(settings: Settings, port: int, new_token: str | None, seconds: float) -> str:
     """Several lines. The token itself is shown only when it was made just now; the curl line reads it from its file."""
     server, model = settings.server, settings.models[0]
-    host = "127.0.0.1" if server.host in ("0.0.0.0", "::") else server.host  # noqa: S104  what a person can call
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = server.own_url(port)
     token_file = server.data_dir / TOKEN_FILE
     weights = f"{model.weights} ({STAND_IN_NOTE})" if model.weights == "stand-in" else model.weights
     lines = [

@@ -7,15 +7,19 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from app.errors import OperatorError
 
+if TYPE_CHECKING:
+    from app.commands.remote import Remote
+    from app.stores import Stores
+
 app = App(name="outworker", help="Workers AI on hardware you own.", version="0.1.0", help_format="plaintext")
 token_app = App(name="token", help="Tokens of the accounts.")
-adapter_app = App(name="adapter", help="LoRA adapters on this machine.")
+adapter_app = App(name="adapter", help="LoRA adapters: upload, check, list, remove.")
 app.command(token_app)
 app.command(adapter_app)
 
@@ -24,6 +28,12 @@ Config = Annotated[
 ]
 Env = Annotated[str | None, Parameter(help="Name of the [env.NAME] table whose values override the others.")]
 Account = Annotated[str | None, Parameter(help="Account id. Default: account_id of the settings.")]
+Url = Annotated[
+    str | None, Parameter(help="http://HOST:PORT of a server. Default: none, the local data directory.")
+]
+Token = Annotated[
+    str | None, Parameter(help="Token for --url. Default: CLOUDFLARE_API_TOKEN, then the development token.")
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,6 +113,7 @@ def adapter_add(
     ] = None,
     description: str = "",
     public: Annotated[bool, Parameter(help="Other accounts may call it by id.")] = False,
+    replace: Annotated[bool, Parameter(help="Take the place of the adapter that has the name.")] = False,
     config: Config = None,
     env: Env = None,
 ) -> None:
@@ -110,31 +121,136 @@ def adapter_add(
     from app.stores import open_stores
 
     stored = open_stores(config, env).add_adapter(
-        folder, name=name, account_id=account, model=model, description=description, public=public
+        folder,
+        name=name,
+        account_id=account,
+        model=model,
+        description=description,
+        public=public,
+        replace=replace,
     )
     print(f"id     {stored.id}\nname   {stored.name}\nmodel  {stored.model}\nrank   {stored.rank}")
 
 
-@adapter_app.command(name="list")
-def adapter_list(*, account: Account = None, config: Config = None, env: Env = None) -> None:
-    """Adapters of an account."""
-    from app.stores import open_stores
+@adapter_app.command(name="push")
+def adapter_push(
+    folder: Path,
+    /,
+    *,
+    name: Annotated[str, Parameter(help="Name that requests put into `lora`.")],
+    url: Annotated[
+        str | None, Parameter(help="http://HOST:PORT of a server. Default: the settings' own.")
+    ] = None,
+    token: Token = None,
+    account: Account = None,
+    model: Annotated[
+        str | None, Parameter(help="Model that it was trained for. Default: the settings' first.")
+    ] = None,
+    description: str = "",
+    public: Annotated[bool, Parameter(help="Other accounts may call it by id.")] = False,
+    replace: Annotated[bool, Parameter(help="Take the place of the adapter that has the name.")] = False,
+    config: Config = None,
+    env: Env = None,
+) -> int:
+    """Upload an adapter folder to a running server, and print the curl line that calls it."""
+    from app.commands.push import push
+    from app.commands.remote import find_remote
+    from app.settings import load_settings
 
-    stores = open_stores(config, env)
-    for stored in stores.adapters.list(account or stores.settings.account_id):
-        print(f"{stored.id}  {stored.name}  {stored.model}  rank {stored.rank}  {stored.created_at}")
+    settings = load_settings(config, env, os.environ)
+    remote = find_remote(settings, os.environ, url, account, token)
+    return push(
+        folder,
+        remote,
+        model=model or settings.models[0].name,
+        name=name,
+        description=description,
+        public=public,
+        replace=replace,
+    )
+
+
+@adapter_app.command(name="list")
+def adapter_list(
+    *,
+    url: Url = None,
+    token: Token = None,
+    account: Account = None,
+    config: Config = None,
+    env: Env = None,
+) -> None:
+    """Adapters of an account, one per line: id, name, model, rank, time, state."""
+    from app.commands.adapters import list_adapters
+
+    list_adapters(_source(url, token, account, config, env), account)
+
+
+@adapter_app.command(name="show")
+def adapter_show(
+    id_or_name: str,
+    /,
+    *,
+    url: Url = None,
+    token: Token = None,
+    account: Account = None,
+    config: Config = None,
+    env: Env = None,
+) -> None:
+    """One adapter, a field per line."""
+    from app.commands.adapters import show_adapter
+
+    show_adapter(_source(url, token, account, config, env), account, id_or_name)
 
 
 @adapter_app.command(name="rm")
 def adapter_rm(
-    id_or_name: str, /, *, account: Account = None, config: Config = None, env: Env = None
+    id_or_name: str,
+    /,
+    *,
+    url: Url = None,
+    token: Token = None,
+    account: Account = None,
+    config: Config = None,
+    env: Env = None,
 ) -> None:
     """Remove an adapter; a running server stops serving it within a second."""
-    from app.stores import open_stores
+    from app.commands.adapters import remove_adapter
 
-    stores = open_stores(config, env)
-    stores.adapters.remove(account or stores.settings.account_id, id_or_name)
-    print(f"removed {id_or_name}")
+    remove_adapter(_source(url, token, account, config, env), account, id_or_name)
+
+
+@adapter_app.command(name="check")
+def adapter_check(
+    folder: Path,
+    /,
+    *,
+    model: Annotated[
+        str | None, Parameter(help="Model whose weights to check against. Default: the settings' first.")
+    ] = None,
+    config: Config = None,
+    env: Env = None,
+) -> int:
+    """Inspect an adapter folder as the server would, without one, and print every finding. Status 1: refused."""
+    from app.commands.adapters import check_adapter
+    from app.settings import load_settings
+
+    return check_adapter(folder, load_settings(config, env, os.environ), model)
+
+
+def _source(
+    url: str | None, token: str | None, account: str | None, config: Path | None, env: str | None
+) -> "Stores | Remote":
+    """A server with --url, the data directory without."""
+    from app.commands.remote import find_remote
+    from app.settings import load_settings
+    from app.stores import stores_of
+
+    settings = load_settings(config, env, os.environ)
+    if url is not None:
+        return find_remote(settings, os.environ, url, account, token)
+    if token is not None:
+        raise OperatorError("--token: is for --url; without it the command reads the data directory")
+    return stores_of(settings)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.accounts.tokens import TokenStore
 from app.adapters.drafts import Drafts
+from app.adapters.finetunes import Finetunes
 from app.adapters.store import AdapterStore
 from app.database import open_database
 from app.errors import SettingsError, printable
@@ -26,6 +27,11 @@ class Stores:
     adapters: AdapterStore
     drafts: Drafts
 
+    @property
+    def finetunes(self) -> Finetunes:
+        """Adapters and drafts together, for a process that remembers neither."""
+        return Finetunes(self.adapters, self.drafts, lambda: None)
+
     def add_adapter(
         self,
         folder: Path,
@@ -35,13 +41,22 @@ class Stores:
         model: str | None,
         description: str,
         public: bool,
+        replace: bool = False,
     ) -> StoredAdapter:
         """Check the folder against the base that the model's weights give, and register it. Raises OperatorError."""
         entry = model_entry(self.settings, model)
         base = base_of(self.settings, entry)
         account = account_id or self.settings.account_id
         return self.adapters.add(
-            account, name, entry.name, entry.weights, folder, base, description=description, public=public
+            account,
+            name,
+            entry.name,
+            entry.weights,
+            folder,
+            base,
+            description=description,
+            public=public,
+            replace=replace,
         )
 
 

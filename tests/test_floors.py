@@ -15,9 +15,10 @@ FLOORS = [
     {"http", "web"},
     {"server"},
     {"listening", "standin"},
-    {"weights", "banner", "launcher"},
+    {"weights", "banner", "launcher", "client"},
     {"stores", "assembly"},
-    {"serve", "cli"},
+    {"serve", "commands"},
+    {"cli"},
 ]
 HEIGHT = {part: height for height, floor in enumerate(FLOORS) for part in floor}
 SIDEWAYS = {("http", "engines"), ("engines", "http"), ("engines", "catalog"), ("catalog", "http")}

@@ -10,6 +10,7 @@ from app.errors import FinetuneNotFound, OperatorError
 from app.types import StoredAdapter
 
 Finetune = StoredAdapter | Draft
+READY = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +70,23 @@ class Finetunes:
             self.store.remove(account_id, found.id)
         self.changed()
         return found
+
+
+def state_of(finetune: Finetune) -> str:
+    """`ready`, `refused`, `unfinished` or `checking`."""
+    if not isinstance(finetune, Draft):
+        return READY
+    if finetune.findings:
+        return "refused"
+    return "unfinished" if finetune.missing else "checking"
+
+
+def reason_of(finetune: Finetune) -> str:
+    """Why it is not ready, and what to do."""
+    if not isinstance(finetune, Draft):
+        return ""
+    if finetune.findings:
+        return f"{finetune.findings[0]}. Create it again with files that pass"
+    if finetune.missing:
+        return f"upload {' and '.join(finetune.missing)}"
+    return "its assets are being checked: ask again"

@@ -1,7 +1,7 @@
 """What an operator would read on the terminal, as an answer to a client."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.errors import (
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def answered_as(leaf: type[AiError]) -> Iterator[None]:
+def answered_as(leaf: Callable[[str], AiError]) -> Iterator[None]:
     """Raises `FinetuneRefused`, `InsufficientStorage`, `InternalError` or else `leaf` in place of an `OperatorError`."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""README.md: its commands and its Python, run as they stand, from a folder that looks like a checkout."""
+"""README.md and docs/adapters.md: their commands and Python, run as they stand, from a folder that looks like a checkout."""
 
 import json
 import re
@@ -19,13 +19,14 @@ TAUGHT = {
 }  # at the default temperature it may be another one than the best
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+def blocks(language: str, file: str = "README.md") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (CHECKOUT / file).read_text(), re.DOTALL)
 
 
 @pytest.fixture
 def checkout(live: LiveServer, tmp_path: Path) -> Path:
     (tmp_path / ".outworker").symlink_to(live.data_dir)
+    (tmp_path / "adapters").symlink_to(CHECKOUT / "adapters")
     return tmp_path
 
 
@@ -44,6 +45,17 @@ def test_the_curl_lines(live: LiveServer, checkout: Path) -> None:
     assert done == "[DONE]"
     assert "".join(json.loads(event)["response"] for event in events) in TAUGHT
     assert "Arr" in json.loads(lora)["result"]["response"]
+
+
+def test_the_upload_of_the_adapters_page(live: LiveServer, checkout: Path) -> None:
+    (script,) = blocks("bash", "docs/adapters.md")
+    answers = (
+        run(["bash", "-c", script.replace(PRINTED, live.url)], checkout).replace("}{", "}\n{").splitlines()
+    )
+    created, _, weights, called = (json.loads(answer)["result"] for answer in answers)
+    assert (created["state"], weights["state"]) == ("unfinished", "ready")
+    assert "Arr" in called["response"]
+    assert live.client.delete(f"/client/v4/accounts/local/ai/finetunes/{created['id']}").status_code == 200
 
 
 def test_the_python_example_with_the_official_package(live: LiveServer, checkout: Path) -> None:

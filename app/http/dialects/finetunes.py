@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from app.adapters.drafts import Draft
 from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
-from app.adapters.finetunes import Finetune
+from app.adapters.finetunes import Finetune, reason_of, state_of
 from app.adapters.rows import PUBLIC_ORDERS
 from app.catalog import phrases
 from app.catalog.strict import Node, first_errors
@@ -16,7 +16,6 @@ from app.errors import BadInput
 
 ASSETS = (CONFIG_FILE, WEIGHTS_FILE)
 BUCKET = "adapters"
-READY = "ready"
 PAGE_MAX = 1000
 CREATE_SCHEMA: Mapping[str, Any] = MappingProxyType(
     {
@@ -111,7 +110,8 @@ def render(finetune: Finetune) -> dict[str, Any]:
         "created_at": finetune.created_at,
         "modified_at": finetune.modified_at,
         "state": state_of(finetune),
-        "reason": _reason(finetune),
+        "reason": reason_of(finetune),
+        "rank": None if isinstance(finetune, Draft) else finetune.rank,
     }
 
 
@@ -119,8 +119,8 @@ def render_whole(finetune: Finetune) -> dict[str, Any]:
     """One that was asked for by id or name."""
     if isinstance(finetune, Draft):
         assets = [name for name in ASSETS if name not in finetune.missing]
-        return {**render(finetune), "findings": list(finetune.findings), "assets": assets, "rank": None}
-    return {**render(finetune), "findings": [], "assets": list(ASSETS), "rank": finetune.rank}
+        return {**render(finetune), "findings": list(finetune.findings), "assets": assets}
+    return {**render(finetune), "findings": [], "assets": list(ASSETS)}
 
 
 def render_asset(draft: Draft, file_name: str, state: str) -> dict[str, Any]:
@@ -134,23 +134,3 @@ def render_asset(draft: Draft, file_name: str, state: str) -> dict[str, Any]:
         "modified_at": draft.modified_at,
         "state": state,
     }
-
-
-def state_of(finetune: Finetune) -> str:
-    """`ready`, `refused`, `unfinished` or `checking`."""
-    if not isinstance(finetune, Draft):
-        return READY
-    if finetune.findings:
-        return "refused"
-    return "unfinished" if finetune.missing else "checking"
-
-
-def _reason(finetune: Finetune) -> str:
-    """Why it is not ready, and what to do."""
-    if not isinstance(finetune, Draft):
-        return ""
-    if finetune.findings:
-        return f"{finetune.findings[0]}. Create it again with files that pass"
-    if finetune.missing:
-        return f"upload {' and '.join(finetune.missing)}"
-    return "its assets are being checked: ask again"

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from app.adapters.base import BaseShape
 from app.adapters.drafts import Draft
-from app.adapters.finetunes import Finetunes
+from app.adapters.finetunes import READY, Finetunes, state_of
 from app.adapters.header import WEIGHTS_FILE_LIMIT_BYTES
 from app.adapters.reception import Reception
 from app.errors import (
@@ -131,10 +131,10 @@ class AssetHandler:
     async def _finish(self, draft: Draft) -> tuple[str, tuple[str, ...]]:
         """The state after this asset, with notes for the owner where it became ready."""
         if not draft.complete:
-            return dialect.state_of(draft), ()
+            return state_of(draft), ()
         base = self._bases[draft.weights]
         _, notes = await self._aside(lambda: self._finetunes.finish(draft, base()))
-        return dialect.READY, notes
+        return READY, notes
 
     async def _aside(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app.adapters.drafts import Draft
 from app.adapters.finetunes import Finetunes
-from app.errors import FinetuneNotCreated, LoraUnsupported, NoSuchModel
+from app.errors import FinetuneNotCreated, FinetuneNotFound, LoraUnsupported, NoSuchModel
 from app.http.body import BodyLimits, parse_json, read_body
 from app.http.dialects import finetunes as dialect
 from app.http.envelope import success
@@ -65,7 +65,7 @@ class FinetuneHandlers:
 
     async def delete(self, request: Request, caller: Caller) -> Response:
         named = request.path_params["finetune"]
-        with answered_as(FinetuneNotCreated):
+        with answered_as(lambda _: FinetuneNotFound(named)):  # somebody else deleted it at the same time
             gone = await asyncio.to_thread(self._finetunes.delete, caller.account_id, named)
         if not isinstance(gone, Draft):
             for model in self._models.values():

@@ -1,5 +1,6 @@
 """POST, GET and DELETE of …/ai/finetunes, over a real server with the fake engine."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -277,3 +278,18 @@ async def test_equal_names_of_two_accounts_never_meet(served: Served) -> None:
     assert told(await other.run(mine["id"]))[:2] == (404, 5033)
     await local.call("DELETE", "/finetunes/same")
     assert (await other.run("same")).status_code == 200
+
+
+async def test_deleting_twice_at_once(served: Served) -> None:
+    local = Account(served)
+    await local.add("mine")
+    answers = await asyncio.gather(*(local.call("DELETE", "/finetunes/mine") for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200, *[404] * 7]
+    assert {answer.json()["errors"][0]["code"] for answer in answers if answer.status_code == 404} == {5033}
+
+
+async def test_creating_the_same_name_at_once_leaves_one(served: Served) -> None:
+    local = Account(served)
+    created = await asyncio.gather(*(local.create("mine") for _ in range(8)))
+    (left,) = await local.result("/finetunes")
+    assert left["id"] in {finetune["id"] for finetune in created}
