@@ -107,7 +107,8 @@ def _plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmPlan:
         kv_cache_bytes=shares.kv_cache_bytes,
     )
     # With a core reserved, as vLLM does by default, its core process spins on it: measured 1.3 times slower.
-    return VllmPlan(arguments, {"VLLM_CPU_NUM_OF_RESERVED_CPU": "0"} if cpu else {})
+    environment = {"VLLM_CPU_NUM_OF_RESERVED_CPU": "0"} if cpu else {}
+    return VllmPlan(arguments, environment, shares.adapters_resident)
 
 
 def _shares(model: Model, folder: Path, weights_bytes: int, max_model_len: int, *, cpu: bool) -> Shares:

@@ -15,6 +15,7 @@ from app.engines.vllm_start import QUIET_ENVIRONMENT
 from benchmarks.load import HOST, closed_loop, post
 from benchmarks.processes import Child, answers_200, free_port
 from benchmarks.workload import (
+    ADAPTERS_RESIDENT,
     ALL_CORES,
     KV_CACHE_GIB,
     MODEL,
@@ -51,7 +52,12 @@ class Arm:
 def ours(weights: Path, folder: Path) -> Iterator[Running]:
     """`outworker serve`, as a person starts it."""
     port, data, config = free_port(), folder / "data", folder / "outworker.toml"
-    model = {"name": MODEL, "weights": str(weights), "kv_cache_gib": KV_CACHE_GIB}
+    model = {
+        "name": MODEL,
+        "weights": str(weights),
+        "kv_cache_gib": KV_CACHE_GIB,
+        "max_adapters_resident": ADAPTERS_RESIDENT,
+    }
     lines = [f"{key} = {orjson.dumps(value).decode()}" for key, value in model.items()]
     config.write_text("\n".join(["[[models]]", *lines, ""]))
     command = [sys.executable, "-m", "app.cli", "serve", "--config", str(config)]

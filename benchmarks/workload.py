@@ -16,6 +16,7 @@ MODEL = "@hf/mistral/mistral-7b-instruct-v0.2"
 TOKENS = 64
 TEMPERATURE = 0.7
 KV_CACHE_GIB = 1
+ADAPTERS_RESIDENT = 16
 CLIENTS = (1, 16, 64)
 ROUNDS = {1: 6, 16: 4, 64: 3}
 QUESTIONS = (
@@ -63,7 +64,7 @@ def card() -> ModelCard:
 
 
 def engine_settings() -> EngineSettings:
-    """Those that our server derives from the model card and its default settings."""
+    """Those that our server derives from the model card and its default settings, and what all share."""
     model, prefill = model_defaults(), card().max_batch_prefill_tokens
     assert prefill is not None  # this card has one
     return EngineSettings(
@@ -71,7 +72,7 @@ def engine_settings() -> EngineSettings:
         max_num_batched_tokens=prefill,
         max_lora_rank=MAX_LORA_RANK,
         max_loras=model["max_adapters_in_batch"],
-        max_cpu_loras=model["max_adapters_resident"],
+        max_cpu_loras=ADAPTERS_RESIDENT,
         kv_cache_bytes=KV_CACHE_GIB * 1024**3,
     )
 

@@ -33,6 +33,9 @@ ADAPTERS_SHARE: Final = 4
 MAX_RESIDENT: Final = 256
 """Adapters that are kept loaded unless the settings say more: their bookkeeping is in every step of the engine."""
 
+CPU_COPIES: Final = 2
+"""What vLLM has of a loaded adapter on a CPU: the copy that it read, and the slot that it computes with."""
+
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
@@ -66,19 +69,19 @@ def kv_cache_bytes(
     return min(wanted, max(free // GIB * GIB, needed))
 
 
-def adapters_that_fit(weights: Path, *, max_in_batch: int, free_bytes: int, copies: int = 1) -> int:
-    """How many adapters may stay loaded when the settings don't say: from `max_in_batch` to `MAX_RESIDENT`.
+def adapters_that_fit(weights: Path, *, at_least: int, free_bytes: int, copies: int) -> int:
+    """How many adapters may stay loaded when the settings don't say: from `at_least` to `MAX_RESIDENT`.
 
-    `free_bytes` is what the weights, the program and the smallest KV cache leave of the memory that holds the
-    adapters, `copies` is the number of processes that each hold all of them. What is stored has no part in it.
+    `free_bytes` is what the weights, the program and the smallest KV cache leave of the memory that holds
+    `copies` copies of each. What is stored has no part in it.
     """
     in_share = max(free_bytes, 0) // ADAPTERS_SHARE // (adapter_bytes(weights) * copies)
-    return max(min(in_share - max_in_batch, MAX_RESIDENT), max_in_batch)
+    return max(min(in_share, MAX_RESIDENT), at_least)
 
 
-def adapters_bytes(weights: Path, *, resident: int, max_in_batch: int) -> int:
-    """Memory of a CPU host's adapters, at most: those that stay loaded, and vLLM's slots for those of one step."""
-    return (resident + max_in_batch) * adapter_bytes(weights)
+def cpu_adapters_bytes(weights: Path, resident: int) -> int:
+    """Memory of a CPU host's adapters, at most: each has a copy and a slot to compute with; one slot is empty."""
+    return (CPU_COPIES * resident + 1) * adapter_bytes(weights)
 
 
 def adapter_bytes(weights: Path) -> int:

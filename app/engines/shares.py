@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from app.engines.memory import (
+    CPU_COPIES,
     GIB,
     HEADROOM_BYTES,
-    adapters_bytes,
     adapters_that_fit,
+    cpu_adapters_bytes,
     kv_cache_bytes,
     sequence_bytes,
 )
@@ -34,14 +35,14 @@ def cpu_host_shares(
     kv_cache = _as_set(model) or sequence_bytes(weights, max_model_len)
     resident = model.max_adapters_resident or adapters_that_fit(
         weights,
-        max_in_batch=model.max_adapters_in_batch,
+        at_least=model.max_adapters_in_batch,
         free_bytes=available_bytes - weights_bytes - HEADROOM_BYTES - kv_cache,
+        copies=CPU_COPIES,
     )
-    in_use = adapters_bytes(weights, resident=resident, max_in_batch=model.max_adapters_in_batch)
     kv_cache = kv_cache_bytes(
         weights,
         weights_bytes=weights_bytes,
-        adapters_bytes=in_use if model.adapters else 0,
+        adapters_bytes=cpu_adapters_bytes(weights, resident) if model.adapters else 0,
         max_model_len=max_model_len,
         kv_cache_gib=model.kv_cache_gib,
         available_bytes=available_bytes,
@@ -53,7 +54,7 @@ def gpu_host_shares(model: Model, weights: Path, *, available_bytes: int) -> Sha
     """Weights and KV cache are on the GPU; each of vLLM's workers has a copy of the adapters in the host's memory."""
     resident = model.max_adapters_resident or adapters_that_fit(
         weights,
-        max_in_batch=model.max_adapters_in_batch,
+        at_least=model.max_adapters_in_batch,
         free_bytes=available_bytes - HEADROOM_BYTES,
         copies=_workers(model),
     )

@@ -53,7 +53,8 @@ def engine_arguments(
 ) -> dict[str, Any]:
     """Keyword arguments of AsyncEngineArgs.
 
-    `max_model_len` is the largest context of the cards that share the engine, in tokens. `kv_cache_bytes`
+    `max_model_len` is the largest context of the cards that share the engine, in tokens. `max_loras` adapters in
+    one step and `max_cpu_loras` loaded ones are what is wanted; on a CPU vLLM gets more (`_lora`). `kv_cache_bytes`
     None leaves the size to vLLM's `gpu_memory_utilization`. `logits_processors` fits the runner that such a
     host has by default; `hot_processor` tells by the finished configuration. Raises `SettingsError` for a
     user's argument that is refused.
@@ -68,7 +69,7 @@ def engine_arguments(
         "logits_processors": [hot_processor(v2_model_runner=not cpu)],
     }
     if adapters:
-        arguments |= _lora(max_loras, max_cpu_loras)
+        arguments |= _lora(max_loras, max_cpu_loras, cpu)
     return arguments if kv_cache_bytes is None else {**arguments, "kv_cache_memory_bytes": kv_cache_bytes}
 
 
@@ -105,12 +106,17 @@ def _fixed(weights: Path) -> dict[str, Any]:
     }
 
 
-def _lora(max_loras: int, max_cpu_loras: int) -> dict[str, Any]:
+def _lora(in_batch: int, resident: int, cpu: bool) -> dict[str, Any]:
+    """On a CPU vLLM 0.32 computes tokens without an adapter with its last slot (vLLM pull requests 48421, 49656):
+    in a batch with others they would get the adapter that is there. So each resident adapter has a slot and there
+    is one more, which nothing ever fills: it is the last, because vLLM takes the first that is free.
+    """
+    slots = resident + 1 if cpu else in_batch
     return {
         "enable_lora": True,
         "max_lora_rank": MAX_LORA_RANK,
-        "max_loras": max_loras,
-        "max_cpu_loras": max_cpu_loras,
+        "max_loras": slots,
+        "max_cpu_loras": max(slots, resident),
     }
 
 

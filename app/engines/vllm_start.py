@@ -22,16 +22,13 @@ QUIET_ENVIRONMENT = {
 @dataclass(frozen=True, slots=True)
 class VllmPlan:
     """`arguments` are AsyncEngineArgs by name; `environment` is set before vLLM is imported and never overrides what
-    the operator exported.
+    the operator exported. `slots` adapters stay loaded, never more than vLLM's max_cpu_loras: it would evict one
+    by itself, and read it again while generating.
     """
 
     arguments: Mapping[str, Any]
     environment: Mapping[str, str]
-
-    @property
-    def slots(self) -> int:
-        """How many adapters stay loaded. vLLM's own number: it would evict past it, while generating."""
-        return int(self.arguments.get("max_cpu_loras", 0))
+    slots: int
 
 
 def build(plan: VllmPlan) -> tuple[Any, Any]:

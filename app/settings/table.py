@@ -132,7 +132,7 @@ _MODELS = (
     Setting(
         "models[].max_adapters_in_batch",
         4,
-        "Different adapters computed in one step; at most max_adapters_resident.",
+        "Different adapters computed in one step on a GPU; at most max_adapters_resident.",
         _integer(1, 256),
         "adapters",
     ),

@@ -12,9 +12,9 @@ from app.engines.memory import (
     GIB,
     MAX_RESIDENT,
     adapter_bytes,
-    adapters_bytes,
     adapters_that_fit,
     available_bytes,
+    cpu_adapters_bytes,
     kv_cache_bytes,
     sequence_bytes,
     token_bytes,
@@ -123,27 +123,22 @@ class TestAdapters:
         assert adapter_bytes(standin_folder) == features * base.num_hidden_layers * 32 * 2 == 768 * 1024
 
     @pytest.mark.parametrize(
-        ("free_gib", "expected"), [(-5, 4), (0, 4), (5, 4), (5.7, 5), (18.2, 25), (170, 256), (9999, 256)]
+        ("free_gib", "expected"), [(-5, 4), (0, 4), (5, 4), (6.3, 5), (18.2, 14), (330, 256), (9999, 256)]
     )
     def test_a_quarter_of_what_is_free(self, tmp_path: Path, free_gib: float, expected: int) -> None:
-        weights = folder(tmp_path, MISTRAL_7B)
-        count = adapters_that_fit(weights, max_in_batch=4, free_bytes=int(free_gib * GIB))
+        weights, free_bytes = folder(tmp_path, MISTRAL_7B), int(free_gib * GIB)
+        count = adapters_that_fit(weights, at_least=4, free_bytes=free_bytes, copies=2)
         assert count == expected
         if 4 < count < MAX_RESIDENT:
-            taken = adapters_bytes(weights, resident=count, max_in_batch=4)
-            assert free_gib * GIB / 4 - 160 * MIB < taken <= free_gib * GIB / 4
+            assert count * 2 * 160 * MIB <= free_bytes / 4 < (count + 1) * 2 * 160 * MIB
 
     def test_small_adapters_are_many(self, standin_folder: Path) -> None:
-        assert adapters_that_fit(standin_folder, max_in_batch=4, free_bytes=GIB) == 256
-        assert adapters_that_fit(standin_folder, max_in_batch=256, free_bytes=0) == 256
+        assert adapters_that_fit(standin_folder, at_least=4, free_bytes=2 * GIB, copies=2) == MAX_RESIDENT
+        assert adapters_that_fit(standin_folder, at_least=256, free_bytes=0, copies=2) == 256
 
-    def test_each_process_has_its_copies(self, tmp_path: Path) -> None:
-        weights = folder(tmp_path, MISTRAL_7B)
-        counts = [
-            adapters_that_fit(weights, max_in_batch=4, free_bytes=64 * GIB, copies=copies)
-            for copies in (1, 2, 8)
-        ]
-        assert counts == [98, 47, 8]
+    def test_what_a_cpu_host_holds(self, tmp_path: Path) -> None:
+        """A copy and a slot of each, and the empty slot."""
+        assert cpu_adapters_bytes(folder(tmp_path, MISTRAL_7B), 14) == 29 * 160 * MIB
 
 
 class TestBrokenConfig:

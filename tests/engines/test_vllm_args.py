@@ -9,7 +9,6 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 
 from app.engines.vllm_args import argument_mistakes, check_arguments, engine_arguments
 from app.engines.vllm_names import CHOICES, OWNED, argument_names
-from app.engines.vllm_start import VllmPlan
 from app.errors import SettingsError
 from app.settings import load_settings
 
@@ -41,7 +40,7 @@ class TestArguments:
     def test_vllm_takes_them(self) -> None:
         args = AsyncEngineArgs(**arguments())
         assert (args.model, args.max_model_len, args.max_num_batched_tokens) == ("/weights", 15_000, 8192)
-        assert (args.enable_lora, args.max_lora_rank, args.max_loras, args.max_cpu_loras) == (True, 32, 4, 16)
+        assert (args.enable_lora, args.max_lora_rank) == (True, 32)
         assert args.logits_processors == ["app.engines.hot:HotTemperature"]
         assert args.generation_config == "vllm"
         assert args.trust_remote_code is False
@@ -51,10 +50,13 @@ class TestArguments:
         assert "enable_lora" not in given
         assert given["enforce_eager"] is False
 
-    def test_our_slots_are_vllms(self) -> None:
-        plan = VllmPlan(arguments(max_cpu_loras=7), {})
-        assert plan.slots == AsyncEngineArgs(**plan.arguments).max_cpu_loras == 7
-        assert VllmPlan(arguments(adapters=False), {}).slots == 0
+    @pytest.mark.parametrize(("resident", "in_batch"), [(16, 4), (4, 4), (1, 1), (256, 4)])
+    def test_vllm_never_has_to_evict(self, resident: int, in_batch: int) -> None:
+        """On a CPU its last slot stays empty, because it computes tokens without an adapter with that one."""
+        counts = {"max_cpu_loras": resident, "max_loras": in_batch}
+        cpu, gpu = (AsyncEngineArgs(**arguments(cpu=cpu, **counts)) for cpu in (True, False))
+        assert (cpu.max_loras, cpu.max_cpu_loras) == (resident + 1, resident + 1)
+        assert (gpu.max_loras, gpu.max_cpu_loras) == (in_batch, resident)
 
     def test_on_a_gpu(self) -> None:
         given = arguments(cpu=False)

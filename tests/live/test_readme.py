@@ -1,4 +1,4 @@
-"""README.md and docs/adapters.md: their commands and Python, run as they stand, from a folder that looks like a checkout."""
+"""README.md and docs/adapters.md: their commands and Python, run as they stand, as in a checkout."""
 
 import json
 import re
