@@ -163,8 +163,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    logging.getLogger("uvicorn.error").setLevel(
-        logging.ERROR
-    )  # a line per broken request would fill the disk
+    for name in ("uvicorn.error", "python_multipart"):  # a line per broken request would fill the disk
+        logging.getLogger(name).setLevel(logging.ERROR)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     main()

@@ -54,15 +54,17 @@ class Blobs:
         """
         private_folder(self._incoming)
         folder = self._incoming / secrets.token_hex(16)
-        with folder_lock(self._incoming):  # no sweep between the folder and its lock
-            folder.mkdir(mode=0o700)
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
-            yield folder
+            with folder_lock(self._incoming):  # no sweep between the folder and its lock
+                folder.mkdir(mode=0o700)
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                yield folder
+            finally:
+                os.close(descriptor)
         finally:
             self.discard(folder)
-            os.close(descriptor)
 
     def receive(self, source: Path, staged: Path, limit_bytes: int) -> str:
         """Copy the file `source` into `staged` and return the sha256 of its bytes, in hexadecimal.
@@ -128,21 +130,29 @@ class Blobs:
         """Delete a folder in `.incoming`, if it is still there."""
         shutil.rmtree(staged, ignore_errors=True)
 
-    def place(self, file: Path, draft_id: str, name: str) -> None:
-        """Move a durable file out of a staged folder to a draft's assets, in one step."""
+    def place(self, file: Path, draft_id: str, sha256: str) -> None:
+        """Move a durable file out of a staged folder to a draft's, named by its bytes: one that a row already names
+        is never another's."""
         folder = private_folder(self._drafts / draft_id)
         file.chmod(READ_ONLY_MODE)
-        file.rename(folder / name)
+        file.rename(folder / sha256)
         sync_folder(folder)
         sync_folder(self._drafts)
 
-    def link(self, draft_id: str, staged: Path) -> None:
-        """Both assets of a draft under a second name: they are inspected and sealed there, the draft's own stay.
+    def keep(self, draft_id: str, sha256s: Iterable[str]) -> None:
+        """Delete the draft's files but these: an asset was sent again."""
+        kept = set(sha256s)
+        for file in (self._drafts / draft_id).iterdir():
+            if file.name not in kept:
+                file.unlink()
+
+    def link(self, draft_id: str, config_sha256: str, weights_sha256: str, staged: Path) -> None:
+        """Both assets of a draft under their names: they are inspected and sealed there, the draft's own stay.
 
         Raises `FileNotFoundError` when the draft was removed meanwhile.
         """
-        for name in (CONFIG_FILE, WEIGHTS_FILE):
-            (staged / name).hardlink_to(self._drafts / draft_id / name)
+        for name, sha256 in ((CONFIG_FILE, config_sha256), (WEIGHTS_FILE, weights_sha256)):
+            (staged / name).hardlink_to(self._drafts / draft_id / sha256)
 
     def remove_draft(self, draft_id: str) -> None:
         """Delete a draft's assets. None there is fine."""

@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, not_, or_, select, update
 
 from app.adapters.names import looks_like_id
 from app.adapters.rows import utc_now
@@ -28,8 +28,9 @@ def update_draft(connection: Connection, draft_id: str, **columns: object) -> bo
     return connection.execute(update(DRAFTS).where(DRAFTS.c.id == draft_id).values(**values)).rowcount == 1
 
 
-def delete_draft(connection: Connection, draft_id: str) -> None:
-    connection.execute(delete(DRAFTS).where(DRAFTS.c.id == draft_id))
+def delete_draft(connection: Connection, draft_id: str) -> bool:
+    """Whether the draft was there."""
+    return connection.execute(delete(DRAFTS).where(DRAFTS.c.id == draft_id)).rowcount == 1
 
 
 def by_id(connection: Connection, draft_id: str) -> DraftRow | None:
@@ -66,9 +67,11 @@ def oldest_refused(connection: Connection, account_id: str, keep: int) -> list[D
 
 
 def expired(connection: Connection, age_s: float) -> list[DraftRow]:
-    """Drafts whose last change is `age_s` seconds old."""
+    """Drafts whose last change is `age_s` seconds old and that nobody will decide: unfinished or refused."""
     before = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
-    return list(connection.execute(select(DRAFTS).where(DRAFTS.c.modified_at < before)).all())
+    return list(
+        connection.execute(select(DRAFTS).where(DRAFTS.c.modified_at < before, not_(_complete()))).all()
+    )
 
 
 def undecided(connection: Connection) -> list[DraftRow]:

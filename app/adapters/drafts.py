@@ -4,6 +4,7 @@ A draft's row is the truth: it says that an asset is in only after the asset is 
 "being checked": both assets in and no finding means that somebody checks it, or will when the server starts again.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Draft:
     replaces: bool
     missing: tuple[str, ...]
     findings: tuple[str, ...]
+    config_sha256: str
     weights_sha256: str
     created_at: str
     modified_at: str
@@ -63,6 +65,8 @@ class Drafts:
         self._engine = engine
         self._blobs = store.blobs
         self._store = store
+        self._checking: set[str] = set()
+        self._checked = threading.Condition()
 
     def create(
         self,
@@ -107,10 +111,10 @@ class Drafts:
         row = self._row(account_id, id_or_name) if can_name_adapter(id_or_name) else None
         return to_draft(row) if row is not None else None
 
-    def remove(self, draft: Draft) -> None:
-        """Remove a draft and its assets. None there is fine."""
+    def remove(self, draft: Draft) -> bool:
+        """Remove a draft and its assets; whether it was there."""
         with disk_errors(), self._blobs.lock():
-            self._remove(draft.id)
+            return self._remove(draft.id)
 
     @contextmanager
     def reception(self, expected_bytes: int, min_free_bytes: int) -> Iterator[Reception]:
@@ -135,10 +139,12 @@ class Drafts:
         column = {CONFIG_FILE: "config_sha256", WEIGHTS_FILE: "weights_sha256"}[file_name]
         with disk_errors(), self._blobs.lock():
             self.check_open(self._again(draft))
-            self._blobs.place(reception.path, draft.id, file_name)
+            self._blobs.place(reception.path, draft.id, sha256)
             with self._engine.begin() as connection:
                 draft_rows.update_draft(connection, draft.id, **{column: sha256})
-        return self._again(draft)
+            now = self._again(draft)
+            self._blobs.keep(draft.id, (now.config_sha256, now.weights_sha256))
+        return now
 
     def check_open(self, draft: Draft) -> None:
         """Raises `OperatorError` when the draft takes no asset any more."""
@@ -152,9 +158,19 @@ class Drafts:
     def finish(self, draft: Draft, base: BaseShape) -> tuple[StoredAdapter, tuple[str, ...]]:
         """Inspect a complete draft and make it a ready adapter with the same id; notes for its owner beside it.
 
-        Raises `AdapterRefused`, whose findings the draft then keeps, and `OperatorError` when it was deleted
-        meanwhile. After a `StorageError` the draft stays complete.
+        Where somebody else did so meanwhile the verdict is theirs. Raises `AdapterRefused`, whose findings the draft
+        then keeps, and `OperatorError` when it was deleted. After a `StorageError` the draft stays complete.
         """
+        with self._alone_with(draft.id):
+            ready = self._store.find(draft.account_id, draft.id)
+            if ready is not None:
+                return ready, ()
+            draft = self._again(draft)
+            if draft.findings:
+                raise AdapterRefused(*draft.findings)
+            return self._check(draft, base)
+
+    def _check(self, draft: Draft, base: BaseShape) -> tuple[StoredAdapter, tuple[str, ...]]:
         from app.adapters.intake import inspect_staged  # noqa: PLC0415  numpy, see app.adapters.store
 
         with disk_errors(), self._blobs.staged() as staged:
@@ -165,6 +181,19 @@ class Drafts:
             except AdapterRefused as refusal:
                 self._refuse(draft, refusal.findings)
                 raise
+
+    @contextmanager
+    def _alone_with(self, draft_id: str) -> Iterator[None]:
+        """Waits until no other thread of this process checks that draft."""
+        with self._checked:
+            self._checked.wait_for(lambda: draft_id not in self._checking)
+            self._checking.add(draft_id)
+        try:
+            yield
+        finally:
+            with self._checked:
+                self._checking.discard(draft_id)
+                self._checked.notify_all()
 
     def undecided(self) -> Sequence[Draft]:
         """Complete drafts: somebody checks them, or ended while checking."""
@@ -179,13 +208,13 @@ class Drafts:
             ]
 
     def drop_expired(self) -> None:
-        """Remove drafts whose last change is a day old."""
+        """Remove drafts whose last change is a day old; complete ones are still to be checked."""
         with disk_errors(), self._blobs.lock():
             self._drop_expired()
 
     def _link(self, draft: Draft, staged: Path) -> None:
         try:
-            self._blobs.link(draft.id, staged)
+            self._blobs.link(draft.id, draft.config_sha256, draft.weights_sha256, staged)
         except FileNotFoundError:
             raise OperatorError(DELETED_MEANWHILE) from None
 
@@ -204,11 +233,12 @@ class Drafts:
         for row in old:
             self._remove(row.id)
 
-    def _remove(self, draft_id: str) -> None:
+    def _remove(self, draft_id: str) -> bool:
         """The row first: assets without a row are swept, a row without its assets would be a lie."""
         with self._engine.begin() as connection:
-            draft_rows.delete_draft(connection, draft_id)
+            was_there = draft_rows.delete_draft(connection, draft_id)
         self._blobs.remove_draft(draft_id)
+        return was_there
 
     def _row(self, account_id: str, id_or_name: str) -> DraftRow | None:
         with self._engine.connect() as connection:
@@ -235,6 +265,7 @@ def to_draft(row: DraftRow) -> Draft:
         replaces=row.replaces,
         missing=tuple(name for name, sha256 in sent.items() if not sha256),
         findings=tuple(row.findings.splitlines()),
+        config_sha256=row.config_sha256,
         weights_sha256=row.weights_sha256,
         created_at=row.created_at,
         modified_at=row.modified_at,

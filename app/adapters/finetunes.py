@@ -1,6 +1,6 @@
 """What an account calls its finetunes: ready adapters and drafts together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from app.adapters.base import BaseShape
@@ -29,16 +29,24 @@ class Finetunes:
 
         Raises `FinetuneNotFound`.
         """
-        found = self.store.find(account_id, id_or_name) or self.drafts.find(account_id, id_or_name)
+        draft = self.drafts.find(account_id, id_or_name)  # first: it may become ready before the next line
+        found = self.store.find(account_id, id_or_name) or draft
         if found is None:
             raise FinetuneNotFound(id_or_name)
         return found
 
-    def draft_for_assets(self, account_id: str, id_or_name: str) -> Draft:
-        """The draft that takes assets under that id or name. Raises `FinetuneNotFound` and `OperatorError`."""
+    def draft_for_assets(self, account_id: str, id_or_name: str, weights: Container[str]) -> Draft:
+        """The draft that takes assets under that id or name; `weights` are those that are served.
+
+        Raises `FinetuneNotFound` and `OperatorError`.
+        """
         draft = self.drafts.find(account_id, id_or_name)
         if draft is not None:
             self.drafts.check_open(draft)
+            if draft.weights not in weights:
+                raise OperatorError(
+                    f"{draft.model} is not served as it was when {draft.name} was created: create it again"
+                )
             return draft
         adapter = self.find(account_id, id_or_name)
         if adapter.account_id != account_id:
@@ -49,7 +57,10 @@ class Finetunes:
 
     def list(self, account_id: str) -> Sequence[Finetune]:
         """The account's own, oldest first."""
-        found: Sequence[Finetune] = [*self.store.list(account_id), *self.drafts.list(account_id)]
+        drafts = self.drafts.list(account_id)  # first: one may become ready before the next line
+        ready = self.store.list(account_id)
+        known = {adapter.id for adapter in ready}
+        found: Sequence[Finetune] = [*ready, *(draft for draft in drafts if draft.id not in known)]
         return sorted(found, key=lambda finetune: (finetune.created_at, finetune.name))
 
     def finish(self, draft: Draft, base: BaseShape) -> tuple[StoredAdapter, tuple[str, ...]]:
@@ -61,15 +72,20 @@ class Finetunes:
 
     def delete(self, account_id: str, id_or_name: str) -> Finetune:
         """Raises `FinetuneNotFound` when the account has none of its own."""
-        found = self.find(account_id, id_or_name)
-        if found.account_id != account_id:
-            raise FinetuneNotFound(id_or_name)
+        while True:
+            found = self.find(account_id, id_or_name)
+            if found.account_id != account_id:
+                raise FinetuneNotFound(id_or_name)
+            if self._remove(found):
+                self.changed()
+                return found
+
+    def _remove(self, found: Finetune) -> bool:
+        """Whether it was there: a draft may have become ready meanwhile."""
         if isinstance(found, Draft):
-            self.drafts.remove(found)
-        else:
-            self.store.remove(account_id, found.id)
-        self.changed()
-        return found
+            return self.drafts.remove(found)
+        self.store.remove(found.account_id, found.id)
+        return True
 
 
 def state_of(finetune: Finetune) -> str:

@@ -51,8 +51,7 @@ class Resolver:
             raise FinetuneNotFound(lora)
         adapter = await self._recent.get((account_id, lora))
         if adapter is None:
-            draft = await asyncio.to_thread(self._drafts.find, account_id, lora)
-            raise FinetuneNotFound(lora) if draft is None else why_not_ready(draft)
+            adapter = await asyncio.to_thread(self._not_a_draft, account_id, lora)
         if adapter.weights != weights:
             raise LoraIncompatible(lora, adapter.model)
         return adapter
@@ -60,6 +59,14 @@ class Resolver:
     def forget(self) -> None:
         """Adapters were changed in this process: look again at once."""
         self._recent.forget()
+
+    def _not_a_draft(self, account_id: str, lora: str) -> StoredAdapter:
+        """Where no ready adapter was found. One more look: a draft may have become ready between the first and this."""
+        draft = self._drafts.find(account_id, lora)
+        adapter = self._look_up((account_id, lora))
+        if adapter is None:
+            raise FinetuneNotFound(lora) if draft is None else why_not_ready(draft)
+        return adapter
 
     def _look_up(self, key: tuple[str, str]) -> StoredAdapter | None:
         adapter = self._store.find(*key)

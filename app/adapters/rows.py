@@ -21,9 +21,13 @@ AdapterRow = Row[tuple[object, ...]]
 
 
 def insert_adding(connection: Connection, **columns: object) -> str:
-    """Insert a row that isn't visible yet; its id, a new one unless `columns` has one."""
+    """Insert a row that isn't visible yet; its id, a new one unless `columns` has one.
+
+    One of that id that is there already is what an earlier try left.
+    """
     now = utc_now()
     row = {"id": str(uuid.uuid4()), "state": ADDING, "created_at": now, "modified_at": now, **columns}
+    connection.execute(delete(ADAPTERS).where(ADAPTERS.c.id == row["id"], ADAPTERS.c.state == ADDING))
     connection.execute(insert(ADAPTERS).values(**row))
     return str(row["id"])
 

@@ -162,7 +162,11 @@ class AdapterStore:
         """In the place of the account's adapter of that name, if there is one. Call with the lock held."""
         account_id = str(columns["account_id"])
         adapter_id = self._insert(sealed, columns)
-        self.blobs.commit(sealed.staged, account_id, sealed.digest)
+        try:
+            self.blobs.commit(sealed.staged, account_id, sealed.digest)
+        except OSError:
+            self._forget(adapter_id)
+            raise
         with self._engine.begin() as connection:
             old = rows.by_name(connection, account_id, str(columns["name"]))
             if old is not None:
@@ -185,8 +189,11 @@ class AdapterStore:
             last = rows.is_last_of_digest(connection, row)
         if last:
             self.blobs.remove(row.account_id, row.digest)
+        self._forget(str(row.id))
+
+    def _forget(self, adapter_id: str) -> None:
         with self._engine.begin() as connection:
-            rows.delete_row(connection, row.id)
+            rows.delete_row(connection, adapter_id)
 
     def _undo_unfinished(self) -> None:
         """Whoever adds or removes holds the lock, so under it an unfinished row's process has ended."""

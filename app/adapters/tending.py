@@ -26,10 +26,10 @@ async def tend(finetunes: Finetunes, bases: Bases) -> None:
 def tend_once(finetunes: Finetunes, bases: Bases) -> None:
     """Check complete drafts of served weights, whose check never ended, and drop drafts that are a day old."""
     try:
-        finetunes.drafts.drop_expired()
         for draft in finetunes.drafts.undecided():
             if draft.weights in bases:
                 _finish(finetunes, draft, bases[draft.weights]())
+        finetunes.drafts.drop_expired()
     except OperatorError as error:
         log.warning("drafts of adapters were not looked after: %s", error)
 

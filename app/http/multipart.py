@@ -12,12 +12,13 @@ FILE = "file"
 FILE_NAME = "file_name"
 FILE_NAME_MAX_BYTES = 256
 PARTS_MAX = 16
+CONTENT_TYPE_MAX_CHARS = 1_000
 EXPECTED = f"multipart/form-data with the parts {FILE_NAME} and {FILE}"
 
 
 def boundary_of(request: Request) -> bytes:
     """Raises `IncompleteRequest` for a request that is no multipart form."""
-    kind, options = parse_options_header(request.headers.get("content-type"))
+    kind, options = parse_options_header(request.headers.get("content-type", "")[:CONTENT_TYPE_MAX_CHARS])
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not boundary:
         raise IncompleteRequest(EXPECTED)

@@ -41,6 +41,7 @@ PIECE_BYTES = 512_000
 FORM_OVERHEAD_BYTES = 100_000
 # A client that is refused while it sends would see a reset instead of the answer: so much is thrown away first.
 DISCARD_MAX_BYTES = 2_000_000_000
+DISCARD_MAX_S = 60.0
 BUSY_RETRY_AFTER_S = 5
 
 T = TypeVar("T")
@@ -74,7 +75,9 @@ class AssetHandler:
     async def __call__(self, request: Request, caller: Caller) -> Response:
         named = request.path_params["finetune"]
         with self._slot(), answered_as(AssetNotTaken):
-            draft = await self._aside(lambda: self._finetunes.draft_for_assets(caller.account_id, named))
+            draft = await self._aside(
+                lambda: self._finetunes.draft_for_assets(caller.account_id, named, self._bases)
+            )
             file_name, draft = await self._receive(request, draft)
             state, notes = await self._finish(draft)
         result = dialect.render_asset(draft, file_name, state)
@@ -98,7 +101,7 @@ class AssetHandler:
         pieces = stream_body(request, self._limits.slow_sender_s, PIECE_BYTES)
         if declared > WEIGHTS_FILE_LIMIT_BYTES + FORM_OVERHEAD_BYTES:
             if "expect" not in request.headers:  # who asks first has not begun to send
-                await _discard(pieces)
+                await self._discard(pieces)
             raise RequestTooLarge(WEIGHTS_FILE_LIMIT_BYTES, "the file must have fewer than")
         async with self._reception(declared) as reception:
             file_name = await self._read(pieces, AssetForm(boundary, reception.write))
@@ -124,7 +127,7 @@ class AssetHandler:
         except TimeoutError:
             raise RequestTimeout(self._limits.deadline_s) from None
         except (RequestTooLarge, IncompleteRequest, OperatorError):
-            await _discard(pieces)
+            await self._discard(pieces)
             raise
         return dialect.checked_asset_name(form.finish())
 
@@ -137,14 +140,19 @@ class AssetHandler:
         return READY, notes
 
     async def _aside(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        working = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.wait([working])  # nobody may close a file under a thread that writes to it
+            raise
 
-
-async def _discard(pieces: AsyncIterator[bytes]) -> None:
-    """Read on, so that the client can finish sending and hear the answer."""
-    left = DISCARD_MAX_BYTES
-    with suppress(RequestTimeout, ClientLeft):
-        async for piece in pieces:
-            left -= len(piece)
-            if left < 0:
-                return
+    async def _discard(self, pieces: AsyncIterator[bytes]) -> None:
+        """Read on, so that the client can finish sending and hear the answer; not for ever."""
+        left = DISCARD_MAX_BYTES
+        with suppress(RequestTimeout, ClientLeft, TimeoutError):
+            async with asyncio.timeout(min(DISCARD_MAX_S, self._limits.deadline_s)):
+                async for piece in pieces:
+                    left -= len(piece)
+                    if left < 0:
+                        return
