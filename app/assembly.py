@@ -11,7 +11,7 @@ from app.adapters.store import AdapterStore
 from app.catalog.cards import ModelCard
 from app.engines.engine import Engine
 from app.engines.fake import FakeEngine
-from app.engines.memory import available_bytes
+from app.engines.memory import adapter_step_tokens, available_bytes
 from app.engines.shares import Shares, cpu_host_shares, gpu_host_shares
 from app.engines.vllm import VllmEngine
 from app.engines.vllm_args import check_arguments, engine_arguments
@@ -95,11 +95,14 @@ def _plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmPlan:
     prefill = [card.max_batch_prefill_tokens for card in cards if card.max_batch_prefill_tokens]
     cpu = is_cpu_build()
     shares = _shares(model, folder, weights_bytes, max_model_len, cpu=cpu)
+    step_tokens = max(prefill, default=DEFAULT_PREFILL_TOKENS)
+    if cpu and model.adapters:
+        step_tokens = min(step_tokens, adapter_step_tokens(folder))
     arguments = engine_arguments(
         weights=folder,
         user_args=model.vllm,
         max_model_len=max_model_len,
-        max_num_batched_tokens=max(prefill, default=DEFAULT_PREFILL_TOKENS),
+        max_num_batched_tokens=step_tokens,
         max_loras=model.max_adapters_in_batch,
         max_cpu_loras=shares.adapters_resident,
         adapters=model.adapters,

@@ -12,6 +12,7 @@ from app.engines.memory import (
     GIB,
     MAX_RESIDENT,
     adapter_bytes,
+    adapter_step_tokens,
     adapters_that_fit,
     available_bytes,
     cpu_adapters_bytes,
@@ -176,3 +177,11 @@ class TestAvailable:
         for cgroup in (tmp_path / "none", self.container(tmp_path, "max", 4000)):
             assert 0 < available_bytes(cgroup) <= total
             assert available_bytes(cgroup) > 6500
+
+
+def test_a_step_with_adapters_fits_into_its_share(tmp_path: Path) -> None:
+    assert (
+        adapter_step_tokens(folder(tmp_path, MISTRAL_7B)) == 384
+    )  # 384 tokens x 14336 x 32 x 6 bytes = 1008 MiB
+    assert adapter_step_tokens(folder(tmp_path, SMALL)) >= 8192
+    assert adapter_step_tokens(folder(tmp_path, {**MISTRAL_7B, "intermediate_size": 10**6})) == 256
