@@ -115,7 +115,7 @@ def adapter_step_tokens(weights: Path) -> int:
     """
     config = read_config(weights)
     with _configuration(weights):
-        largest = max(config["hidden_size"], config["intermediate_size"])
+        largest = int(max(config["hidden_size"], config["intermediate_size"]))
         tokens = ADAPTER_STEP_BYTES // (largest * MAX_LORA_RANK * STEP_BYTES_PER_VALUE)
     return max(tokens // BLOCK_TOKENS * BLOCK_TOKENS, ADAPTER_STEP_TOKENS_LEAST)
 
