@@ -32,6 +32,7 @@
             ├── FinetuneNotCreated       5090  400
             ├── AssetNotTaken            5091  400
             ├── InsufficientStorage      5092  507
+            ├── JsonModeUnmet            5024  400
             ├── RequestTimeout           3007  408
             ├── RequestAborted           3008  408
             ├── OutOfCapacity            3040  429  with Retry-After
@@ -299,6 +300,12 @@ class InsufficientStorage(AiError):
     """The data directory can't take the bytes."""
 
     code, status, name = 5092, 507, "Insufficient storage"
+
+
+class JsonModeUnmet(AiError):
+    """A JSON schema or a tool that no grammar can be made of in time, or an answer that does not satisfy it."""
+
+    code, status, name = 5024, 400, "JSON Mode couldn't be met"
 
 
 class RequestTimeout(AiError):

@@ -18,13 +18,19 @@ from app.engines.engine import Engine
 from app.http.auth import FindCaller
 from app.http.body import BodyLimits
 from app.http.boundary import Boundary
+from app.http.dialects.binding import BindingDialect
+from app.http.dialects.native import NativeDialect
 from app.http.endpoint import Method, OpenEndpoint, SecuredEndpoint, reads, writes
 from app.http.padding import Padding
+from app.http.routes import accounts, binding, openai
 from app.http.routes.assets import AssetHandler, UploadLimits
+from app.http.routes.catalogue import CatalogueHandlers, served_cards
 from app.http.routes.fallback import Fallback
 from app.http.routes.finetunes import FinetuneHandlers
 from app.http.routes.health import Readiness, health
-from app.http.routes.run import RunHandlers, ServedModel
+from app.http.routes.openapi import OPENAPI_PATH, OpenApi
+from app.http.routes.run import RunHandlers
+from app.http.serving import ServedModel, Serving
 from app.http.sse import StreamLimits
 from app.inference.pipeline import AdapterResolver, Pipeline
 from app.inference.prompt import PromptBuilder
@@ -82,12 +88,17 @@ def create_app(
     }
     bases = {group.weights: group.load_base for group in groups}
     endpoints = Endpoints(settings, find_caller)
+    serving = Serving(models, endpoints.body_limits, endpoints.stream_limits)
     routes = [
-        *_run_routes(endpoints, models),
+        *_binding_routes(endpoints, serving, Padding(settings.server.stream_padding)),
+        *_run_routes(endpoints, serving, Padding(settings.server.stream_padding)),
+        *_openai_routes(endpoints, serving, Padding(settings.server.stream_padding)),
         *_finetune_routes(endpoints, models, finetunes, bases),
+        *_catalogue_routes(endpoints, models),
         Route("/health", OpenEndpoint(health)),
         Route("/ready", OpenEndpoint(Readiness(pipelines))),
     ]
+    routes.append(Route(OPENAPI_PATH, OpenEndpoint(OpenApi(served_cards(models.values()), routes))))
     router = Router(
         routes,
         redirect_slashes=False,
@@ -95,7 +106,11 @@ def create_app(
         lifespan=lambda app: _lifespan(pipelines, on_start, partial(tend, finetunes, bases)),
     )
     allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
-    return Server(_with_cors(Boundary(router, allowed_hosts), settings), pipelines, tuple(routes))
+    return Server(
+        _with_cors(Boundary(router, allowed_hosts, (*binding.PATH_RULES, *openai.PATH_RULES)), settings),
+        pipelines,
+        tuple(routes),
+    )
 
 
 def _pipeline(settings: Settings, group: EngineGroup, resolver: AdapterResolver) -> Pipeline:
@@ -126,18 +141,44 @@ class Endpoints:
     def body_limits(self) -> BodyLimits:
         return BodyLimits(self.settings.limits.max_body_bytes, self.settings.limits.slow_sender_s)
 
+    @property
+    def stream_limits(self) -> StreamLimits:
+        return StreamLimits(self.settings.limits.ping_s, self.settings.limits.slow_reader_s)
 
-def _run_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -> list[Route]:
-    limits = endpoints.settings.limits
-    run = RunHandlers(
-        models,
-        endpoints.body_limits,
-        StreamLimits(limits.ping_s, limits.slow_reader_s),
-        Padding(endpoints.settings.server.stream_padding),
-    )
+
+def _run_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
+    run = RunHandlers(serving, NativeDialect(padding))
     return [
         endpoints.route("/ai/run", POST=reads(run.model_in_body)),
         endpoints.route("/ai/run/{model:path}", POST=reads(run.model_in_path)),
+    ]
+
+
+def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
+    """The env.AI binding of a Worker. Before the run routes: to those the proxy would be a model's name."""
+    catalogue = CatalogueHandlers(served_cards(serving.models.values()))
+    handlers = binding.BindingHandlers(serving, BindingDialect(padding), catalogue.search)
+    run = {"GET": reads(handlers.websocket), "POST": reads(handlers.run)}
+    proxy = {"GET": reads(handlers.proxied_get), "POST": reads(handlers.proxied_run)}
+    return [
+        *(Route(path, SecuredEndpoint(endpoints.find_caller, **run)) for path in binding.RUN_PATHS),
+        Route(binding.MODELS_PATH, SecuredEndpoint(endpoints.find_caller, GET=reads(catalogue.search))),
+        endpoints.route(binding.PROXY_PATH, **proxy),
+    ]
+
+
+def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
+    handlers = openai.OpenAiHandlers(serving, padding)
+    answers = {
+        "/ai/v1/chat/completions": handlers.chat,
+        "/ai/v1/completions": handlers.completions,
+        "/ai/v1/responses": handlers.responses,
+        "/ai/v1/messages": handlers.messages,
+    }
+    return [
+        *(endpoints.route(path + end, POST=reads(answers[path])) for path in answers for end in ("", "/")),
+        endpoints.route("/ai/v1/models", GET=reads(handlers.models)),
+        endpoints.route("/ai/v1/models/{model:path}", GET=reads(handlers.model)),
     ]
 
 
@@ -161,6 +202,27 @@ def _finetune_routes(
     }
     # Cloudflare's documentation writes these with a slash at the end, its clients without.
     return [endpoints.route(path + end, **methods) for path, methods in paths.items() for end in ("", "/")]
+
+
+def _catalogue_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -> list[Route]:
+    """What is served, and whose token it is."""
+    catalogue = CatalogueHandlers(served_cards(models.values()))
+    client = ACCOUNT.removesuffix("/accounts/{account_id}")
+    handlers = {
+        f"{ACCOUNT}/ai/models/search": catalogue.search,
+        f"{ACCOUNT}/ai/models/schema": catalogue.schema,
+        f"{ACCOUNT}/ai/tasks/search": catalogue.tasks,
+        f"{ACCOUNT}/ai/authors/search": catalogue.authors,
+        f"{client}/accounts": accounts.accounts,
+        f"{client}/memberships": accounts.memberships,
+        f"{client}/user": accounts.user,
+        f"{client}/user/tokens/verify": accounts.verify_token,
+    }
+    return [
+        Route(path + end, SecuredEndpoint(endpoints.find_caller, GET=reads(handler)))
+        for path, handler in handlers.items()
+        for end in ("", "/")
+    ]
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:

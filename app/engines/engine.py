@@ -25,7 +25,12 @@ class LeasedAdapter:
 
 
 class Engine(Protocol):
-    """Turns prompts into deltas. Raises only leaves of `app.errors`."""
+    """Turns prompts into deltas. Raises only leaves of `app.errors`.
+
+    `compiles_grammars` says that it keeps answers to `Sampling.grammar`, with xgrammar: each is tried out before.
+    """
+
+    compiles_grammars: bool
 
     async def start(self) -> None:
         """Return when requests can be served. Raises `app.errors.StartupError` with what to change."""

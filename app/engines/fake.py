@@ -6,13 +6,15 @@ sees which one a request met. What it started and how each request ended is kept
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from itertools import cycle, islice
+from math import log
 
 from app.engines.engine import EngineHealth, LeasedAdapter
 from app.engines.residents import Residents
 from app.errors import OutOfCapacity
-from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter
+from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter, TokenLogprob
 
 ANSWER = "This is the fake engine of Outworker . It repeats one sentence and needs no model ."
 KEPT_RECORDS = 2048
@@ -20,8 +22,10 @@ KEPT_RECORDS = 2048
 
 class FakeEngine:
     """`start_s` and `delay_s` are seconds; `answer` is split at spaces, one token each, repeated up to max_tokens
-    when `endless`. `failure` makes start fail with that reason.
+    when `endless`. Grammars are ignored, so an answer in JSON is one only where `answer` is.
     """
+
+    compiles_grammars = False
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class FakeEngine:
         assert cache_salt
         self.running.add(request_id)
         try:
-            async for delta in self._deltas(sampling.max_tokens, adapter):
+            async for delta in self._deltas(sampling, adapter):
                 yield delta
             self.finished.append(request_id)
         except (asyncio.CancelledError, GeneratorExit):
@@ -89,17 +93,50 @@ class FakeEngine:
         finally:
             self.running.discard(request_id)
 
-    async def _deltas(self, max_tokens: int, adapter: LeasedAdapter | None) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, sampling: Sampling, adapter: LeasedAdapter | None) -> AsyncGenerator[Delta, None]:
+        pieces, reason = self._answer(sampling, adapter)
+        for index, piece in enumerate(pieces):
+            await asyncio.sleep(self._delay_s)
+            last = index == len(pieces) - 1
+            logprobs = () if sampling.logprobs is None else (_logprob(pieces, index, sampling.logprobs),)
+            yield Delta(piece, [index % len(self._pieces)], reason if last else None, 0, logprobs)
+
+    def _answer(
+        self, sampling: Sampling, adapter: LeasedAdapter | None
+    ) -> tuple[Sequence[str], FinishReason]:
+        """One piece per token, and why there are no more."""
         pieces = self._pieces
         if adapter is not None:
             pieces = [f"[{adapter.stored.name}] {pieces[0]}", *pieces[1:]]
-        total = max_tokens if self._endless else min(max_tokens, len(pieces))
-        for index in range(total):
-            await asyncio.sleep(self._delay_s)
-            last = index == total - 1
-            whole = total == len(pieces) and not self._endless
-            reason: FinishReason | None = None if not last else "stop" if whole else "length"
-            yield Delta(pieces[index % len(pieces)], [index % len(pieces)], reason)
+        if self._endless:
+            pieces = list(islice(cycle(pieces), sampling.max_tokens))
+        stopped = _before_stop(pieces[: sampling.max_tokens], sampling.stop)
+        if stopped is not None:
+            return stopped, "stop"
+        whole = len(pieces) <= sampling.max_tokens and not self._endless
+        return pieces[: sampling.max_tokens], "stop" if whole else "length"
 
     async def _swap(self, adapter: LeasedAdapter) -> None:
         await asyncio.sleep(0)
+
+
+def _before_stop(pieces: Sequence[str], stop: Sequence[str]) -> list[str] | None:
+    """The pieces up to the first stop text, the last one cut; None where there is none of them."""
+    text = "".join(pieces)
+    starts = [start for start in map(text.find, stop) if start >= 0]
+    if not starts:
+        return None
+    end, kept = min(starts), list[str]()
+    for piece in pieces:
+        kept.append(piece[:end])
+        end -= len(kept[-1])
+        if len(kept[-1]) < len(piece):
+            break
+    return kept
+
+
+def _logprob(pieces: Sequence[str], index: int, alternatives: int) -> TokenLogprob:
+    """Each alternative, the drawn token first, is half as likely as the one before."""
+    likeliest = [pieces[(index + rank) % len(pieces)] for rank in range(alternatives)]
+    top = tuple((text, log(0.5) * (rank + 1)) for rank, text in enumerate(likeliest))
+    return TokenLogprob(pieces[index], log(0.5), top)

@@ -2,18 +2,21 @@
 
 from typing import Any, Final
 
-from app.types import Sampling
+from app.types import Grammar, Sampling
 
 VLLM_MAX_TEMPERATURE: Final = 2.0
 VLLM_MIN_TEMPERATURE: Final = 0.01
 """What vLLM raises smaller temperatures above 0 to, with a line in the log for each request."""
+
+MAX_WHITESPACE_CHARS: Final = 1
+"""Between the parts of an answer in JSON: `{"a": 1}` has one."""
 
 HOT_TEMPERATURE_KEY: Final = "temperature"
 """The key in `extra_args` under which `app.engines.hot` finds a temperature that SamplingParams refuses."""
 
 
 def to_vllm(sampling: Sampling) -> dict[str, Any]:
-    """Keyword arguments of `vllm.SamplingParams`, all but `output_kind`.
+    """Keyword arguments of `vllm.SamplingParams`, all but `output_kind` and `structured_outputs`.
 
     A temperature above 2 travels in `extra_args` beside a temperature of 1, and `app.engines.hot` divides
     by it.
@@ -28,8 +31,26 @@ def to_vllm(sampling: Sampling) -> dict[str, Any]:
         "presence_penalty": sampling.presence_penalty,
         "detokenize": True,
         "skip_special_tokens": True,
+        "stop": list(sampling.stop),
+        "include_stop_str_in_output": False,
+        "logprobs": sampling.logprobs,
         **_temperature(sampling.temperature),
     }
+
+
+def structural_tag(grammar: Grammar) -> str:
+    """The text of xgrammar's structural tag that keeps an answer to `grammar`.
+
+    A schema becomes one too: beside it vLLM's `json` refuses what xgrammar can't check in full (`multipleOf`,
+    `uniqueItems`), where the answer may well satisfy it, and has no limit on whitespace, which a small model
+    can write without end.
+    """
+    if grammar.structural_tag is not None:
+        return grammar.structural_tag
+    return (
+        '{"type":"structural_tag","format":{"type":"json_schema",'
+        f'"max_whitespace_cnt":{MAX_WHITESPACE_CHARS},"json_schema":{grammar.json_schema}}}}}'
+    )
 
 
 def _temperature(temperature: float) -> dict[str, Any]:

@@ -9,15 +9,17 @@ import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from app.engines.engine import EngineHealth, LeasedAdapter
 from app.engines.residents import Residents
-from app.engines.sampling_params import to_vllm
+from app.engines.sampling_params import structural_tag, to_vllm
+from app.engines.vllm_logprobs import logprobs_of, token_texts
 from app.engines.vllm_start import VllmPlan, build
-from app.errors import FinetuneNotFound, InternalError, OutOfCapacity, StartupError
-from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter
+from app.errors import FinetuneNotFound, InternalError, JsonModeUnmet, OutOfCapacity, StartupError
+from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter, TokenLogprob
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ class VllmEngine:
     It says how many adapters stay loaded; `wait_s` is how long a request waits for a slot among them. When vLLM's
     processes die, the requests in them fail and a new vLLM is started in place of the old.
     """
+
+    compiles_grammars = True
 
     def __init__(self, plan: Callable[[], VllmPlan], *, wait_s: float) -> None:
         self._plan = plan
@@ -96,11 +100,17 @@ class VllmEngine:
             request_id,
             lora_request=self._lora_request(adapter) if adapter else None,
         )
+        logprobs = None
+        if sampling.logprobs is not None:
+            texts = token_texts(self._llm.get_tokenizer())
+            logprobs = partial(logprobs_of, alternatives=sampling.logprobs, text_of=texts)
         self._running += 1
         try:
             async with aclosing(stream):  # closing it aborts the request inside vLLM
                 async for output in stream:
-                    yield _delta(output)
+                    if sampling.grammar is not None and output.outputs[0].finish_reason == "error":
+                        raise JsonModeUnmet("The model can't go on: the schema allows no next token")
+                    yield _delta(output, logprobs)
         except self._vllm.VLLMError as cause:
             log.error("request %s failed in vLLM: %s", request_id, _first_line(cause))
             raise InternalError from cause
@@ -126,7 +136,12 @@ class VllmEngine:
             log.warning("vLLM serves again")
 
     def _params(self, sampling: Sampling) -> Any:
-        return self._vllm.SamplingParams(**to_vllm(sampling), output_kind=self._vllm.RequestOutputKind.DELTA)
+        vllm, constraint = self._vllm, None
+        if sampling.grammar is not None:
+            constraint = vllm.StructuredOutputsParams(structural_tag=structural_tag(sampling.grammar))
+        return vllm.SamplingParams(
+            **to_vllm(sampling), output_kind=vllm.RequestOutputKind.DELTA, structured_outputs=constraint
+        )
 
     def _lora_request(self, adapter: LeasedAdapter) -> Any:
         stored = adapter.stored
@@ -150,7 +165,7 @@ def _has_assets(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("adapter_config.json", "adapter_model.safetensors"))
 
 
-def _delta(output: Any) -> Delta:
+def _delta(output: Any, logprobs: Callable[[Any], tuple[TokenLogprob, ...]] | None = None) -> Delta:
     completion = output.outputs[0]
     reason = completion.finish_reason
     finish_reason: FinishReason | None = reason if reason in (None, "stop", "length") else "abort"
@@ -159,6 +174,7 @@ def _delta(output: Any) -> Delta:
         completion.token_ids,
         finish_reason,
         output.num_cached_tokens or 0,
+        () if logprobs is None else logprobs(completion),
     )
 
 

@@ -103,6 +103,8 @@ def _fixed(weights: Path) -> dict[str, Any]:
         "generation_config": "vllm",
         "skip_tokenizer_init": False,
         "trust_remote_code": False,
+        # By name: "auto" takes another library for a schema that xgrammar refuses, and that one was not tried out.
+        "structured_outputs_config": {"backend": "xgrammar"},
     }
 
 

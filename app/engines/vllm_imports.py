@@ -4,7 +4,7 @@ from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMError
 from vllm.lora.request import LoRARequest
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -15,5 +15,6 @@ __all__ = [
     "LoRARequest",
     "RequestOutputKind",
     "SamplingParams",
+    "StructuredOutputsParams",
     "VLLMError",
 ]

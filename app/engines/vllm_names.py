@@ -17,6 +17,7 @@ _WAITING: Final = "set `max_waiting_requests` and `max_waiting_tokens` in [limit
 _SAMPLING: Final = "sampling comes from the request and the model card"
 _CODE: Final = "the server loads no code and no files by name from its settings"
 _TEXT_ONLY: Final = "the server generates text from token ids only"
+_GRAMMARS: Final = "every grammar is tried out with xgrammar before vLLM gets it"
 _NOT_HOT: Final = "temperatures above 2 need a logits processor, which does not go with it"
 
 OWNED: Final[dict[str, str]] = {
@@ -58,6 +59,7 @@ OWNED: Final[dict[str, str]] = {
         ),
         _TEXT_ONLY,
     ),
+    **dict.fromkeys(("structured_outputs_config", "reasoning_parser"), _GRAMMARS),
     **dict.fromkeys(("speculative_config", "spec_method", "spec_model", "spec_tokens"), _NOT_HOT),
 }
 """Engine arguments that a settings file may not have, and what to do instead."""

@@ -38,12 +38,17 @@ async def authenticate(request: Request, find_caller: FindCaller, scope: str) ->
 
 
 def _token(request: Request) -> str:
-    """From `Authorization: Bearer`, or from the pair X-Auth-Email and X-Auth-Key that older clients send."""
+    """From `Authorization: Bearer`, from the pair X-Auth-Email and X-Auth-Key that older clients send, or from x-api-key.
+
+    Clients of Anthropic's API send the last one.
+    """
     values = request.headers.getlist("authorization")
     if not values:
         key = request.headers.get("x-auth-key")
         if key and request.headers.get("x-auth-email"):
             return key
+        if api_key := request.headers.get("x-api-key"):
+            return api_key
         raise CredentialsMissing
     match = _BEARER.fullmatch(values[0].strip())
     if match is None or len(values) > 1:

@@ -2,36 +2,57 @@
 
 import asyncio
 import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import ApiError, HostNotAllowed, InternalError, RequestAborted
 from app.http import sse
 from app.http.disconnect import ClientLeft
-from app.http.envelope import failure
+from app.http.envelope import Failure, failure
 from app.http.exchange import Exchange
 
 log = logging.getLogger(__name__)
 
 
-class Boundary:
-    """Turns leaves of `app.errors` into envelopes, anything else into InternalError with the cause in the log.
+@dataclass(frozen=True, slots=True)
+class PathRule:
+    """What is otherwise for `methods` on `paths`: `hosts` are allowed besides, and `failure` renders the errors.
 
-    Also refuses requests whose Host names none of `allowed_hosts` ("*" allows any): a page on another name that
-    resolves to this machine must not reach it.
+    It counts before anything is routed, so that a refused Host or token is rendered by it too.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: frozenset[str]) -> None:
+    methods: frozenset[str]
+    paths: re.Pattern[str]
+    hosts: frozenset[str] = frozenset()
+    failure: Failure = failure
+
+
+NO_RULE = PathRule(frozenset(), re.compile(""))
+
+
+class Boundary:
+    """Turns leaves of `app.errors` into answers, anything else into InternalError with the cause in the log.
+
+    Also refuses requests whose Host names none of `allowed_hosts` ("*" allows any): a page on another name that
+    resolves to this machine must not reach it. The first of `rules` that fits a request decides what is otherwise.
+    """
+
+    def __init__(self, app: ASGIApp, allowed_hosts: frozenset[str], rules: Sequence[PathRule] = ()) -> None:
         self._app = app
         self._hosts = allowed_hosts
+        self._rules = tuple(rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = scope["outworker.exchange"] = Exchange()
+        rule = self._rule(scope)
+        exchange = scope["outworker.exchange"] = Exchange(failure=rule.failure)
         try:
-            self._check_host(scope)
+            self._check_host(scope, rule.hosts)
             await self._app(scope, receive, send)
         except ClientLeft:
             pass
@@ -45,19 +66,25 @@ class Boundary:
             log.exception("request %s failed", exchange.request_id)
             await _answer(InternalError(), exchange, scope, receive, send)
 
-    def _check_host(self, scope: Scope) -> None:
+    def _rule(self, scope: Scope) -> PathRule:
+        for rule in self._rules:
+            if scope["method"] in rule.methods and rule.paths.fullmatch(scope["path"]):
+                return rule
+        return NO_RULE
+
+    def _check_host(self, scope: Scope, more: frozenset[str]) -> None:
         if "*" in self._hosts:
             return
         names = [value for key, value in scope["headers"] if key == b"host"]
-        if len(names) != 1 or _host_name(names[0]) not in self._hosts:
+        if len(names) != 1 or _host_name(names[0]) not in self._hosts | more:
             raise HostNotAllowed
 
 
 async def _answer(error: ApiError, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
     if exchange.streaming:
-        await sse.send_last_error(error, exchange.request_id, scope, send)
+        await sse.send_last_error(error, scope, send)
     else:
-        await failure(error, exchange.request_id)(scope, receive, send)
+        await exchange.failure(error, exchange.request_id)(scope, receive, send)
 
 
 def _host_name(value: bytes) -> str:

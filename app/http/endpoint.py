@@ -1,6 +1,6 @@
 """A route's endpoint: which methods, which scope, then the handler. Every route but the open ones is made here."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -38,11 +38,11 @@ class SecuredEndpoint:
 
     def __init__(self, find_caller: FindCaller, **methods: Method) -> None:
         self._find_caller = find_caller
-        self._methods = methods
+        self.methods: Mapping[str, Method] = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        method = self._methods.get(request.method)
+        method = self.methods.get(request.method)
         caller = await authenticate(request, self._find_caller, method.scope if method else "ai:read")
         if method is None:
             raise MethodNotAllowed(request.method)

@@ -1,15 +1,22 @@
 """The one shape of every JSON answer: `result`, `success`, `errors`, `messages`, and nothing else decides it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
+from app.catalog.pages import Page
 from app.errors import ApiError, OutOfCapacity, PlatformError, RequestTimeout, RequestTooLarge
 
 REQUEST_ID_HEADER = "cf-ai-req-id"
 HINT_CODE = 1000
+
+Failure = Callable[[ApiError, str], Response]
+"""How an error looks to the client: made of the error and the request id."""
+
+ErrorEvent = Callable[[ApiError, str], bytes]
+"""The same for an error inside a stream: its last event."""
 
 
 class JsonResponse(Response):
@@ -21,10 +28,19 @@ class JsonResponse(Response):
         return orjson.dumps(content)
 
 
-def success(result: Any, request_id: str, hints: Sequence[str] = ()) -> JsonResponse:
-    """200 with `hints` (one sentence each) as `messages`."""
+def success(
+    result: Any, request_id: str, hints: Sequence[str] = (), *, page: Page[Any] | None = None
+) -> JsonResponse:
+    """200 with `hints` (one sentence each) as `messages`; `page` is the one that a list in `result` shows."""
     messages = [{"code": HINT_CODE, "message": hint} for hint in hints]
     body = {"result": result, "success": True, "errors": [], "messages": messages}
+    if page is not None:
+        body["result_info"] = {
+            "count": len(page.items),
+            "page": page.number,
+            "per_page": page.per_page,
+            "total_count": page.total_count,
+        }
     return JsonResponse(body, headers={REQUEST_ID_HEADER: request_id})
 
 
@@ -32,16 +48,29 @@ def error_items(error: ApiError, request_id: str) -> list[dict[str, Any]]:
     return [{"message": error.message(request_id), "code": error.code}]
 
 
-def failure(error: ApiError, request_id: str) -> JsonResponse:
-    """The envelope of an error. Key order and the empty `result` are Workers AI's (null before the model layer)."""
+def error_event(error: ApiError, request_id: str) -> bytes:
+    return b"data: " + orjson.dumps({"errors": error_items(error, request_id)}) + b"\n\n"
+
+
+def failure_headers(error: ApiError) -> dict[str, str]:
+    """What an error says beside its body, whatever the body's shape."""
     headers = {}
     if isinstance(error, OutOfCapacity):
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, RequestTimeout | RequestTooLarge):
         headers["connection"] = "close"  # part of the body may still be on its way
+    return headers
+
+
+def failure(error: ApiError, request_id: str, **more: Any) -> JsonResponse:
+    """The envelope of an error, with `more` behind it.
+
+    Key order and the empty `result` are Workers AI's (null before the model layer).
+    """
+    headers = failure_headers(error)
     errors = error_items(error, request_id)
     body: dict[str, Any] = {"result": None, "success": False, "errors": errors, "messages": []}
     if not isinstance(error, PlatformError):
         headers[REQUEST_ID_HEADER] = request_id
         body = {"errors": errors, "success": False, "result": {}, "messages": []}
-    return JsonResponse(body, error.status, headers)
+    return JsonResponse({**body, **more}, error.status, headers)

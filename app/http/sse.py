@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, TypeVar
 
-import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.errors import ApiError
 from app.http.disconnect import SlowReader, watched
-from app.http.envelope import REQUEST_ID_HEADER, error_items
+from app.http.envelope import REQUEST_ID_HEADER
 from app.http.exchange import exchange_of
 
 DONE = b"data: [DONE]\n\n"
@@ -124,10 +123,10 @@ class Pulse:
         self._timer = self._loop.call_later(self._interval_s, self._tick)
 
 
-async def send_last_error(error: ApiError, request_id: str, scope: Scope, send: Send) -> None:
+async def send_last_error(error: ApiError, scope: Scope, send: Send) -> None:
     """After the first byte an error is one last event and the end, without `[DONE]`."""
-    event = b"data: " + orjson.dumps({"errors": error_items(error, request_id)}) + b"\n\n"
-    await _end(event, scope, send)
+    exchange = exchange_of(scope)
+    await _end(exchange.error_event(error, exchange.request_id), scope, send)
 
 
 async def _end(body: bytes, scope: Scope, send: Send) -> None:

@@ -4,10 +4,11 @@ One Pipeline per engine; cards with equal weights share it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from app.catalog.cards import ModelCard
@@ -16,6 +17,7 @@ from app.errors import LoraUnsupported, OutOfCapacity, RequestTimeout
 from app.inference.admission import Admission, Ticket
 from app.inference.limits import check_limits
 from app.inference.prompt import PromptBuilder
+from app.inference.shaping import Shaping
 from app.types import Delta, Prompt, StoredAdapter, TextRequest, Usage
 
 LONG_TEXT_CHARS = 4000  # from here on tokenizing takes longer than handing it to a thread
@@ -40,13 +42,20 @@ class Job:
 
 
 class Run:
-    """One running generation: iterate for deltas; `usage` is right once a delta carried a finish reason."""
+    """One running generation: iterate for deltas; `usage` is right once a delta carried a finish reason.
 
-    def __init__(self, deltas: AsyncIterator[Delta], ticket: Ticket, prompt: Prompt) -> None:
+    `request` is what is answered, for the renderer to look at.
+    """
+
+    def __init__(
+        self, deltas: AsyncIterator[Delta], ticket: Ticket, prompt: Prompt, request: TextRequest
+    ) -> None:
+        self.request = request
         self._deltas = deltas
         self._ticket = ticket
         self._prompt_tokens = len(prompt.token_ids)
         self._at_turn_start = prompt.opens_turn
+        self._first_token_seen = False
         self._completion_tokens = 0
         self._cached_tokens = 0
 
@@ -58,10 +67,16 @@ class Run:
         self._ticket.started()
         self._completion_tokens += len(delta.token_ids)
         self._cached_tokens = delta.cached_tokens or self._cached_tokens
-        if self._at_turn_start and delta.text:
-            self._at_turn_start = False
-            return replace(delta, text=delta.text.removeprefix(" "))
-        return delta
+        return self._begun(delta) if self._at_turn_start else delta
+
+    def _begun(self, delta: Delta) -> Delta:
+        """Without the space of the tokenizer's mark. Engines may give the first token before its text."""
+        if delta.logprobs and not self._first_token_seen:
+            self._first_token_seen = True
+            first, *others = delta.logprobs
+            delta = replace(delta, logprobs=(replace(first, text=first.text.removeprefix(" ")), *others))
+        self._at_turn_start = not delta.text
+        return replace(delta, text=delta.text.removeprefix(" "))
 
     @property
     def usage(self) -> Usage:
@@ -91,6 +106,7 @@ class Pipeline:
         self._prompts: PromptBuilder | None = None
         self._resolver = resolver
         self.adapters = adapters
+        self._shaping = Shaping(self._weights_folder if engine.compiles_grammars else None)
         self._admission = Admission(max_waiting_requests, max_waiting_tokens)
         self._deadline_s = request_deadline_s
         self._draining = False
@@ -101,6 +117,7 @@ class Pipeline:
     async def stop(self, drain_s: float) -> None:
         self._draining = True
         await self.engine.stop(drain_s)
+        await self._shaping.stop()  # last: running answers may still have to be checked
 
     @property
     def ready(self) -> bool:
@@ -136,6 +153,8 @@ class Pipeline:
         check(prompt_tokens=builder.count_at_least(request), at_least=True)
         prompt = await _build(builder, request)
         check(prompt_tokens=len(prompt.token_ids))
+        if self._shaping.wanted(request):
+            request = await self._shaping.constrain(request)
         return Job(request, prompt, adapter, account_id, request_id)
 
     @asynccontextmanager
@@ -157,7 +176,7 @@ class Pipeline:
                     cache_salt=job.account_id,
                 )
                 try:
-                    yield Run(deltas, ticket, job.prompt)
+                    yield Run(self._shaped(deltas, job.request), ticket, job.prompt, job.request)
                 finally:
                     await deltas.aclose()
         except TimeoutError:
@@ -166,6 +185,14 @@ class Pipeline:
             raise
         finally:
             ticket.close()
+
+    def _shaped(self, deltas: AsyncGenerator[Delta, None], request: TextRequest) -> AsyncIterator[Delta]:
+        """The engine's own deltas for a plain request: it pays nothing for what others ask."""
+        return self._shaping.apply(deltas, request) if self._shaping.wanted(request) else deltas
+
+    def _weights_folder(self) -> Path:
+        assert self._prompts is not None
+        return self._prompts.weights
 
     def _require_ready(self) -> PromptBuilder:
         if self._prompts is None or not self.ready:
@@ -182,7 +209,6 @@ class Pipeline:
 
 
 async def _build(builder: PromptBuilder, request: TextRequest) -> Prompt:
-    chars = len(request.prompt or "") + sum(len(message.content) for message in request.messages or ())
-    if chars < LONG_TEXT_CHARS:
+    if builder.chars(request) < LONG_TEXT_CHARS:
         return builder.build(request)
     return await asyncio.to_thread(builder.build, request)

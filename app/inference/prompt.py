@@ -6,14 +6,16 @@ Token for token what mistral-common's v1 instruct tokenizer gives for every conv
 
 Each turn is encoded by itself. Beyond what mistral-common accepts, `docs/divergences.md` has the rules: an
 unknown role and `tool` are user turns, system text anywhere joins the first user turn, a last assistant
-turn is a prefix to continue, empty assistant turns are dropped.
+turn is a prefix to continue, empty assistant turns are dropped. `app.inference.tool_prompt` has what tools look like.
 """
 
 import re
 from collections.abc import Iterable
 from itertools import groupby
+from pathlib import Path
 
 from app.inference.tokenizer import BOS, Tokenizer
+from app.inference.tool_prompt import in_plain_turns
 from app.types import Message, Prompt, TextRequest
 
 JOIN = "\n\n"
@@ -28,6 +30,12 @@ class PromptBuilder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
+    @property
+    def weights(self) -> Path:
+        """The folder that the tokenizer was read from."""
+        assert self._tokenizer.weights is not None
+        return self._tokenizer.weights
+
     def build(self, request: TextRequest) -> Prompt:
         """The whole prompt, BOS included. `raw` text goes verbatim, with exactly one BOS in front."""
         if request.raw:
@@ -40,7 +48,15 @@ class PromptBuilder:
 
     def count_at_least(self, request: TextRequest) -> int:
         """A lower bound of the prompt's tokens, without encoding: refuses for nothing what can't fit."""
-        return self._tokenizer.count_at_least(_chars(request))
+        return self._tokenizer.count_at_least(self.chars(request))
+
+    @staticmethod
+    def chars(request: TextRequest) -> int:
+        """Characters that become tokens: in raw text the leading BOS become one, however many there are."""
+        if request.raw:
+            text = _raw_text(request)
+            return len(text) - _LEADING_BOS.match(text).end()  # type: ignore[union-attr]  # it matches any text
+        return sum(len(message.content) for message in _conversation(request))
 
     def _raw(self, text: str) -> list[int]:
         token_ids = self._tokenizer.verbatim(text)
@@ -60,21 +76,17 @@ class PromptBuilder:
         return token_ids
 
 
-def _chars(request: TextRequest) -> int:
-    """Characters that become tokens: in raw text the leading BOS become one, however many there are."""
-    if request.raw:
-        text = _raw_text(request)
-        return len(text) - _LEADING_BOS.match(text).end()  # type: ignore[union-attr]  # it matches any text
-    return sum(len(message.content) for message in _conversation(request))
-
-
 def _conversation(request: TextRequest) -> Iterable[Message]:
-    return (Message("user", request.prompt),) if request.prompt is not None else request.messages or ()
+    if request.prompt is not None:
+        return (Message("user", request.prompt),)
+    return in_plain_turns(request.messages or (), request.tools)
 
 
 def _raw_text(request: TextRequest) -> str:
     """Contents of messages follow each other with nothing between them: raw means that nothing is added."""
-    return "".join(message.content for message in _conversation(request))
+    if request.prompt is not None:
+        return request.prompt
+    return "".join(message.content for message in request.messages or ())
 
 
 def _turns(messages: Iterable[Message]) -> list[Message]:

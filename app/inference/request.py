@@ -5,6 +5,7 @@ served. A null counts as absent wherever the schema lets it through. Texts and c
 refusals.
 """
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.catalog import phrases
@@ -12,18 +13,36 @@ from app.catalog.cards import ModelCard
 from app.catalog.phrases import Path
 from app.catalog.validate import Branch
 from app.errors import BadInput, LoraUnsupported
+from app.inference.json_mode import read_json_format
 from app.inference.sampling import sampling_of
+from app.inference.tools import read_tool_calls, read_tools
 from app.types import Message, TextRequest
 
 MIN_MAX_TOKENS = 1
 # Between the text parts of a message, as in mistral-common's v1 tokenizer; empty parts are left out.
 PARTS_JOINT = "\n\n"
 DEFAULT_ROLE = "user"
+TOOL_ROLES = ("assistant", "tool")
 RAW_AS_TEXT = {"true": True, "false": False}
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What some dialects have and the published schema has no field for; see `app.types.Sampling`."""
+
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+
+
+NO_EXTRAS = Extras()
+
+
 def build_request(
-    card: ModelCard, branch: Branch, body: dict[str, Any], query_lora: str | None = None
+    card: ModelCard,
+    branch: Branch,
+    body: dict[str, Any],
+    query_lora: str | None = None,
+    extras: Extras = NO_EXTRAS,
 ) -> TextRequest:
     """`branch` is what `card.input.check(body)` gave; `query_lora` stands in for a body without `lora`.
 
@@ -36,6 +55,9 @@ def build_request(
     lora = _lora(body, query_lora)
     if lora is not None and not card.supports_lora:
         raise LoraUnsupported(card.name)
+    if extras is not NO_EXTRAS:
+        sampling = replace(sampling, stop=extras.stop, logprobs=extras.logprobs)
+    tools, tool_choice = ((), "auto") if branch.name == "prompt" else read_tools(body)
     return TextRequest(
         prompt=_prompt(body) if branch.name == "prompt" else None,
         messages=_messages(body) if branch.name != "prompt" else None,
@@ -43,8 +65,9 @@ def build_request(
         raw=_raw(body),
         stream=body.get("stream") is True,
         lora=lora,
-        response_format=_response_format(branch, body),
-        tools=tuple(body.get("tools") or ()) if "tools" in branch.properties else (),
+        json_format=read_json_format(_response_format(branch, body)),
+        tools=tools,
+        tool_choice=tool_choice,
     )
 
 
@@ -81,7 +104,17 @@ def _message(path: Path, message: Any) -> Message:
     role = DEFAULT_ROLE if role is None else role
     if not isinstance(role, str):
         raise _mistyped((*path, "role"), "string", role)
-    return Message(role, _content((*path, "content"), message.get("content")))
+    content = _content((*path, "content"), message.get("content"))
+    if role not in TOOL_ROLES:
+        return Message(role, content)
+    return Message(role, content, read_tool_calls(path, message), _tool_call_id(path, message))
+
+
+def _tool_call_id(path: Path, message: dict[str, Any]) -> str:
+    value = message.get("tool_call_id")
+    if value is not None and not isinstance(value, str):
+        raise _mistyped((*path, "tool_call_id"), "string", value)
+    return value or ""
 
 
 def _content(path: Path, content: Any) -> str:

@@ -17,8 +17,11 @@ EOS: Final = "</s>"
 class Tokenizer:
     """Two encoders over one vocabulary. Encoding lets other threads run and is safe from several."""
 
-    def __init__(self, definition: dict[str, Any]) -> None:
-        """`definition` is the content of `tokenizer.json`. Raises ValueError or KeyError when it is none."""
+    def __init__(self, definition: dict[str, Any], weights: Path | None = None) -> None:
+        """`definition` is the content of `tokenizer.json`, `weights` the folder it is in. Raises ValueError or
+        KeyError when it is none.
+        """
+        self.weights = weights
         self._verbatim = _encoder(definition)
         self._plain = _encoder(_without_control_tokens(definition))
         self.bos_id = self._control_id(BOS)
@@ -30,7 +33,7 @@ class Tokenizer:
         """Read `tokenizer.json`. Raises `StartupError` when it is missing or not a Mistral tokenizer."""
         path = weights / FILE_NAME
         try:
-            return cls(json.loads(path.read_text("utf-8")))
+            return cls(json.loads(path.read_text("utf-8")), weights)
         except OSError as error:
             raise StartupError(
                 f"{path}: {error.strerror}: the weights need {FILE_NAME} too; check `weights` in the settings"

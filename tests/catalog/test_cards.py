@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +158,9 @@ def test_schema_files_are_no_cards(hf: ModelCard, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(hf.raw))
     (tmp_path / "settings.schema.json").write_text("{}")
     assert list(load_cards(tmp_path)) == [hf.name]
+
+
+def test_what_a_search_shows_of_a_card(hf: ModelCard, cf: ModelCard) -> None:
+    assert [(card.author, card.source) for card in (hf, cf)] == [("mistral", 2), ("mistral", 1)]
+    newer = replace(cf, raw={**cf.raw, "deprecated": True})
+    assert list(newer.published) == [key for key in cf.raw if key != "schema"]

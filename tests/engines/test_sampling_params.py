@@ -1,10 +1,12 @@
 """app.engines.sampling_params: what vLLM's own SamplingParams makes of it."""
 
 import pytest
+import xgrammar
 from vllm import SamplingParams
+from vllm.sampling_params import StructuredOutputsParams
 
-from app.engines.sampling_params import to_vllm
-from app.types import Sampling
+from app.engines.sampling_params import structural_tag, to_vllm
+from app.types import Grammar, Sampling
 
 
 def accepted(**fields: float | int | None) -> SamplingParams:
@@ -50,3 +52,44 @@ def test_everything_else_passes_through() -> None:
 def test_no_top_k_and_no_seed() -> None:
     params = accepted()
     assert (params.top_k, params.seed) == (0, None)
+
+
+def test_stop_and_logprobs() -> None:
+    params = SamplingParams(**to_vllm(Sampling(max_tokens=7, stop=("a", "b"), logprobs=3)))
+    assert (params.stop, params.include_stop_str_in_output, params.logprobs) == (["a", "b"], False, 3)
+    params = SamplingParams(**to_vllm(Sampling(max_tokens=7)))
+    assert (params.stop, params.logprobs) == ([], None)
+
+
+class TestGrammar:
+    def test_a_schema_becomes_a_tag_with_bounded_whitespace(self) -> None:
+        tag = structural_tag(Grammar(json_schema='{"properties":{"b":{},"a":{}}}'))
+        assert tag == (
+            '{"type":"structural_tag","format":{"type":"json_schema","max_whitespace_cnt":1,'
+            '"json_schema":{"properties":{"b":{},"a":{}}}}}'
+        )
+        params = StructuredOutputsParams(structural_tag=tag)
+        SamplingParams(max_tokens=7, structured_outputs=params)
+
+    def test_a_tag_stays_as_it_is(self) -> None:
+        assert structural_tag(Grammar(structural_tag="x")) == "x"
+
+    @pytest.mark.parametrize(
+        ("text", "fits"),
+        [
+            ('{"a": 1}', True),
+            ('{"a":1}', True),
+            ('{"a":  1}', False),
+            (' {"a": 1}', False),
+            ('{"a": 1} ', False),
+            ('{"a": "1"}', False),
+        ],
+    )
+    def test_what_xgrammar_makes_of_it(self, text: str, fits: bool) -> None:
+        schema = '{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}'
+        vocabulary = xgrammar.TokenizerInfo(["x"], stop_token_ids=[0])
+        compiled = xgrammar.GrammarCompiler(vocabulary).compile_structural_tag(
+            structural_tag(Grammar(json_schema=schema))
+        )
+        matcher = xgrammar.GrammarMatcher(compiled)
+        assert (matcher.accept_string(text) and matcher.is_completed()) is fits

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 
 from app.engines.vllm_args import argument_mistakes, check_arguments, engine_arguments
@@ -44,6 +45,7 @@ class TestArguments:
         assert args.logits_processors == ["app.engines.hot:HotTemperature"]
         assert args.generation_config == "vllm"
         assert args.trust_remote_code is False
+        assert StructuredOutputsConfig(**args.structured_outputs_config).backend == "xgrammar"
 
     def test_without_adapters(self) -> None:
         given = arguments(adapters=False)

@@ -28,6 +28,7 @@ ARGUMENTS = {
     "FinetuneNotCreated": ("why",),
     "AssetNotTaken": ("why",),
     "InsufficientStorage": ("why",),
+    "JsonModeUnmet": ("why",),
     "RequestTimeout": (1.0,),
 }
 

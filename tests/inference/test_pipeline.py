@@ -7,9 +7,11 @@ import pytest
 from app.errors import OutOfCapacity
 from app.inference.admission import Admission
 from app.inference.pipeline import Run
-from app.types import Delta, Prompt
+from app.types import Delta, Prompt, Sampling, TextRequest, TokenLogprob
 
 pytestmark = pytest.mark.anyio
+
+PLAIN = TextRequest("a", None, Sampling(max_tokens=5))
 
 
 async def texts(prompt: Prompt, *deltas: str) -> list[str]:
@@ -17,7 +19,7 @@ async def texts(prompt: Prompt, *deltas: str) -> list[str]:
         for text in deltas:
             yield Delta(text, [1])
 
-    return [delta.text async for delta in Run(engine(), Admission(1, 1).admit(1), prompt)]
+    return [delta.text async for delta in Run(engine(), Admission(1, 1).admit(1), prompt, PLAIN)]
 
 
 async def test_the_first_word_of_a_turn_has_no_space() -> None:
@@ -29,12 +31,27 @@ async def test_the_first_word_of_a_turn_has_no_space() -> None:
     assert await texts(Prompt([1]), " and", " on") == [" and", " on"]
 
 
+async def test_nor_has_its_log_probability() -> None:
+    async def engine() -> AsyncIterator[Delta]:
+        yield Delta("", [1], logprobs=(TokenLogprob(" Out", -1.0), TokenLogprob(" of", -1.0)))
+        yield Delta(" Out", [2], logprobs=(TokenLogprob(" x", -1.0),))
+        yield Delta(" of", [3], logprobs=(TokenLogprob(" y", -1.0),))
+
+    async def seen(prompt: Prompt) -> tuple[list[str], list[str]]:
+        run = Run(engine(), Admission(1, 1).admit(1), prompt, PLAIN)
+        deltas = [delta async for delta in run]
+        return [d.text for d in deltas], [token.text for d in deltas for token in d.logprobs]
+
+    assert await seen(Prompt([1], opens_turn=True)) == (["", "Out", " of"], ["Out", " of", " x", " y"])
+    assert await seen(Prompt([1])) == (["", " Out", " of"], [" Out", " of", " x", " y"])
+
+
 async def test_usage_counts_tokens_not_deltas() -> None:
     async def engine() -> AsyncIterator[Delta]:
         yield Delta("a b", [1, 2], cached_tokens=3)
         yield Delta("", [3], "stop")
 
-    run = Run(engine(), Admission(1, 1).admit(5), Prompt([0] * 5))
+    run = Run(engine(), Admission(1, 1).admit(5), Prompt([0] * 5), PLAIN)
     async for _ in run:
         pass
     assert (run.usage.prompt_tokens, run.usage.completion_tokens, run.usage.total_tokens) == (5, 3, 8)

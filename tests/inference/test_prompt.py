@@ -122,7 +122,7 @@ class TestAsMistralCommon:
 
 
 class TestBeyond:
-    @pytest.mark.parametrize("role", ["tool", "function", "developer", "", "USER"])
+    @pytest.mark.parametrize("role", ["function", "developer", "", "USER", "TOOL"])
     def test_other_roles_are_user_turns(self, build, role: str) -> None:
         assert build((role, "a"), ("user", "b")) == build(("user", "a"), ("user", "b"))
 

@@ -13,7 +13,7 @@ from app.catalog.cards import ModelCard, load_cards
 from app.catalog.validate import Branch
 from app.errors import BadInput, LoraUnsupported
 from app.inference.request import build_request
-from app.types import Message, TextRequest
+from app.types import JsonFormat, Message, TextRequest, Tool, ToolCall
 
 ROOT = Path(__file__).parents[2]
 CARDS = load_cards(ROOT / "schemas")
@@ -50,7 +50,7 @@ def test_prompt(card: ModelCard) -> None:
     assert (request.prompt, request.messages) == ("hello", None)
     assert (request.raw, request.stream, request.lora) == (True, True, "x")
     assert request.sampling.max_tokens == 5
-    assert (request.response_format, request.tools) == (None, ())
+    assert (request.json_format, request.tools) == (None, ())
 
 
 @both
@@ -75,6 +75,7 @@ NOT_SERVED = {
     "lora": [5, ["x"], {}],
     "raw": [],
     "response_format": ["json"],
+    "tools": [[{}], [{"type": "function"}]],
 }
 
 
@@ -83,7 +84,7 @@ def test_every_valid_case_is_served_or_refused_for_a_listed_reason(case: dict[st
     body = case["input"]
     reasons = [name for name, values in NOT_SERVED.items() if name in body and any_of(body[name], values)]
     if reasons:
-        assert f"'/{reasons[0]}'" in refusal(CARDS[case["model"]], body)
+        assert f"'/{reasons[0]}" in refusal(CARDS[case["model"]], body)
     else:
         assert isinstance(built(CARDS[case["model"]], body), TextRequest)
 
@@ -248,20 +249,56 @@ def test_stop_is_ignored(card: ModelCard, stop: Any) -> None:
     assert built(card, {"prompt": "a", "stop": stop}) == built(card, {"prompt": "a"})
 
 
-def test_response_format_and_tools_are_carried() -> None:
+def test_a_response_format_is_carried() -> None:
     chosen = {"type": "json_schema", "json_schema": {"type": "object"}}
-    assert built(CF, {"prompt": "a", "response_format": chosen}).response_format == chosen
-    assert built(HF, {"messages": [ok], "response_format": {"type": "text"}}).response_format == {
-        "type": "text"
-    }
-    assert built(HF, {"messages": [ok], "tools": [{"name": "x"}]}).tools == ({"name": "x"},)
-    assert built(HF, {"messages": [ok], "tools": []}).tools == ()
+    assert built(CF, {"prompt": "a", "response_format": chosen}).json_format == JsonFormat({"type": "object"})
+    assert built(HF, {"messages": [ok], "response_format": {"type": "text"}}).json_format is None
+
+
+@both
+def test_tools_are_carried(card: ModelCard) -> None:
+    """Both forms; what neither card types, too."""
+    function = {"name": "x", "description": "y", "parameters": {"type": "object", "properties": {}}}
+    tool = Tool("x", "y", function["parameters"])
+    for form in (function, {"type": "function", "function": function}):
+        request = built(card, {"messages": [ok], "tools": [form], "tool_choice": "required"})
+        assert (request.tools, request.tool_choice) == ((tool,), "required")
+    assert built(card, {"messages": [ok], "tools": []}).tools == ()
+    assert "'/tool_choice'" in refusal(card, {"messages": [ok], "tool_choice": "any"})
 
 
 @both
 @pytest.mark.parametrize("tools", ["x", 5, None, [{"name": "x"}]])
 def test_tools_beside_a_prompt_are_ignored(card: ModelCard, tools: Any) -> None:
-    assert built(card, {"prompt": "a", "tools": tools}).tools == ()
+    request = built(card, {"prompt": "a", "tools": tools, "tool_choice": "any"})
+    assert (request.tools, request.tool_choice) == ((), "auto")
+
+
+@both
+def test_earlier_calls_are_carried(card: ModelCard) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "x", "arguments": "{}"}}
+    turns = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "b", "tool_call_id": "c", "name": "x"},
+        {"role": "user", "content": "c", "tool_calls": 5, "tool_call_id": 5},
+    ]
+    assert built(card, {"messages": turns}).messages == (
+        Message("assistant", "", (ToolCall("c", "x", "{}"),)),
+        Message("tool", "b", tool_call_id="c"),
+        Message("user", "c"),
+    )
+
+
+@both
+def test_mistyped_earlier_calls(card: ModelCard) -> None:
+    for turn, text in (
+        (
+            {"role": "assistant", "content": "", "tool_calls": [5]},
+            "'/messages/0/tool_calls/0', 'object' not in",
+        ),
+        ({"role": "tool", "content": "", "tool_call_id": 5}, "'/messages/0/tool_call_id', 'string' not in"),
+    ):
+        assert refusal(card, {"messages": [turn]}).startswith(f"Type mismatch of {text} 'number'")
 
 
 # What a laxer schema could let through is refused, never a crash.
@@ -303,7 +340,7 @@ def test_a_laxer_card(branch: str, body: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize("more", [{"stop": 5}, {"functions": 5}, {"response_format": {"type": 5}}])
 def test_what_a_card_types_is_its_schemas(more: dict[str, Any]) -> None:
     request = build_request(CF, open_branch("messages", *more), {"messages": [ok]} | more)
-    assert request.response_format == more.get("response_format")
+    assert request.json_format is None
 
 
 def test_a_laxer_card_may_leave_role_and_content_out() -> None:

@@ -1,43 +1,77 @@
 """Workers AI's own dialect: `result.response` in the envelope, or events of `{"response": …}`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import orjson
+from starlette.responses import Response
 
 from app.errors import BadInput, RequestAborted
+from app.http.dialects.dialect import Asked
+from app.http.envelope import success
 from app.http.padding import Padding
 from app.http.sse import DONE
 from app.inference.pipeline import Run
-from app.types import Usage
+from app.types import ToolCall, Usage
 
 
-def split_model_and_input(body: Any) -> tuple[str, Any]:
-    """The body of `POST /ai/run`: `{"model": …, "input": …}`. Raises BadInput in the validator's words."""
-    if not isinstance(body, dict) or not body.keys() >= {"model", "input"}:
-        raise BadInput("Error: required properties at '/' are 'model,input'")
-    if not isinstance(body["model"], str):
-        raise BadInput("Error: Type mismatch of '/model', must be 'string'")
-    return body["model"], body["input"]
+class NativeDialect:
+    """Parses; the same object answers every request, because nothing in the answer depends on the body."""
+
+    def __init__(self, padding: Padding) -> None:
+        self._reply = NativeReply(padding)
+
+    def parse(self, model: str, lora: str | None, body: Any) -> Asked:
+        """A body for `POST /ai/run/{model}`; `lora` is the query's."""
+        return Asked(model, body, self._reply, lora)
+
+    def parse_with_model(self, lora: str | None, body: Any) -> Asked:
+        """The body of `POST /ai/run`: `{"model": …, "input": …}`. Raises BadInput in the validator's words."""
+        if not isinstance(body, dict) or not body.keys() >= {"model", "input"}:
+            raise BadInput("Error: required properties at '/' are 'model,input'")
+        if not isinstance(body["model"], str):
+            raise BadInput("Error: Type mismatch of '/model', must be 'string'")
+        return Asked(body["model"], body["input"], self._reply, lora)
 
 
-async def render_json(run: Run) -> dict[str, Any]:
-    """`{"response", "usage"}` of a whole run."""
-    pieces = []
-    async for delta in run:
-        pieces.append(delta.text)
-        _refuse_aborted(delta.finish_reason)
-    return {"response": "".join(pieces), "usage": render_usage(run.usage)}
+class NativeReply:
+    """See `app.http.dialects.dialect.Reply`."""
 
+    def __init__(self, padding: Padding) -> None:
+        self._padding = padding
 
-async def render_events(run: Run, padding: Padding) -> AsyncIterator[bytes]:
-    """One event per delta that has text, then the usage, then `[DONE]` (protocol notes, section 2.3)."""
-    async for delta in run:
-        _refuse_aborted(delta.finish_reason)
-        if delta.text:
-            yield b'data: {"response":' + orjson.dumps(delta.text) + padding.next()
-    usage = orjson.dumps(render_usage(run.usage))
-    yield b'data: {"response":"","usage":' + usage + b"}\n\n" + DONE
+    async def json(self, run: Run) -> dict[str, Any]:
+        """`{"response", "usage"}` of a whole run, and `tool_calls` where there are any."""
+        pieces: list[str] = []
+        calls: list[ToolCall] = []
+        async for delta in run:
+            pieces.append(delta.text)
+            calls += delta.tool_calls
+            _refuse_aborted(delta.finish_reason)
+        called = {"tool_calls": [_render_call(call) for call in calls]} if calls else {}
+        text = "".join(pieces)
+        in_json = run.request.json_format is not None and not calls  # then the text is valid JSON
+        response = orjson.loads(text) if in_json else text
+        return {"response": response, **called, "usage": render_usage(run.usage)}
+
+    async def events(self, run: Run) -> AsyncIterator[bytes]:
+        """An event per delta that has text, the calls, the usage, `[DONE]` (protocol notes, section 2.3)."""
+        calls: list[ToolCall] = []
+        finish_reason = None
+        async for delta in run:
+            calls += delta.tool_calls
+            finish_reason = delta.finish_reason
+            _refuse_aborted(finish_reason)
+            if delta.text:
+                yield b'data: {"response":' + orjson.dumps(delta.text) + self._padding.next()
+        if calls:
+            yield b'data: {"response":"","tool_calls":' + _streamed_calls(calls) + self._padding.next()
+            yield b'data: {"finish_reason":' + orjson.dumps(finish_reason) + b"}\n\n"
+        usage = orjson.dumps(render_usage(run.usage))
+        yield b'data: {"response":"","usage":' + usage + b"}\n\n" + DONE
+
+    def response(self, result: Any, request_id: str, hints: Sequence[str]) -> Response:
+        return success(result, request_id, hints)
 
 
 def render_usage(usage: Usage) -> dict[str, int]:
@@ -46,6 +80,26 @@ def render_usage(usage: Usage) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
+
+
+def _render_call(call: ToolCall) -> dict[str, Any]:
+    return {"name": call.name, "arguments": orjson.loads(call.arguments)}
+
+
+def _streamed_calls(calls: Iterable[ToolCall]) -> bytes:
+    """In one list, and in both published forms at once: clients read one or the other (protocol notes, section 2.3)."""
+    return orjson.dumps(
+        [
+            {
+                "id": call.id,
+                "type": "function",
+                "index": index,
+                "function": {"name": call.name, "arguments": call.arguments},
+                **_render_call(call),
+            }
+            for index, call in enumerate(calls)
+        ]
+    )
 
 
 def _refuse_aborted(finish_reason: str | None) -> None:

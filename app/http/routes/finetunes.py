@@ -16,7 +16,7 @@ from app.http.dialects import finetunes as dialect
 from app.http.envelope import success
 from app.http.exchange import exchange_of
 from app.http.operator import answered_as
-from app.http.routes.run import ServedModel
+from app.http.serving import ServedModel
 from app.types import Caller
 
 

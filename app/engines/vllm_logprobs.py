@@ -1,0 +1,46 @@
+"""vLLM's log probabilities as ours. Knows its objects, imports nothing of it."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from app.types import TokenLogprob
+
+TextOf = Callable[[int], str]
+
+_BYTE: Final = re.compile(r"<0x([0-9A-F]{2})>")
+_SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}"
+
+
+def token_texts(tokenizer: Any) -> TextOf:
+    """Gives a token's text within an answer: with the space that it begins with, which decoding it alone loses.
+
+    For vocabularies in SentencePiece's form, with byte tokens; a byte that is no character by itself is U+FFFD. Control
+    tokens have no text.
+    """
+    control = frozenset(tokenizer.all_special_ids)
+
+    def text_of(token_id: int) -> str:
+        if token_id in control:
+            return ""
+        piece: str = tokenizer.convert_ids_to_tokens(token_id)
+        byte = _BYTE.fullmatch(piece)
+        return bytes.fromhex(byte[1]).decode(errors="replace") if byte else piece.replace(_SPACE, " ")
+
+    return text_of
+
+
+def logprobs_of(completion: Any, alternatives: int, text_of: TextOf) -> tuple[TokenLogprob, ...]:
+    """vLLM gives a mapping per token, by token id: the likeliest, and the drawn one wherever it ranks."""
+    if not completion.logprobs or not completion.token_ids:
+        return ()
+    return tuple(
+        _logprob(token_id, choices, alternatives, text_of)
+        for token_id, choices in zip(completion.token_ids, completion.logprobs, strict=True)
+    )
+
+
+def _logprob(drawn: int, choices: Any, alternatives: int, text_of: TextOf) -> TokenLogprob:
+    ranked = sorted(choices.items(), key=lambda choice: choice[1].rank)
+    top = tuple((text_of(token), one.logprob) for token, one in ranked if one.rank <= alternatives)
+    return TokenLogprob(text_of(drawn), choices[drawn].logprob, top)

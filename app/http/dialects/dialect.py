@@ -1,0 +1,42 @@
+"""What a dialect is: a parser from a body to the card's own form, and a renderer of the run. Nothing else."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from starlette.responses import Response
+
+from app.http.envelope import ErrorEvent, error_event
+from app.inference.pipeline import Run
+from app.inference.request import NO_EXTRAS, Extras
+
+
+class Reply(Protocol):
+    """How one request is answered. Made by the dialect's parser, which knows what the client asked for."""
+
+    async def json(self, run: Run) -> Any:
+        """The whole answer. Raises leaves of `app.errors`."""
+
+    def events(self, run: Run) -> AsyncIterator[bytes]:
+        """The frames of the event stream, each with the empty line at its end."""
+
+    def response(self, result: Any, request_id: str, hints: Sequence[str]) -> Response:
+        """What `json` gave as a response; `hints` are sentences for whoever reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`body` is in the form that the card's schema describes and not yet checked against it.
+
+    `extras` is what that schema has no field for; `lora` stands in for a body without one. `unchecked` joins the body
+    after that check: properties whose form is wider in this dialect than in the schema. `error_event` renders an error
+    inside a stream.
+    """
+
+    model: str
+    body: Any
+    reply: Reply
+    lora: str | None = None
+    extras: Extras = NO_EXTRAS
+    unchecked: dict[str, Any] = field(default_factory=dict)
+    error_event: ErrorEvent = error_event

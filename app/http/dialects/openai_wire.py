@@ -1,0 +1,100 @@
+"""What OpenAI's answers share: identity, usage, probabilities, calls and the error that ends a stream."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from app.errors import ApiError, RequestAborted
+from app.http.envelope import JsonResponse, error_items, failure
+from app.inference.pipeline import Run
+from app.types import Delta, FinishReason, TokenLogprob, ToolCall, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`id` is `id-` and the milliseconds since the epoch, `created` the seconds (protocol notes, section 1.2)."""
+
+    id: str
+    created: int
+
+    @classmethod
+    def now(cls) -> "Identity":
+        now_s = time.time()
+        return cls(f"id-{int(now_s * 1000)}", int(now_s))
+
+
+@dataclass(slots=True)
+class Answer:
+    """A whole run."""
+
+    text: str = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+
+async def whole(run: Run) -> Answer:
+    """Every delta of the run. Raises RequestAborted."""
+    answer = Answer()
+    pieces = []
+    async for delta in run:
+        refuse_aborted(delta)
+        pieces.append(delta.text)
+        answer.logprobs += delta.logprobs
+        answer.tool_calls += delta.tool_calls
+        answer.finish_reason = delta.finish_reason or answer.finish_reason
+    answer.text = "".join(pieces)
+    return answer
+
+
+def refuse_aborted(delta: Delta) -> None:
+    if delta.finish_reason == "abort":
+        raise RequestAborted
+
+
+def render_usage(usage: Usage) -> dict[str, Any]:
+    rendered: dict[str, Any] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    if usage.cached_tokens:
+        rendered["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    return rendered
+
+
+def render_logprobs(logprobs: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+    """Chat's form, which responses share."""
+    return [
+        {
+            **_token(entry.text, entry.logprob),
+            "top_logprobs": [_token(text, logprob) for text, logprob in entry.top],
+        }
+        for entry in logprobs
+    ]
+
+
+def _token(text: str, logprob: float) -> dict[str, Any]:
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+
+
+def render_call(call: ToolCall) -> dict[str, Any]:
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+
+
+def openai_failure(error: ApiError, request_id: str) -> JsonResponse:
+    """The envelope and its text again as `message`: there OpenAI's clients look for what their exception says."""
+    return failure(error, request_id, message=error.message(request_id))
+
+
+def openai_error(error: ApiError, request_id: str) -> bytes:
+    """The last event of a stream that fails: OpenAI's clients look for `error`, `errors` is the envelope's."""
+    items = error_items(error, request_id)
+    return b"data: " + orjson.dumps({"errors": items, "error": items[0]}) + b"\n\n"

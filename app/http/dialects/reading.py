@@ -1,0 +1,141 @@
+"""What the parsers of the OpenAI and Anthropic dialects share: from a client's body to the card's own form.
+
+A field is copied as it is wherever the card's schema describes it: that schema refuses it then, in Workers AI's words.
+Here is refused only what the schema can't see. A null counts as absent, because these clients send nulls.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from app.catalog import phrases
+from app.catalog.phrases import Path
+from app.errors import BadInput, printable
+from app.inference.request import PARTS_JOINT
+
+ADAPTER_MARK = ":"
+MAX_STOP_TEXTS = 4
+MAX_STOP_CHARS = 256
+MAX_LOGPROBS = 20
+
+
+def refusal(text: str) -> BadInput:
+    return BadInput(f"Error: {text}")
+
+
+def unsupported(path: Path, instead: str) -> BadInput:
+    """`instead` says what to send."""
+    return refusal(f"'{phrases.at(path)}' is not supported: {instead}")
+
+
+def typed(path: Path, value: Any, kind: type, name: str) -> Any:
+    """`value` itself. Raises BadInput where it is not of the type, which JSON calls `name`."""
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise refusal(phrases.wrong_type(path, name, value))
+    return value
+
+
+def read_object(body: Any, required: Collection[str]) -> dict[str, Any]:
+    """A body that is an object with those properties."""
+    if not isinstance(body, dict) or any(body.get(name) is None for name in required):
+        raise refusal(phrases.missing((), required))
+    return body
+
+
+def read_model(body: dict[str, Any]) -> tuple[str, str | None]:
+    """The model, and the adapter where it is written `model:adapter`."""
+    name: str = typed(("model",), body["model"], str, "string")
+    model, _, adapter = name.partition(ADAPTER_MARK)
+    return model, adapter or None
+
+
+def copied(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Those properties that are there."""
+    return {name: body[name] for name in names if body.get(name) is not None}
+
+
+def refuse_all(body: dict[str, Any], refused: Mapping[str, str]) -> None:
+    """Refuse what would change the answer and can't be served; `refused` says for each what to send instead."""
+    for name, instead in refused.items():
+        if body.get(name):
+            raise unsupported((name,), instead)
+
+
+def read_stop(body: dict[str, Any], name: str) -> tuple[str, ...]:
+    """One text or a list of them."""
+    value = body.get(name)
+    if value is None:
+        return ()
+    texts = [value] if isinstance(value, str) else typed((name,), value, list, "array")
+    if len(texts) > MAX_STOP_TEXTS:
+        raise refusal(phrases.too_long((name,), MAX_STOP_TEXTS))
+    return tuple(_stop_text((name, str(index)), text) for index, text in enumerate(texts))
+
+
+def _stop_text(path: Path, text: Any) -> str:
+    if not typed(path, text, str, "string"):
+        raise refusal(phrases.too_short(path, 1))
+    if len(text) > MAX_STOP_CHARS:
+        raise refusal(phrases.too_long(path, MAX_STOP_CHARS))
+    return str(text)
+
+
+def read_count(body: dict[str, Any], name: str, high: int) -> int | None:
+    """A whole number from 0 to `high`."""
+    value = body.get(name)
+    if value is None:
+        return None
+    typed((name,), value, int, "integer")
+    if not 0 <= value <= high:
+        relation, limit = (">=", 0) if value < 0 else ("<=", high)
+        raise refusal(phrases.out_of_bounds((name,), relation, limit))
+    return int(value)
+
+
+def read_flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    return value is not None and bool(typed((name,), value, bool, "boolean"))
+
+
+def joined(path: Path, content: Any, kinds: Collection[str]) -> Any:
+    """Parts of text as one text, null as none; anything else stays for the card's schema to judge.
+
+    Joined here because a card may know texts only. Raises BadInput for a part that is none of `kinds`: an image that
+    is silently left out gives a wrong answer.
+    """
+    if content is None:
+        return ""
+    if not isinstance(content, list):
+        return content
+    texts = (_part((*path, str(index)), part, kinds) for index, part in enumerate(content))
+    return PARTS_JOINT.join(text for text in texts if text)
+
+
+def _part(path: Path, part: Any, kinds: Collection[str]) -> str:
+    kind = typed(path, part, dict, "object").get("type")
+    if kind not in kinds:
+        raise refusal(phrases.not_in_enum((*path, "type"), kinds, kind))
+    return str(typed((*path, "text"), part.get("text"), str, "string"))
+
+
+def read_items(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """A list of objects, empty where there is none."""
+    value = body.get(name)
+    if value is None:
+        return []
+    items = typed((name,), value, list, "array")
+    return [typed((name, str(index)), item, dict, "object") for index, item in enumerate(items)]
+
+
+def named_choice(name: Any) -> dict[str, Any]:
+    """The choice of one tool, as OpenAI's chat writes it."""
+    return {"type": "function", "function": {"name": name}}
+
+
+def function_call(identity: Any, name: Any, arguments: Any) -> dict[str, Any]:
+    """A call of an earlier turn, as OpenAI's chat writes it; `arguments` is an object or its JSON text."""
+    return {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def other_type(path: Path, kinds: Collection[str], kind: Any) -> BadInput:
+    shown = printable(kind) if isinstance(kind, str) else kind
+    return refusal(phrases.not_in_enum((*path, "type"), kinds, shown))

@@ -1,0 +1,141 @@
+"""The body of OpenAI's responses, as the card's own form. Nothing is stored, so nothing earlier can be named."""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from app.http.dialects.dialect import Asked
+from app.http.dialects.openai_wire import openai_error
+from app.http.dialects.reading import (
+    MAX_LOGPROBS,
+    copied,
+    function_call,
+    joined,
+    named_choice,
+    other_type,
+    read_count,
+    read_items,
+    read_model,
+    read_object,
+    refusal,
+    refuse_all,
+    typed,
+)
+from app.http.dialects.responses_reply import ResponsesReply
+from app.http.padding import Padding
+from app.inference.nesting import nests_deeper_than
+from app.inference.request import Extras
+
+SHARED = ("stream", "temperature", "top_p", "lora", "top_k", "seed", "repetition_penalty")
+NOT_STORED = "send the whole conversation as input: nothing is stored here"
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "previous_response_id": NOT_STORED,
+        "conversation": NOT_STORED,
+        "prompt": "send instructions and input",
+        "background": "leave it out: answers come at once",
+    }
+)
+ROLES: Mapping[str, str] = MappingProxyType({"developer": "system"})
+TEXT_PARTS = ("input_text", "output_text", "text")
+ITEMS = ("message", "function_call", "function_call_output", "reasoning")
+LOGPROBS = "message.output_text.logprobs"
+# Parts of the body are in the answer again, and orjson writes at most 254 levels.
+MAX_LEVELS = 200
+
+
+class ResponsesDialect:
+    """Parses."""
+
+    def __init__(self, padding: Padding) -> None:
+        self._padding = padding
+
+    def parse(self, body: Any) -> Asked:
+        """Raises BadInput for what can't be served and what the card's schema can't see."""
+        given = read_object(body, ("model", "input"))
+        if nests_deeper_than(given, MAX_LEVELS):
+            raise refusal(f"'/' must nest at most {MAX_LEVELS} levels deep")
+        model, adapter = read_model(given)
+        refuse_all(given, REFUSED)
+        native = {**copied(given, SHARED), "messages": list(_messages(given))}
+        if given.get("max_output_tokens") is not None:
+            native["max_tokens"] = given["max_output_tokens"]
+        return Asked(
+            model,
+            native,
+            ResponsesReply(given, self._padding),
+            adapter,
+            Extras(logprobs=_logprobs(given)),
+            unchecked=_beyond_the_schema(given),
+            error_event=openai_error,
+        )
+
+
+def _messages(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One turn for each item; what calls for a tool is the assistant's."""
+    if given.get("instructions") is not None:
+        yield {
+            "role": "system",
+            "content": typed(("instructions",), given["instructions"], str, "string"),
+        }
+    if isinstance(given["input"], str):
+        yield {"role": "user", "content": given["input"]}
+        return
+    for index, item in enumerate(read_items(given, "input")):
+        if item.get("type") != "reasoning":
+            yield _message(("input", str(index)), item)
+
+
+def _message(path: tuple[str, ...], item: dict[str, Any]) -> dict[str, Any]:
+    kind = item.get("type", "message")
+    if kind == "message":
+        role = typed((*path, "role"), item.get("role"), str, "string")
+        content = joined((*path, "content"), item.get("content"), TEXT_PARTS)
+        return {"role": ROLES.get(role, role), "content": content}
+    if kind == "function_call":
+        call = function_call(item.get("call_id"), item.get("name"), item.get("arguments"))
+        return {"role": "assistant", "content": "", "tool_calls": [call]}
+    if kind == "function_call_output":
+        content = joined((*path, "output"), item.get("output"), TEXT_PARTS)
+        return {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
+    raise other_type(path, ITEMS, kind)
+
+
+def _beyond_the_schema(given: dict[str, Any]) -> dict[str, Any]:
+    unchecked: dict[str, Any] = {}
+    if given.get("tools") is not None:
+        unchecked["tools"] = [_tool(index, tool) for index, tool in enumerate(read_items(given, "tools"))]
+    choice = given.get("tool_choice")
+    if choice is not None:
+        named = isinstance(choice, dict) and choice.get("type") == "function"
+        unchecked["tool_choice"] = named_choice(choice.get("name")) if named else choice
+    answer = _format(given)
+    if answer is not None:
+        unchecked["response_format"] = answer
+    return unchecked
+
+
+def _tool(index: int, tool: dict[str, Any]) -> dict[str, Any]:
+    path = ("tools", str(index))
+    if tool.get("type") != "function":
+        raise other_type(path, ("function",), tool.get("type"))
+    return copied(tool, ("name", "description", "parameters"))
+
+
+def _format(given: dict[str, Any]) -> dict[str, Any] | None:
+    """`text.format` as chat's `response_format`; None for text."""
+    text = typed(("text",), given.get("text") or {}, dict, "object")
+    answer: dict[str, Any] = typed(("text", "format"), text.get("format") or {}, dict, "object")
+    if answer.get("type") in (None, "text"):
+        return None
+    if answer["type"] != "json_schema":
+        return answer
+    typed(("text", "format", "schema"), answer.get("schema"), dict, "object")
+    return {"type": "json_schema", "json_schema": {"name": "", **copied(answer, ("name", "schema"))}}
+
+
+def _logprobs(given: dict[str, Any]) -> int | None:
+    """The number of alternatives, None where none are asked for."""
+    top = read_count(given, "top_logprobs", MAX_LOGPROBS)
+    included = typed(("include",), given.get("include") or [], list, "array")
+    return (top or 0) if top or LOGPROBS in included else None

@@ -1,0 +1,102 @@
+"""A run as OpenAI's response: one object, or the events that build it."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from app.http.dialects.openai_wire import refuse_aborted, whole
+from app.http.dialects.reading import copied
+from app.http.dialects.responses_events import Events, call_item, message_item, new_id, text_part
+from app.http.envelope import REQUEST_ID_HEADER, JsonResponse
+from app.http.padding import Padding
+from app.inference.pipeline import Run
+from app.types import FinishReason, Usage
+
+ECHOED = ("temperature", "top_p", "max_output_tokens", "metadata", "user", "top_logprobs")
+
+
+class ResponsesReply:
+    """See `app.http.dialects.dialect.Reply`. One for each request: `given` is the client's body."""
+
+    def __init__(self, given: dict[str, Any], padding: Padding) -> None:
+        self._given = given
+        self._padding = padding
+        self._id = new_id("resp")
+        self._created_s = int(time.time())
+
+    async def json(self, run: Run) -> dict[str, Any]:
+        """The text as a message, then the calls; no empty message beside calls."""
+        answer = await whole(run)
+        output = [call_item(call) for call in answer.tool_calls]
+        if answer.text or not output:
+            part = text_part(answer.text, answer.logprobs)
+            output.insert(0, message_item(new_id("msg"), "completed", [part]))
+        return self._finished(output, run.usage, answer.finish_reason)
+
+    async def events(self, run: Run) -> AsyncIterator[bytes]:
+        """A delta's text as `response.output_text.delta`, each call whole, the finished response last."""
+        events = Events(self._padding)
+        opened = self._response("in_progress", [])
+        yield events.frame("response.created", response=opened)
+        yield events.frame("response.in_progress", response=opened)
+        reason: FinishReason | None = None
+        said = False
+        async for delta in run:
+            refuse_aborted(delta)
+            reason = delta.finish_reason or reason
+            if delta.text:
+                yield events.text(delta.text, delta.logprobs)
+            for call in delta.tool_calls:
+                yield events.call(call)
+            said = said or bool(delta.text or delta.tool_calls)
+        closing = events.close() if said else events.text("", ()) + events.close()
+        final = self._finished(events.output, run.usage, reason)
+        yield closing + events.frame(f"response.{final['status']}", response=final)
+
+    def _finished(
+        self, output: list[dict[str, Any]], usage: Usage, reason: FinishReason | None
+    ) -> dict[str, Any]:
+        """`incomplete` where the answer ran out of tokens."""
+        finished = {**self._response("completed", output), "usage": _render_usage(usage)}
+        if reason == "length":
+            finished |= {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        return finished
+
+    def _response(self, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
+        given = self._given
+        return {
+            "id": self._id,
+            "object": "response",
+            "created_at": self._created_s,
+            "status": status,
+            "error": None,
+            "incomplete_details": None,
+            "instructions": given.get("instructions"),
+            "model": given["model"],
+            "output": output,
+            "parallel_tool_calls": True,
+            "previous_response_id": None,
+            "store": False,
+            "text": given.get("text") or {"format": {"type": "text"}},
+            "tool_choice": given.get("tool_choice") or "auto",
+            "tools": given.get("tools") or [],
+            "truncation": "disabled",
+            "usage": None,
+            **copied(given, ECHOED),
+        }
+
+    def response(self, result: Any, request_id: str, hints: Sequence[str]) -> Response:
+        """Not enveloped: there is no place for hints."""
+        return JsonResponse(result, headers={REQUEST_ID_HEADER: request_id})
+
+
+def _render_usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage.total_tokens,
+    }

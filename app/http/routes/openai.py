@@ -1,0 +1,77 @@
+"""`…/ai/v1/chat/completions`, `completions`, `responses`, `messages` and `models`: other APIs' clients, unchanged."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.catalog.cards import ModelCard
+from app.errors import NoSuchModel
+from app.http.boundary import PathRule
+from app.http.dialects.messages import MessagesDialect
+from app.http.dialects.openai import OpenAiDialect
+from app.http.dialects.openai_wire import openai_failure
+from app.http.dialects.responses import ResponsesDialect
+from app.http.envelope import JsonResponse
+from app.http.padding import Padding
+from app.http.serving import Serving
+from app.types import Caller
+
+_PATHS = re.compile(r"/client/v4/accounts/[^/]+/ai/v1/.*", re.DOTALL)
+PATH_RULES = (PathRule(frozenset({"GET", "POST"}), _PATHS, failure=openai_failure),)
+
+
+class OpenAiHandlers:
+    """One handler for each route."""
+
+    def __init__(self, serving: Serving, padding: Padding) -> None:
+        self._serving = serving
+        self._openai = OpenAiDialect(padding)
+        self._responses = ResponsesDialect(padding)
+        self._messages = MessagesDialect(padding)
+        self._models = list(_models(model.card for model in serving.models.values()))
+
+    async def chat(self, request: Request, caller: Caller) -> Response:
+        return await self._serving.answer(request, caller, self._openai.parse_chat)
+
+    async def completions(self, request: Request, caller: Caller) -> Response:
+        return await self._serving.answer(request, caller, self._openai.parse_completion)
+
+    async def responses(self, request: Request, caller: Caller) -> Response:
+        return await self._serving.answer(request, caller, self._responses.parse)
+
+    async def messages(self, request: Request, caller: Caller) -> Response:
+        return await self._serving.answer(request, caller, self._messages.parse)
+
+    async def models(self, request: Request, caller: Caller) -> Response:
+        return JsonResponse({"object": "list", "data": self._models})
+
+    async def model(self, request: Request, caller: Caller) -> Response:
+        name = request.path_params["model"].removesuffix("/")
+        if not name:
+            return await self.models(request, caller)
+        for model in self._models:
+            if model["id"] == name:
+                return JsonResponse(model)
+        raise NoSuchModel(name)
+
+
+def _models(cards: Iterable[ModelCard]) -> Iterable[dict[str, Any]]:
+    for card in cards:
+        yield {
+            "id": card.name,
+            "object": "model",
+            "created": _epoch_s(card.raw.get("created_at")),
+            "owned_by": card.author,
+        }
+
+
+def _epoch_s(created_at: Any) -> int:
+    """A card's `created_at`, which is UTC, in seconds since the epoch; 0 where it says no time."""
+    try:
+        return int(datetime.fromisoformat(str(created_at)).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return 0

@@ -1,0 +1,50 @@
+"""JSON mode: an answer that must be JSON, with or without a schema of the client's."""
+
+from typing import Any, Final
+
+import orjson
+
+from app.catalog import phrases
+from app.catalog.phrases import Path
+from app.errors import BadInput
+from app.inference.schema_bounds import check_schema
+from app.types import Grammar, JsonFormat
+
+PATH: Final[Path] = ("response_format", "json_schema")
+ANY_OBJECT: Final = {"type": "object"}
+
+
+def read_json_format(response_format: dict[str, Any] | None) -> JsonFormat | None:
+    """`response_format` of a valid body: `json_object`, or `json_schema` bare or in OpenAI's wrapper.
+
+    Raises `BadInput` for a schema that is missing, no object, or beyond the bounds.
+    """
+    kind = response_format.get("type") if response_format is not None else None
+    if response_format is None or kind not in ("json_object", "json_schema"):
+        return None
+    if kind == "json_object":
+        return JsonFormat()
+    path, schema = _unwrapped(response_format.get("json_schema"))
+    if schema is None:
+        raise _refusal(phrases.missing(path[:-1], path[-1:]))
+    if not isinstance(schema, dict):
+        raise _refusal(phrases.wrong_type(path, "object", schema))
+    check_schema(path, schema)
+    return JsonFormat(schema)
+
+
+def grammar_of_json(json_format: JsonFormat) -> Grammar:
+    """The schema's properties stay in their order, which is then the answer's."""
+    schema = ANY_OBJECT if json_format.schema is None else json_format.schema
+    return Grammar(json_schema=orjson.dumps(schema).decode())
+
+
+def _unwrapped(schema: Any) -> tuple[Path, Any]:
+    """A bare schema has no keyword `schema`, so an object or nothing under that name is OpenAI's wrapper."""
+    if isinstance(schema, dict) and "name" in schema and "schema" in schema:
+        return (*PATH, "schema"), schema["schema"]
+    return PATH, schema
+
+
+def _refusal(error: str) -> BadInput:
+    return BadInput(phrases.refused(error))

@@ -1,0 +1,68 @@
+"""What a request wants its answer to be: JSON, or calls of tools. Plain requests never come here.
+
+Before the run the answer's grammar is built and tried out; in the run the deltas are read, checked and changed.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from app.inference.checked_json import CheckedJson
+from app.inference.grammars import Grammars
+from app.inference.json_mode import PATH, grammar_of_json
+from app.inference.schemas import Schemas
+from app.inference.tool_calls import ToolCalls
+from app.inference.tool_grammar import grammar_of_calls
+from app.types import Delta, Grammar, TextRequest
+
+
+class Shaping:
+    """`weights` gives the folder that the engine's vocabulary comes from, None where the engine has no grammars."""
+
+    def __init__(self, weights: Callable[[], Path] | None) -> None:
+        self._schemas = Schemas()
+        self._grammars = Grammars(weights) if weights is not None else None
+
+    @staticmethod
+    def wanted(request: TextRequest) -> bool:
+        return request.json_format is not None or bool(request.tools)
+
+    async def constrain(self, request: TextRequest) -> TextRequest:
+        """The request with its grammar. Raises BadInput, JsonModeUnmet or OutOfCapacity."""
+        for tool in request.tools:
+            await self._schemas.admit(("tools", tool.name, "parameters"), tool.parameters)
+        if request.json_format is not None and request.json_format.schema is not None:
+            await self._schemas.admit(PATH, request.json_format.schema)
+        grammar = _grammar(request)
+        if self._grammars is not None:
+            for tried in (grammar, *_parts(request)):
+                await self._grammars.admit(tried)
+        return replace(request, sampling=replace(request.sampling, grammar=grammar))
+
+    def apply(self, deltas: AsyncIterator[Delta], request: TextRequest) -> AsyncIterator[Delta]:
+        """Nothing to close: what reads the deltas holds nothing but text."""
+        if request.tools:
+            deltas = ToolCalls(deltas, request.tools, self._schemas)
+        if request.json_format is not None:
+            deltas = CheckedJson(deltas, request.json_format, self._schemas, request.sampling.max_tokens)
+        return deltas
+
+    async def stop(self) -> None:
+        await self._schemas.stop()
+        if self._grammars is not None:
+            await self._grammars.stop()
+
+
+def _grammar(request: TextRequest) -> Grammar:
+    if request.tools:
+        return grammar_of_calls(request.tools, request.tool_choice, request.json_format)
+    assert request.json_format is not None
+    return grammar_of_json(request.json_format)
+
+
+def _parts(request: TextRequest) -> Iterator[Grammar]:
+    """What may come in an answer that may also be something else: a trial of the whole could miss it."""
+    if request.tools and request.json_format is not None:
+        yield grammar_of_json(request.json_format)
+    for tool in request.tools:
+        yield grammar_of_calls((tool,), "required", None)

@@ -1,0 +1,64 @@
+"""Runs made of given deltas, for the tests of what dialects make of them."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import orjson
+
+from app.http.dialects.dialect import Reply
+from app.inference.pipeline import Run
+from app.types import Delta, ToolCall, Usage
+
+BERLIN = ToolCall("call_1", "get_weather", '{"city": "Berlin"}')
+PARIS = ToolCall("call_2", "get_weather", '{"city": "Paris"}')
+WORDS = (Delta("One", [1]), Delta(' "two"\n', [2]), Delta("", [3], "stop"))
+SHORT = (Delta("One", [1], "length"),)
+CALLS = (
+    Delta("", [1]),
+    Delta("", [2], None, 0, (), (BERLIN,)),
+    Delta("", [3], "tool_calls", 0, (), (PARIS,)),
+)
+TEXT_AND_CALL = (Delta("Let me see.", [1]), Delta("", [2], "tool_calls", 0, (), (BERLIN,)))
+ABORTED = (Delta("One", [1]), Delta("", [2], "abort"))
+
+
+class GivenRun:
+    """As `app.inference.pipeline.Run`."""
+
+    def __init__(self, deltas: Sequence[Delta], cached_tokens: int) -> None:
+        self._deltas = deltas
+        self._cached_tokens = cached_tokens
+        self._tokens = 0
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(7, self._tokens, self._cached_tokens)
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        for delta in self._deltas:
+            self._tokens += len(delta.token_ids)
+            yield delta
+
+
+def run_of(deltas: Sequence[Delta], cached_tokens: int = 0) -> Run:
+    return cast(Run, GivenRun(deltas, cached_tokens))
+
+
+async def frames(reply: Reply, deltas: Sequence[Delta]) -> list[str]:
+    """The stream's events, without the empty line at the end of each."""
+    text = b"".join([frame async for frame in reply.events(run_of(deltas))]).decode()
+    assert text.endswith("\n\n")
+    return text[:-2].split("\n\n")
+
+
+async def events(reply: Reply, deltas: Sequence[Delta]) -> list[Any]:
+    """The JSON values of a stream, which are all but a `[DONE]`; named events have their name as `type`."""
+    parsed = []
+    for frame in await frames(reply, deltas):
+        *named, data = frame.split("\n")
+        if data == "data: [DONE]":
+            continue
+        value = orjson.loads(data.removeprefix("data: "))
+        assert named in ([], [f"event: {value.get('type')}"])
+        parsed.append(value)
+    return parsed

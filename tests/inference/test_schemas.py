@@ -1,0 +1,125 @@
+"""app.inference.schemas: jsonschema's verdict, from a process that is killed when it takes too long."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import jsonschema
+import orjson
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import BadInput, JsonModeUnmet
+from app.inference import schema_helper, schemas
+from app.inference.schemas import Schemas
+
+pytestmark = pytest.mark.anyio
+
+AT = ("response_format", "json_schema")
+EVIL = {"type": "string", "pattern": "^(a+)+$"}
+EVIL_TEXT = orjson.dumps("a" * 60 + "b").decode()
+
+
+@pytest.fixture
+async def judge() -> AsyncIterator[Schemas]:
+    judge = Schemas()
+    yield judge
+    await judge.stop()
+    assert psutil.Process().children() == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "fault"),
+    [
+        ({"type": "nope"}, "'/type' does not satisfy 'anyOf'"),
+        ({"properties": {"a": 5}}, "'/properties/a' does not satisfy 'type'"),
+        ({"type": "string", "pattern": "("}, "'/pattern' does not satisfy 'format'"),
+        (
+            {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": "x"},
+            "'/minimum' does not satisfy 'type'",
+        ),
+        ({"required": ["a", "a"]}, "'/required' does not satisfy 'uniqueItems'"),
+    ],
+)
+async def test_what_is_no_schema(judge: Schemas, schema: dict[str, Any], fault: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        await judge.admit(AT, schema)
+    assert str(refused.value).endswith(f"'/response_format/json_schema' is no JSON schema: {fault}")
+
+
+async def test_drafts(judge: Schemas) -> None:
+    """`exclusiveMaximum` is a boolean in draft 4 and a number since; the schema says which it is."""
+    draft4 = {"$schema": "http://json-schema.org/draft-04/schema#", "maximum": 5, "exclusiveMaximum": True}
+    await judge.admit(AT, draft4)
+    assert await judge.fault(draft4, "5") == "'/' does not satisfy 'maximum'"
+    with pytest.raises(BadInput):
+        await judge.admit(AT, {"exclusiveMaximum": True})
+
+
+async def test_a_schema_that_refers_outside_or_to_nothing(judge: Schemas) -> None:
+    assert await judge.fault({"$ref": "#/$defs/none"}, "1") == "the schema has no /$defs/none"
+    assert "no " in str(await judge.fault({"$ref": "http://127.0.0.1:9/x"}, "1"))
+    assert await judge.fault({"$ref": "#"}, "1") == "the schema refers to itself without end"
+
+
+async def test_a_pattern_that_never_ends_is_killed_and_others_go_on(
+    judge: Schemas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schemas, "JUDGING_MAX_S", 0.3)
+    assert await judge.fault({}, "1") is None
+    first = judge._helper.pid
+    with pytest.raises(JsonModeUnmet, match=r"took longer than 0\.3 s"):
+        await judge.fault(EVIL, EVIL_TEXT)
+    assert await judge.fault({"type": "integer"}, "1") is None
+    assert judge._helper.pid != first
+
+
+async def test_good_ones_are_remembered(judge: Schemas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemas, "MAX_REMEMBERED", 2)
+    for number in (1, 2, 1, 3, 1):
+        await judge.admit(AT, {"const": number})
+    assert len(judge._good) == 2
+    await judge.stop()
+    await judge.admit(AT, {"const": 1})
+    assert judge._helper.pid is None
+
+
+SCHEMAS = [
+    {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", 1, None]}},
+        "required": ["a"],
+    },
+    {"type": "array", "items": {"type": "number", "multipleOf": 0.5, "maximum": 9}, "uniqueItems": True},
+    {"anyOf": [{"type": "string", "pattern": "^[a-c]+$"}, {"not": {"type": "array"}}]},
+    {
+        "$defs": {"tree": {"items": {"$ref": "#/$defs/tree"}, "type": "array", "maxItems": 3}},
+        "$ref": "#/$defs/tree",
+    },
+]
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-99, 99)
+    | st.floats(-9, 9)
+    | st.sampled_from(["x", "abc", "d", "é"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+)
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_the_verdict_is_jsonschemas(schema: dict[str, Any]) -> None:
+    oracle = jsonschema.Draft202012Validator(schema)
+
+    verdicts = set()
+
+    @settings(max_examples=200, deadline=None)
+    @given(value=ANYTHING | st.sampled_from([{"a": 1}, {"a": 2.0, "b": None}]))
+    def same(value: Any) -> None:
+        answer = schema_helper.work({"schema": schema, "text": orjson.dumps(value).decode()})
+        assert (answer["wrong"] is None) == oracle.is_valid(value)
+        verdicts.add(oracle.is_valid(value))
+
+    same()
+    assert verdicts == {True, False}

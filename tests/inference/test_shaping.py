@@ -1,0 +1,65 @@
+"""app/inference/shaping.py: every part of an answer's grammar is tried out, also where the model may leave it out."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import BadInput, JsonModeUnmet
+from app.inference.shaping import Shaping
+from app.types import JsonFormat, Message, Sampling, TextRequest, Tool, ToolChoice
+
+pytestmark = pytest.mark.anyio
+
+FINE = Tool("fine", "", {"type": "object", "properties": {"a": {"type": "integer"}}})
+ENDLESS = {"type": "object", "$ref": "#"}
+
+
+def asked(*tools: Tool, choice: ToolChoice = "auto", json_format: JsonFormat | None = None) -> TextRequest:
+    return TextRequest(
+        None,
+        (Message("user", "a"),),
+        Sampling(max_tokens=5, seed=7),
+        tools=tools,
+        tool_choice=choice,
+        json_format=json_format,
+    )
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def shaping(standin_folder: Path) -> AsyncIterator[Shaping]:
+    """Starting its children takes seconds."""
+    shaping = Shaping(lambda: standin_folder)
+    yield shaping
+    await shaping.stop()
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+async def test_one_tool_that_needs_itself(shaping: Shaping, choice: ToolChoice) -> None:
+    with pytest.raises(JsonModeUnmet, match="it needs itself"):
+        await shaping.constrain(asked(FINE, Tool("endless", "", ENDLESS), choice=choice))
+
+
+async def test_json_that_needs_itself_beside_tools(shaping: Shaping) -> None:
+    with pytest.raises(JsonModeUnmet, match="it needs itself"):
+        await shaping.constrain(asked(FINE, json_format=JsonFormat({"$ref": "#"})))
+
+
+@pytest.mark.parametrize("json_format", [None, JsonFormat(), JsonFormat({"type": "object"})])
+async def test_what_is_fine_gets_its_grammar(shaping: Shaping, json_format: JsonFormat | None) -> None:
+    request = await shaping.constrain(asked(FINE, json_format=json_format))
+    assert request.sampling.seed == 7
+    assert request.sampling.grammar is not None
+    assert "<tool_call>" in str(request.sampling.grammar.structural_tag)
+
+
+@pytest.mark.parametrize("wrong", [{"type": "object", "required": 5}, {"type": "object", "properties": []}])
+async def test_parameters_that_are_no_schema(shaping: Shaping, wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="'/tools/wrong/parameters' is no JSON schema"):
+        await shaping.constrain(asked(FINE, Tool("wrong", "", wrong)))
