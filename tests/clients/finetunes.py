@@ -1,5 +1,6 @@
 """What every client's tests say about a finetune, read from the server itself."""
 
+from pathlib import Path
 from typing import Any
 
 from tests.live.server import CF, CHECKOUT, LiveServer
@@ -18,6 +19,17 @@ def created(server: LiveServer, name: str) -> str:
     answer = server.client.post(FINETUNES, json={"model": CF, "name": name})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["result"]["id"])
+
+
+def ready(server: LiveServer, name: str, folder: Path) -> str:
+    """The id of a new finetune with the adapter in `folder`."""
+    finetune = created(server, name)
+    for asset in ASSETS:
+        files = {"file": (asset, (folder / asset).read_bytes())}
+        path = f"{FINETUNES}/{finetune}/finetune-assets"
+        answer = server.client.post(path, data={"file_name": asset}, files=files)
+        assert answer.status_code == 200, answer.text
+    return finetune
 
 
 def listed(server: LiveServer, name: str) -> dict[str, Any]:
