@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
@@ -89,10 +90,13 @@ def create_app(
     bases = {group.weights: group.load_base for group in groups}
     endpoints = Endpoints(settings, find_caller)
     serving = Serving(models, endpoints.body_limits, endpoints.stream_limits)
-    routes = [
-        *_binding_routes(endpoints, serving, Padding(settings.server.stream_padding)),
-        *_run_routes(endpoints, serving, Padding(settings.server.stream_padding)),
-        *_openai_routes(endpoints, serving, Padding(settings.server.stream_padding)),
+    padding = Padding(settings.server.stream_padding)
+    binding_routes = _binding_routes(endpoints, serving, padding)
+    routes = [  # looked at in this order, so what is called most comes first
+        binding_routes.proxy,
+        *_run_routes(endpoints, serving, padding),
+        *binding_routes.others,
+        *_openai_routes(endpoints, serving, padding),
         *_finetune_routes(endpoints, models, finetunes, bases),
         *_catalogue_routes(endpoints, models),
         Route("/health", OpenEndpoint(health)),
@@ -149,22 +153,28 @@ class Endpoints:
 def _run_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
     run = RunHandlers(serving, NativeDialect(padding))
     return [
-        endpoints.route("/ai/run", POST=reads(run.model_in_body)),
         endpoints.route("/ai/run/{model:path}", POST=reads(run.model_in_path)),
+        endpoints.route("/ai/run", POST=reads(run.model_in_body)),
     ]
 
 
-def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
-    """The env.AI binding of a Worker. Before the run routes: to those the proxy would be a model's name."""
+class BindingRoutes(NamedTuple):
+    """The env.AI binding of a Worker. `proxy` goes before the run routes: to those it would be a model's name."""
+
+    proxy: Route
+    others: list[Route]
+
+
+def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> BindingRoutes:
     catalogue = CatalogueHandlers(served_cards(serving.models.values()))
     handlers = binding.BindingHandlers(serving, BindingDialect(padding), catalogue.search)
     run = {"GET": reads(handlers.websocket), "POST": reads(handlers.run)}
     proxy = {"GET": reads(handlers.proxied_get), "POST": reads(handlers.proxied_run)}
-    return [
+    others = [
         *(Route(path, SecuredEndpoint(endpoints.find_caller, **run)) for path in binding.RUN_PATHS),
         Route(binding.MODELS_PATH, SecuredEndpoint(endpoints.find_caller, GET=reads(catalogue.search))),
-        endpoints.route(binding.PROXY_PATH, **proxy),
     ]
+    return BindingRoutes(endpoints.route(binding.PROXY_PATH, **proxy), others)
 
 
 def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
