@@ -1,9 +1,8 @@
 """What a person reads when the server is ready: where, who, what, and a line to paste."""
 
 from app.accounts.development import TOKEN_FILE
+from app.catalog.served import STAND_IN, STAND_IN_NOTE
 from app.settings import Settings
-
-STAND_IN_NOTE = "the stand-in: a small model that this project trained itself, not Mistral 7B"
 
 
 def banner(settings: Settings, port: int, new_token: str | None, seconds: float) -> str:
@@ -11,7 +10,7 @@ def banner(settings: Settings, port: int, new_token: str | None, seconds: float)
     server, model = settings.server, settings.models[0]
     url = server.own_url(port)
     token_file = server.data_dir / TOKEN_FILE
-    weights = f"{model.weights} ({STAND_IN_NOTE})" if model.weights == "stand-in" else model.weights
+    weights = f"{model.weights} ({STAND_IN_NOTE})" if model.weights == STAND_IN else model.weights
     lines = [
         f"ready on {url} after {seconds:.1f} s",
         "",

@@ -5,7 +5,9 @@
     │   ├── SettingsError         a settings file says something that can't be
     │   ├── StartupError          weights, engine, port: the server can't start
     │   ├── StorageError          the data directory can't take what it should
-    │   └── AdapterRefused        an adapter's files break a rule; names file, tensor, rule and number
+    │   ├── AdapterRefused        an adapter's files break a rule; names file, tensor, rule and number
+    │   ├── ServerRefused         a server that a command talks to answered an error (app.client.answers)
+    │   └── ForeignAnswer         ... or what this API doesn't answer (app.client.answers)
     └── ApiError                  the envelope with `code` and HTTP `status`
         ├── PlatformError         before the model layer: `result` is null, no request id
         │   ├── AuthenticationFailed    10000  401

@@ -13,6 +13,7 @@ from app.adapters.rows import PUBLIC_ORDERS
 from app.catalog import phrases
 from app.catalog.strict import Node, first_errors
 from app.errors import BadInput
+from app.http.query import whole
 
 ASSETS = (CONFIG_FILE, WEIGHTS_FILE)
 BUCKET = "adapters"
@@ -79,8 +80,8 @@ class Window:
 
 def read_pages(query: Mapping[str, str]) -> Window:
     """`page` (from 1) and `per_page`; without `per_page` the first page is everything. Raises `BadInput`."""
-    per_page = _whole(query, "per_page", PAGE_MAX, 1)
-    return Window(per_page, (_whole(query, "page", 1, 1) - 1) * per_page)
+    per_page = whole(query, "per_page", PAGE_MAX, 1)
+    return Window(per_page, (whole(query, "page", 1, 1) - 1) * per_page)
 
 
 def read_public_query(query: Mapping[str, str]) -> tuple[str, Window]:
@@ -88,15 +89,7 @@ def read_public_query(query: Mapping[str, str]) -> tuple[str, Window]:
     order = query.get("orderBy", PUBLIC_ORDERS[0])
     if order not in PUBLIC_ORDERS:
         raise BadInput(f"Error: {phrases.not_in_enum(('orderBy',), PUBLIC_ORDERS, order)}")
-    return order, Window(_whole(query, "limit", PAGE_MAX, 0), _whole(query, "offset", 0, 0))
-
-
-def _whole(query: Mapping[str, str], name: str, default: int, low: int) -> int:
-    """SDKs send numbers as `10` or `10.0`."""
-    text = query.get(name, str(default)).removesuffix(".0")
-    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < low:
-        raise BadInput(f"Error: {phrases.out_of_bounds((name,), '>=', low)} and a whole number")
-    return int(text)
+    return order, Window(whole(query, "limit", PAGE_MAX, 0), whole(query, "offset", 0, 0))
 
 
 def render(finetune: Finetune) -> dict[str, Any]:
