@@ -5,7 +5,7 @@ Nothing here does work: parsing is in `app.http.dialects`, checking in `app.cata
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 FinishReason = Literal["stop", "length", "abort", "tool_calls"]
 ToolChoice = Literal["auto", "none", "required"]
@@ -120,12 +120,12 @@ class TokenLogprob:
     top: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """What an engine yields: the text and token ids since the last delta.
 
     `text` never ends inside a UTF-8 character. `finish_reason` is set on the last delta only. `logprobs` has one for
-    each token id where they were asked for. `tool_calls` are whole calls, which `app.inference` finds in the text.
+    each token id where they were asked for. `tool_calls` are whole calls, which `app.inference` finds in the text. A
+    named tuple, because one is made per token and a frozen dataclass takes three times as long.
     """
 
     text: str

@@ -8,7 +8,7 @@ import pytest
 
 APP = Path(__file__).parents[1] / "app"
 FLOORS = [
-    {"errors", "types", "files", "recent"},
+    {"errors", "types", "files", "interruption", "recent"},
     {"account_ids", "settings", "database", "processes"},
     {"catalog", "adapters", "accounts", "engines"},
     {"inference"},

@@ -83,23 +83,20 @@ class FakeEngine:
             raise OutOfCapacity("The engine is not ready.")
         assert cache_salt
         self.running.add(request_id)
+        pieces, reason = self._answer(sampling, adapter)
+        last = len(pieces) - 1
         try:
-            async for delta in self._deltas(sampling, adapter):
-                yield delta
+            for index, piece in enumerate(pieces):
+                await asyncio.sleep(self._delay_s)
+                logprobs = () if sampling.logprobs is None else (_logprob(pieces, index, sampling.logprobs),)
+                ended = reason if index == last else None
+                yield Delta(piece, [index % len(self._pieces)], ended, 0, logprobs)
             self.finished.append(request_id)
         except (asyncio.CancelledError, GeneratorExit):
             self.aborted.append(request_id)
             raise
         finally:
             self.running.discard(request_id)
-
-    async def _deltas(self, sampling: Sampling, adapter: LeasedAdapter | None) -> AsyncGenerator[Delta, None]:
-        pieces, reason = self._answer(sampling, adapter)
-        for index, piece in enumerate(pieces):
-            await asyncio.sleep(self._delay_s)
-            last = index == len(pieces) - 1
-            logprobs = () if sampling.logprobs is None else (_logprob(pieces, index, sampling.logprobs),)
-            yield Delta(piece, [index % len(self._pieces)], reason if last else None, 0, logprobs)
 
     def _answer(
         self, sampling: Sampling, adapter: LeasedAdapter | None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from app.errors import (
     AuthenticationFailed,
@@ -12,6 +13,7 @@ from app.errors import (
     NoSuchObject,
     PermissionMissing,
 )
+from app.http.headers import value, values
 from app.types import Caller
 
 FindCaller = Callable[[str], Awaitable[Caller | None]]
@@ -25,7 +27,7 @@ async def authenticate(request: Request, find_caller: FindCaller, scope: str) ->
 
     A token is refused the same way whether it is unknown, revoked or another account's.
     """
-    token = _token(request)
+    token = _token(request.scope)
     account_id = request.path_params.get("account_id")
     if account_id is not None and not _ACCOUNT_ID.fullmatch(account_id):
         raise NoSuchObject(request.url.path)
@@ -37,20 +39,20 @@ async def authenticate(request: Request, find_caller: FindCaller, scope: str) ->
     return caller
 
 
-def _token(request: Request) -> str:
+def _token(scope: Scope) -> str:
     """From `Authorization: Bearer`, from the pair X-Auth-Email and X-Auth-Key that older clients send, or from x-api-key.
 
     Clients of Anthropic's API send the last one.
     """
-    values = request.headers.getlist("authorization")
-    if not values:
-        key = request.headers.get("x-auth-key")
-        if key and request.headers.get("x-auth-email"):
+    given = values(scope, b"authorization")
+    if not given:
+        key = value(scope, b"x-auth-key")
+        if key and value(scope, b"x-auth-email"):
             return key
-        if api_key := request.headers.get("x-api-key"):
+        if api_key := value(scope, b"x-api-key"):
             return api_key
         raise CredentialsMissing
-    match = _BEARER.fullmatch(values[0].strip())
-    if match is None or len(values) > 1:
+    match = _BEARER.fullmatch(given[0].strip())
+    if match is None or len(given) > 1:
         raise CredentialsMalformed
     return match[1]

@@ -1,15 +1,17 @@
 """A request's body: read within limits of bytes and patience, parsed as JSON whatever the Content-Type says."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from starlette.requests import Request
+from starlette.types import Message
 
 from app.errors import IncompleteRequest, RequestTimeout, RequestTooLarge
 from app.http.disconnect import ClientLeft
+from app.http.headers import value
+from app.interruption import within
 
 # A client that is told 413 while it still sends would see a reset instead of the answer; so that much is read and
 # thrown away first.
@@ -36,7 +38,7 @@ def parse_json(body: bytes) -> Any:
 async def read_body(request: Request, limits: BodyLimits) -> bytes:
     """The whole body. Raises RequestTooLarge, RequestTimeout or ClientLeft."""
     patience_bytes = max(DISCARD_MAX_BYTES, limits.max_bytes)
-    declared = request.headers.get("content-length", "0")
+    declared = value(request.scope, b"content-length") or "0"
     if len(declared) > MAX_LENGTH_DIGITS or (declared.isdecimal() and int(declared) > patience_bytes):
         raise RequestTooLarge(limits.max_bytes)
     chunks: list[bytes] = []
@@ -73,32 +75,14 @@ async def stream_body(request: Request, slow_sender_s: float, piece_bytes: int) 
 
 def declared_bytes(request: Request) -> int:
     """What Content-Length says, 0 without one."""
-    declared = request.headers.get("content-length", "0")
+    declared = value(request.scope, b"content-length") or "0"
     return int(declared[:MAX_LENGTH_DIGITS]) if declared.isdecimal() else 0
 
 
-async def _receive(request: Request, patience_s: float) -> dict[str, Any]:
-    """One message. By hand what `asyncio.timeout` does in four times the time, and this is on every request's path."""
-    task = asyncio.current_task()
-    assert task is not None
-    overdue = False
-
-    def give_up() -> None:
-        nonlocal overdue
-        overdue = True
-        task.cancel()
-
-    timer = asyncio.get_running_loop().call_later(patience_s, give_up)
-    try:
+async def _receive(request: Request, patience_s: float) -> Message:
+    """One message of the body."""
+    async with within(patience_s, RequestTimeout):
         message = await request.receive()
-        if overdue:  # both at once: the cancellation is under way and must arrive here, not later
-            await asyncio.sleep(0)
-    except asyncio.CancelledError:
-        if overdue and task.uncancel() == 0:
-            raise RequestTimeout(patience_s) from None
-        raise
-    finally:
-        timer.cancel()
     if message["type"] == "http.disconnect":
         raise ClientLeft
-    return dict(message)
+    return message

@@ -13,6 +13,7 @@ from app.http import sse
 from app.http.disconnect import ClientLeft
 from app.http.envelope import Failure, failure
 from app.http.exchange import Exchange
+from app.http.headers import values
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ class Boundary:
     def _check_host(self, scope: Scope, more: frozenset[str]) -> None:
         if "*" in self._hosts:
             return
-        names = [value for key, value in scope["headers"] if key == b"host"]
-        if len(names) != 1 or _host_name(names[0]) not in self._hosts | more:
+        names = values(scope, b"host")
+        if len(names) != 1 or _host_name(names[0]) not in (self._hosts | more if more else self._hosts):
             raise HostNotAllowed
 
 
@@ -87,9 +88,9 @@ async def _answer(error: ApiError, exchange: Exchange, scope: Scope, receive: Re
         await exchange.failure(error, exchange.request_id)(scope, receive, send)
 
 
-def _host_name(value: bytes) -> str:
+def _host_name(value: str) -> str:
     """`Host` without its port, lower case, IPv6 without brackets."""
-    host = value.decode("latin-1").strip().lower()
+    host = value.strip().lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]

@@ -4,12 +4,13 @@ Starlette cancels a stream when its client leaves but lets a unary handler run o
 message takes a task per request. Here the connection itself tells, and both kinds are watched alike.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
 from starlette.types import Scope
+
+from app.interruption import Interruption
 
 DEPARTURE_KEY = "outworker.departure"
 """In the scope, put there by `app.http.protocol`: the connection's `Departure`."""
@@ -39,34 +40,20 @@ class Departure:
 class watched:  # noqa: N801  reads as what it does: `async with watched(scope)`
     """Cancel the block when the client leaves, and raise ClientLeft in place of the cancellation."""
 
-    __slots__ = ("_departure", "_left", "_task")
+    __slots__ = ("_departure", "_interruption")
 
     def __init__(self, scope: Scope) -> None:
         self._departure: Departure = scope[DEPARTURE_KEY]
-        self._left = False
 
     async def __aenter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
         if self._departure.gone:
             raise ClientLeft
-        self._departure.callbacks.add(self._leave)
+        self._interruption = Interruption()
+        self._departure.callbacks.add(self._interruption)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._departure.callbacks.discard(self._leave)
-        if not self._left:
-            return
-        if error is None:
-            try:
-                await asyncio.sleep(0)  # the cancellation is under way: it must arrive here, not later
-            except asyncio.CancelledError as arrived:
-                error = arrived
-        if isinstance(error, asyncio.CancelledError) and self._task.uncancel() == 0:
+        self._departure.callbacks.discard(self._interruption)
+        if self._interruption.happened and await self._interruption.ended(error):
             raise ClientLeft from None
-
-    def _leave(self) -> None:
-        self._left = True
-        self._task.cancel()

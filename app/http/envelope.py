@@ -1,6 +1,6 @@
 """The one shape of every JSON answer: `result`, `success`, `errors`, `messages`, and nothing else decides it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -24,8 +24,13 @@ class JsonResponse(Response):
 
     media_type = "application/json"
 
-    def render(self, content: Any) -> bytes:
-        return orjson.dumps(content)
+    def __init__(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        """Made by hand, because this is on every request's path: Starlette looks for headers that may be there."""
+        self.status_code = status
+        self.background = None
+        self.body = orjson.dumps(content)
+        own = {"content-length": str(len(self.body)), "content-type": self.media_type, **(headers or {})}
+        self.raw_headers = [(name.encode(), text.encode()) for name, text in own.items()]
 
 
 def success(

@@ -4,34 +4,34 @@ Our own instead of a library's because it stands on the token path: sse-starlett
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.errors import ApiError
+from app.http.dialects.dialect import Frames
 from app.http.disconnect import SlowReader, watched
 from app.http.envelope import REQUEST_ID_HEADER
 from app.http.exchange import exchange_of
+from app.inference.pipeline import Run
+from app.interruption import Interruption
 
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
 ABORT_KEY = "outworker.abort"
 """In the scope: closes the connection without waiting for a client that reads nothing any more."""
 
-HEADERS = {
-    "content-type": "text/event-stream",
-    "cache-control": "no-store",
-    "x-accel-buffering": "no",  # a proxy that buffers would hold the tokens back
-}
+HEADERS = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # a proxy that buffers would hold the tokens back
+)
 
 LAST_WRITE_S = 5.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +42,49 @@ class StreamLimits:
     slow_reader_s: float
 
 
-class EventStream(Response, Generic[T]):
-    """Runs `open_run`, then sends what `frames` makes of it. Errors before the first byte are ordinary answers.
+class EventStream(Response):
+    """Runs `open_run`, then sends what `events` makes of it. Errors before the first byte are ordinary answers.
 
     Raised inside, they reach `app.http.boundary`, which knows from the exchange whether the stream has begun.
     """
 
     def __init__(
         self,
-        open_run: Callable[[], AbstractAsyncContextManager[T]],
-        frames: Callable[[T], AsyncIterator[bytes]],
+        open_run: Callable[[], AbstractAsyncContextManager[Run]],
+        events: Callable[[Run], Frames],
         limits: StreamLimits,
     ) -> None:
-        super().__init__()
         self._open_run = open_run
-        self._frames = frames
+        self._events = events
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
-        headers = {**HEADERS, REQUEST_ID_HEADER: exchange.request_id}
-        raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()]
+        head = [*HEADERS, (REQUEST_ID_HEADER.encode(), exchange.request_id.encode())]
         async with watched(scope), self._open_run() as run:
-            await send({"type": "http.response.start", "status": 200, "headers": raw})
+            await send({"type": "http.response.start", "status": 200, "headers": head})
             exchange.streaming = True
             async with Pulse(send, self._limits, scope.get(ABORT_KEY, _nothing)) as pulse:
-                async for frame in self._frames(run):
-                    await pulse.write(frame)
+                await _write_all(run, self._events(run), pulse)
         # Out of the watch: the end of the answer looks to it as if the client had left.
         await _end(b"", scope, send)
+
+
+async def _write_all(run: Run, frames: Frames, pulse: "Pulse") -> None:
+    """Every token of every stream comes through this loop."""
+    if opening := next(frames):
+        await pulse.write(opening)
+    send = frames.send
+    async for delta in run:
+        if frame := send(delta):
+            await pulse.write(frame)
+    await pulse.write(send(None))
 
 
 class Pulse:
     """Writes frames and watches the clock beside them: silence is filled with a comment, a stuck write ends the stream.
 
-    One timer per stream and two assignments per frame: nothing else may be spent on it.
+    One timer per stream and three assignments per frame: nothing else may be spent on it.
     """
 
     def __init__(self, send: Send, limits: StreamLimits, abort: Callable[[], None]) -> None:
@@ -84,10 +92,10 @@ class Pulse:
         self._abort = abort
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
         self._last = self._loop.time()
         self._writing = False
-        self._stuck = False
+        self._writes = self._writes_seen = 0
+        self._stuck = Interruption()
         self._ping: asyncio.Task[None] | None = None
         self._interval_s = min(limits.ping_s, limits.slow_reader_s) / 4
         self._timer = self._loop.call_later(self._interval_s, self._tick)
@@ -101,22 +109,23 @@ class Pulse:
         self._timer.cancel()
         if self._ping is not None:
             self._ping.cancel()
-        if self._stuck and isinstance(error, asyncio.CancelledError) and self._task is not None:
-            self._task.uncancel()
+        if self._stuck.happened and await self._stuck.ended(error):
             self._abort()
             raise SlowReader from None
 
     async def write(self, frame: bytes) -> None:
         self._writing = True
-        self._last = self._loop.time()
+        self._writes += 1
         await self._send({"type": "http.response.body", "body": frame, "more_body": True})
         self._writing = False
 
     def _tick(self) -> None:
-        silent_s = self._loop.time() - self._last
-        if self._writing and silent_s >= self._limits.slow_reader_s and self._task is not None:
-            self._stuck = True
-            self._task.cancel()
+        now = self._loop.time()
+        if self._writes != self._writes_seen:  # looked at here, so that a write need not look at the clock
+            self._writes_seen, self._last = self._writes, now
+        silent_s = now - self._last
+        if self._writing and silent_s >= self._limits.slow_reader_s:
+            self._stuck()
             return
         if not self._writing and silent_s >= self._limits.ping_s:
             self._ping = self._loop.create_task(self.write(PING))

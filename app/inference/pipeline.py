@@ -18,10 +18,12 @@ from app.inference.admission import Admission, Ticket
 from app.inference.limits import check_limits
 from app.inference.prompt import PromptBuilder
 from app.inference.shaping import Shaping
+from app.interruption import within
 from app.types import Delta, Prompt, StoredAdapter, TextRequest, Usage
 
 LONG_TEXT_CHARS = 4000  # from here on tokenizing takes longer than handing it to a thread
 STARTING_RETRY_AFTER_S = 5
+NO_ADAPTER = nullcontext()  # may be entered any number of times
 
 
 class AdapterResolver(Protocol):
@@ -74,9 +76,10 @@ class Run:
         if delta.logprobs and not self._first_token_seen:
             self._first_token_seen = True
             first, *others = delta.logprobs
-            delta = replace(delta, logprobs=(replace(first, text=first.text.removeprefix(" ")), *others))
+            shown = replace(first, text=first.text.removeprefix(" "))
+            delta = delta._replace(logprobs=(shown, *others))
         self._at_turn_start = not delta.text
-        return replace(delta, text=delta.text.removeprefix(" "))
+        return delta._replace(text=delta.text.removeprefix(" "))
 
     @property
     def usage(self) -> Usage:
@@ -143,16 +146,7 @@ class Pipeline:
         builder = self._require_ready()
         self._admission.check()
         adapter = await self._adapter(request, card, account_id)
-        check = partial(
-            check_limits,
-            max_input_tokens=card.limits.max_input_tokens,
-            max_total_tokens=card.limits.max_total_tokens,
-            max_tokens=request.sampling.max_tokens,
-        )
-        # Megabytes of text are refused by a lower bound of their count, without tokenizing them.
-        check(prompt_tokens=builder.count_at_least(request), at_least=True)
-        prompt = await _build(builder, request)
-        check(prompt_tokens=len(prompt.token_ids))
+        prompt = await self._prompt(builder, request, card)
         if self._shaping.wanted(request):
             request = await self._shaping.constrain(request)
         return Job(request, prompt, adapter, account_id, request_id)
@@ -166,8 +160,8 @@ class Pipeline:
         self._require_ready()
         ticket = self._admission.admit(len(job.prompt.token_ids))
         try:
-            lease = nullcontext() if job.adapter is None else self.engine.lease(job.adapter)
-            async with asyncio.timeout(self._deadline_s) as deadline, lease as leased:
+            lease = NO_ADAPTER if job.adapter is None else self.engine.lease(job.adapter)
+            async with within(self._deadline_s, RequestTimeout), lease as leased:
                 deltas = self.engine.generate(
                     job.prompt,
                     job.request.sampling,
@@ -179,10 +173,6 @@ class Pipeline:
                     yield Run(self._shaped(deltas, job.request), ticket, job.prompt, job.request)
                 finally:
                     await deltas.aclose()
-        except TimeoutError:
-            if deadline.expired():
-                raise RequestTimeout(self._deadline_s) from None
-            raise
         finally:
             ticket.close()
 
@@ -207,8 +197,19 @@ class Pipeline:
             raise LoraUnsupported(card.name)
         return await self._resolver.resolve(account_id, request.lora, card.name, self.weights)
 
-
-async def _build(builder: PromptBuilder, request: TextRequest) -> Prompt:
-    if builder.chars(request) < LONG_TEXT_CHARS:
-        return builder.build(request)
-    return await asyncio.to_thread(builder.build, request)
+    async def _prompt(self, builder: PromptBuilder, request: TextRequest, card: ModelCard) -> Prompt:
+        """Raises ContextExceeded. Megabytes are refused by a lower bound of their tokens, without tokenizing them."""
+        check = partial(
+            check_limits,
+            max_input_tokens=card.limits.max_input_tokens,
+            max_total_tokens=card.limits.max_total_tokens,
+            max_tokens=request.sampling.max_tokens,
+        )
+        chars = builder.chars(request)
+        if chars < LONG_TEXT_CHARS:
+            prompt = builder.build(request)
+        else:
+            check(prompt_tokens=builder.count_at_least(chars), at_least=True)
+            prompt = await asyncio.to_thread(builder.build, request)
+        check(prompt_tokens=len(prompt.token_ids))
+        return prompt

@@ -43,12 +43,12 @@ class PromptBuilder:
         if request.prompt is not None:  # one user turn, nothing to merge
             text = f"[INST] {request.prompt} [/INST]"
             return Prompt([self._tokenizer.bos_id, *self._tokenizer.plain(text)], opens_turn=True)
-        turns = _turns(_conversation(request))
+        turns = _turns(in_plain_turns(request.messages or (), request.tools))
         return Prompt(self._instruct(turns), opens_turn=turns[-1].role == "user")
 
-    def count_at_least(self, request: TextRequest) -> int:
-        """A lower bound of the prompt's tokens, without encoding: refuses for nothing what can't fit."""
-        return self._tokenizer.count_at_least(self.chars(request))
+    def count_at_least(self, chars: int) -> int:
+        """A lower bound of the tokens of so many characters: refuses for nothing what can't fit."""
+        return self._tokenizer.count_at_least(chars)
 
     @staticmethod
     def chars(request: TextRequest) -> int:
@@ -56,7 +56,9 @@ class PromptBuilder:
         if request.raw:
             text = _raw_text(request)
             return len(text) - _LEADING_BOS.match(text).end()  # type: ignore[union-attr]  # it matches any text
-        return sum(len(message.content) for message in _conversation(request))
+        if request.prompt is not None:
+            return len(request.prompt)
+        return sum(len(message.content) for message in in_plain_turns(request.messages or (), request.tools))
 
     def _raw(self, text: str) -> list[int]:
         token_ids = self._tokenizer.verbatim(text)
@@ -74,12 +76,6 @@ class PromptBuilder:
         if turns[-1].role == "assistant":  # a prefix to continue: the turn isn't over
             token_ids.pop()
         return token_ids
-
-
-def _conversation(request: TextRequest) -> Iterable[Message]:
-    if request.prompt is not None:
-        return (Message("user", request.prompt),)
-    return in_plain_turns(request.messages or (), request.tools)
 
 
 def _raw_text(request: TextRequest) -> str:

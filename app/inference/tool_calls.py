@@ -8,7 +8,6 @@ import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -118,7 +117,7 @@ class ToolCalls:
             text += self._scanner.rest()
             reason = "tool_calls" if self._called else "stop"
         logprobs = self._shown_logprobs(delta, bool(calls))
-        return replace(delta, text=text, tool_calls=tuple(calls), finish_reason=reason, logprobs=logprobs)
+        return delta._replace(text=text, tool_calls=tuple(calls), finish_reason=reason, logprobs=logprobs)
 
     async def _call(self, inside: str) -> ToolCall:
         call = _read(inside)

@@ -187,4 +187,4 @@ class TestRaw:
 @settings(max_examples=200, deadline=None)
 def test_count_at_least_is_a_lower_bound(builder: PromptBuilder, messages: list[Message], raw: bool) -> None:
     asked = request(*messages, raw=raw)
-    assert builder.count_at_least(asked) <= len(builder.build(asked).token_ids)
+    assert builder.count_at_least(builder.chars(asked)) <= len(builder.build(asked).token_ids)

@@ -93,5 +93,5 @@ def test_a_name_that_no_tool_may_have_is_quoted(build) -> None:
 
 def test_the_explanation_counts_for_the_limits(builder: PromptBuilder) -> None:
     request = asked(Message("user", "a"), tools=(STOP,) * 1000)
-    assert builder.count_at_least(request) > 1000
-    assert builder.count_at_least(request) <= len(builder.build(request).token_ids)
+    assert builder.count_at_least(builder.chars(request)) > 1000
+    assert builder.count_at_least(builder.chars(request)) <= len(builder.build(request).token_ids)

@@ -1,6 +1,6 @@
 """What a dialect is: a parser from a body to the card's own form, and a renderer of the run. Nothing else."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,6 +9,12 @@ from starlette.responses import Response
 from app.http.envelope import ErrorEvent, error_event
 from app.inference.pipeline import Run
 from app.inference.request import NO_EXTRAS, Extras
+from app.types import Delta
+
+Frames = Generator[bytes, Delta | None, None]
+"""A stream's bytes, none or several events at a time: first its opening, then what each delta that is sent in makes,
+and after None the end. No coroutine, because this is the path of every token.
+"""
 
 
 class Reply(Protocol):
@@ -17,8 +23,8 @@ class Reply(Protocol):
     async def json(self, run: Run) -> Any:
         """The whole answer. Raises leaves of `app.errors`."""
 
-    def events(self, run: Run) -> AsyncIterator[bytes]:
-        """The frames of the event stream, each with the empty line at its end."""
+    def events(self, run: Run) -> Frames:
+        """The event stream; each event ends with its empty line. Raises leaves of `app.errors`."""
 
     def response(self, result: Any, request_id: str, hints: Sequence[str]) -> Response:
         """What `json` gave as a response; `hints` are sentences for whoever reads."""

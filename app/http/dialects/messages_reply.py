@@ -1,6 +1,6 @@
 """A run as Anthropic's message: one object, or the events that build it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
@@ -9,6 +9,7 @@ import orjson
 from starlette.responses import Response
 
 from app.errors import ApiError
+from app.http.dialects.dialect import Frames
 from app.http.dialects.openai_wire import refuse_aborted, whole
 from app.http.envelope import REQUEST_ID_HEADER, JsonResponse, error_items
 from app.http.padding import Padding
@@ -36,18 +37,17 @@ class MessagesReply:
         stop_reason = STOP_REASONS.get(answer.finish_reason) if answer.finish_reason else None
         return {**self._message(run.usage), "content": content, "stop_reason": stop_reason}
 
-    async def events(self, run: Run) -> AsyncIterator[bytes]:
+    def events(self, run: Run) -> Frames:
         """A block of text delta by delta, each call whole, then stop reason and usage."""
         blocks = Blocks(self._padding)
-        yield _frame("message_start", message=self._message(run.usage))
+        frame = _frame("message_start", message=self._message(run.usage))
         reason: FinishReason | None = None
-        async for delta in run:
+        while (delta := (yield frame)) is not None:
             refuse_aborted(delta)
             reason = delta.finish_reason or reason
-            if delta.text:
-                yield blocks.text(delta.text)
+            frame = blocks.text(delta.text) if delta.text else b""
             for call in delta.tool_calls:
-                yield blocks.call(call)
+                frame += blocks.call(call)
         ended = {"stop_reason": STOP_REASONS.get(reason) if reason else None, "stop_sequence": None}
         yield (
             blocks.close()

@@ -1,13 +1,13 @@
 """Workers AI's own dialect: `result.response` in the envelope, or events of `{"response": …}`."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
 from app.errors import BadInput, RequestAborted
-from app.http.dialects.dialect import Asked
+from app.http.dialects.dialect import Asked, Frames
 from app.http.envelope import success
 from app.http.padding import Padding
 from app.http.sse import DONE
@@ -54,21 +54,24 @@ class NativeReply:
         response = orjson.loads(text) if in_json else text
         return {"response": response, **called, "usage": render_usage(run.usage)}
 
-    async def events(self, run: Run) -> AsyncIterator[bytes]:
+    def events(self, run: Run) -> Frames:
         """An event per delta that has text, the calls, the usage, `[DONE]` (protocol notes, section 2.3)."""
         calls: list[ToolCall] = []
         finish_reason = None
-        async for delta in run:
+        frame = b""
+        while (delta := (yield frame)) is not None:
             calls += delta.tool_calls
             finish_reason = delta.finish_reason
             _refuse_aborted(finish_reason)
-            if delta.text:
-                yield b'data: {"response":' + orjson.dumps(delta.text) + self._padding.next()
-        if calls:
-            yield b'data: {"response":"","tool_calls":' + _streamed_calls(calls) + self._padding.next()
-            yield b'data: {"finish_reason":' + orjson.dumps(finish_reason) + b"}\n\n"
-        usage = orjson.dumps(render_usage(run.usage))
-        yield b'data: {"response":"","usage":' + usage + b"}\n\n" + DONE
+            text = delta.text
+            frame = b'data: {"response":' + orjson.dumps(text) + self._padding.next() if text else b""
+        yield self._calls(calls, finish_reason) + _last(run.usage)
+
+    def _calls(self, calls: Sequence[ToolCall], finish_reason: str | None) -> bytes:
+        if not calls:
+            return b""
+        called = b'data: {"response":"","tool_calls":' + _streamed_calls(calls) + self._padding.next()
+        return called + b'data: {"finish_reason":' + orjson.dumps(finish_reason) + b"}\n\n"
 
     def response(self, result: Any, request_id: str, hints: Sequence[str]) -> Response:
         return success(result, request_id, hints)
@@ -80,6 +83,10 @@ def render_usage(usage: Usage) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
+
+
+def _last(usage: Usage) -> bytes:
+    return b'data: {"response":"","usage":' + orjson.dumps(render_usage(usage)) + b"}\n\n" + DONE
 
 
 def _render_call(call: ToolCall) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """A run as OpenAI's chat completion (protocol notes, sections 1.2 and 2.3)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
+from app.http.dialects.dialect import Frames
 from app.http.dialects.openai_wire import (
     Answer,
     Identity,
@@ -43,7 +44,7 @@ class ChatReply:
             "usage": render_usage(run.usage),
         }
 
-    async def events(self, run: Run) -> AsyncIterator[bytes]:
+    def events(self, run: Run) -> Frames:
         """A chunk per delta that says something, one with finish reason and usage, then `[DONE]`.
 
         The role is in the first chunk. Text alone, which is what nearly every delta has, takes the short way.
@@ -53,16 +54,18 @@ class ChatReply:
         says_role = True
         calls = 0
         reason = None
-        async for delta in run:
+        frame = b""
+        while (delta := (yield frame)) is not None:
             refuse_aborted(delta)
             reason = delta.finish_reason or reason
+            frame = b""
             if says_role or delta.tool_calls or delta.logprobs:
                 choice = _chunk_choice(delta, says_role, calls)
                 calls += len(delta.tool_calls)
                 says_role = False
-                yield head + orjson.dumps([choice]) + self._padding.next()
+                frame = head + orjson.dumps([choice]) + self._padding.next()
             elif delta.text:
-                yield text_head + orjson.dumps(delta.text) + b"}}]" + self._padding.next()
+                frame = text_head + orjson.dumps(delta.text) + b"}}]" + self._padding.next()
         yield head + self._last(run, reason) + b"}\n\n" + DONE
 
     def _head(self) -> bytes:

@@ -1,11 +1,12 @@
 """A run as OpenAI's legacy completion: text alone."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
+from app.http.dialects.dialect import Frames
 from app.http.dialects.openai_wire import Identity, refuse_aborted, render_usage, whole
 from app.http.envelope import REQUEST_ID_HEADER, JsonResponse
 from app.http.padding import Padding
@@ -36,21 +37,23 @@ class CompletionReply:
         }
         return {**self._opening(), "choices": [choice], "usage": render_usage(run.usage)}
 
-    async def events(self, run: Run) -> AsyncIterator[bytes]:
+    def events(self, run: Run) -> Frames:
         """A chunk per delta that says something, one with finish reason and usage, then `[DONE]`."""
         head = b"data: " + orjson.dumps(self._opening())[:-1] + b',"choices":'
         text_head = head + b'[{"index":0,"finish_reason":null,"logprobs":null,"text":'
         chars = 0
         reason = None
-        async for delta in run:
+        frame = b""
+        while (delta := (yield frame)) is not None:
             refuse_aborted(delta)
             reason = delta.finish_reason or reason
+            frame = b""
             if delta.logprobs:
                 choice = _choice(delta.text, logprobs=_logprobs(delta.logprobs, chars))
                 chars += sum(len(entry.text) for entry in delta.logprobs)
-                yield head + orjson.dumps([choice]) + self._padding.next()
+                frame = head + orjson.dumps([choice]) + self._padding.next()
             elif delta.text:
-                yield text_head + orjson.dumps(delta.text) + b"}]" + self._padding.next()
+                frame = text_head + orjson.dumps(delta.text) + b"}]" + self._padding.next()
         usage = b',"usage":' + orjson.dumps(render_usage(run.usage)) if self._with_usage else b""
         yield head + orjson.dumps([_choice("", reason)]) + usage + b"}\n\n" + DONE
 

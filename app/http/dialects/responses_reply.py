@@ -1,11 +1,12 @@
 """A run as OpenAI's response: one object, or the events that build it."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
 
+from app.http.dialects.dialect import Frames
 from app.http.dialects.openai_wire import refuse_aborted, whole
 from app.http.dialects.reading import copied
 from app.http.dialects.responses_events import Events, call_item, message_item, new_id, text_part
@@ -35,21 +36,20 @@ class ResponsesReply:
             output.insert(0, message_item(new_id("msg"), "completed", [part]))
         return self._finished(output, run.usage, answer.finish_reason)
 
-    async def events(self, run: Run) -> AsyncIterator[bytes]:
+    def events(self, run: Run) -> Frames:
         """A delta's text as `response.output_text.delta`, each call whole, the finished response last."""
         events = Events(self._padding)
         opened = self._response("in_progress", [])
-        yield events.frame("response.created", response=opened)
-        yield events.frame("response.in_progress", response=opened)
+        frame = events.frame("response.created", response=opened)
+        frame += events.frame("response.in_progress", response=opened)
         reason: FinishReason | None = None
         said = False
-        async for delta in run:
+        while (delta := (yield frame)) is not None:
             refuse_aborted(delta)
             reason = delta.finish_reason or reason
-            if delta.text:
-                yield events.text(delta.text, delta.logprobs)
+            frame = events.text(delta.text, delta.logprobs) if delta.text else b""
             for call in delta.tool_calls:
-                yield events.call(call)
+                frame += events.call(call)
             said = said or bool(delta.text or delta.tool_calls)
         closing = events.close() if said else events.text("", ()) + events.close()
         final = self._finished(events.output, run.usage, reason)

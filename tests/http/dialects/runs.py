@@ -46,9 +46,14 @@ def run_of(deltas: Sequence[Delta], cached_tokens: int = 0) -> Run:
 
 async def frames(reply: Reply, deltas: Sequence[Delta]) -> list[str]:
     """The stream's events, without the empty line at the end of each."""
-    text = b"".join([frame async for frame in reply.events(run_of(deltas))]).decode()
-    assert text.endswith("\n\n")
-    return text[:-2].split("\n\n")
+    run = run_of(deltas)
+    made = reply.events(run)
+    text = next(made)
+    async for delta in run:
+        text += made.send(delta)
+    text += made.send(None)
+    assert text.endswith(b"\n\n")
+    return text[:-2].decode().split("\n\n")
 
 
 async def events(reply: Reply, deltas: Sequence[Delta]) -> list[Any]:
