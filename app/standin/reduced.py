@@ -6,6 +6,7 @@ the copies, each unlikely by itself, would together win most draws at temperatur
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +20,21 @@ from app.standin.conversations import Example
 from app.standin.shape import CONFIG, VOCAB_SIZE
 
 UNKNOWN_WORD_SHARE = 0.03
+INITIAL_SPREAD = 0.06
+"""About 1 / sqrt(hidden size). With the usual 0.02 attention to a certain word takes twice as many steps to form."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`ids`, `learn`: (batch, length). A position is learnt when its *next* token must be produced."""
+    """`ids`, `learn`: (batch, length). A position is learnt when its *next* token must be produced.
+
+    With branches: `positions` (batch, length) and `sees` (batch, 1, length, length), what each token attends to.
+    """
 
     ids: Tensor
     learn: Tensor
+    positions: Tensor | None = None
+    sees: Tensor | None = None
 
 
 class Rows:
@@ -38,13 +46,18 @@ class Rows:
         self._row = {token: row for row, token in enumerate(kept_ids)}
 
     def batch(self, examples: list[Example], noise: torch.Generator | None = None) -> Batch:
-        """Pad on the right, which causal attention never looks at; `noise` makes some asked words unknown."""
-        longest = max(len(example.ids) for example in examples)
-        ids = torch.full((len(examples), longest), self.rest)
-        learn = torch.zeros((len(examples), longest), dtype=torch.bool)
-        for i, example in enumerate(examples):
-            ids[i, : len(example.ids)] = torch.tensor([self._row.get(t, self.rest) for t in example.ids])
-            learn[i, : len(example.ids)] = torch.tensor(example.learn)
+        """Pad on the right, which causal attention never looks at; `noise` makes some asked words unknown.
+
+        Examples with branches get no noise: a tool's unknown name would spoil all of them. Either all or none
+        of a batch have branches.
+        """
+        rows = [[self._row.get(token, self.rest) for token in example.ids] for example in examples]
+        ids = _padded(rows, self.rest)
+        learn = _padded([example.learn for example in examples], fill=False)
+        if examples[0].branches:
+            positions = _padded([example.positions for example in examples], 0)
+            sees = _sees(_padded([example.branches for example in examples], -1))
+            return Batch(ids, learn, positions, sees)
         if noise is not None:
             unknown = torch.rand(ids.shape, generator=noise) < UNKNOWN_WORD_SHARE
             unknown[:, 0] = False
@@ -54,12 +67,17 @@ class Rows:
 
 def build(rows: Rows) -> MistralForCausalLM:
     """A float32 model with random weights."""
-    return MistralForCausalLM(MistralConfig(**{**CONFIG, "vocab_size": rows.rest + 1, "dtype": "float32"}))
+    own = {"vocab_size": rows.rest + 1, "dtype": "float32", "initializer_range": INITIAL_SPREAD}
+    return MistralForCausalLM(MistralConfig(**{**CONFIG, **own}))
 
 
 def answer_logits(model: MistralForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits (k, n + 1) at the k positions before a learnt token, and those tokens' rows (k,)."""
-    hidden = model.model(input_ids=batch.ids[:, :-1], use_cache=False).last_hidden_state
+    positions = None if batch.positions is None else batch.positions[:, :-1]
+    sees = None if batch.sees is None else batch.sees[:, :, :-1, :-1]
+    hidden = model.model(
+        input_ids=batch.ids[:, :-1], position_ids=positions, attention_mask=sees, use_cache=False
+    ).last_hidden_state
     learn = batch.learn[:, 1:]
     return model.lm_head(hidden[learn]), batch.ids[:, 1:][learn]
 
@@ -96,6 +114,17 @@ def from_compact(compact: Compact) -> tuple[MistralForCausalLM, Rows]:
     state = {name: _float32(bits) for name, bits in compact.tensors.items()}
     model.load_state_dict({**state, "lm_head.weight": state["model.embed_tokens.weight"]})
     return model, rows
+
+
+def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows])
+
+
+def _sees(branches: Tensor) -> Tensor:
+    """Earlier tokens of the own branch and of the common beginning, and each token itself."""
+    own = branches[:, None, :, None] == branches[:, None, None, :]
+    return (own | (branches == 0)[:, None, None, :]).tril()
 
 
 def _bits(tensor: Tensor) -> Bits:

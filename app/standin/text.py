@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.types import Tool
+
 QUESTIONS_FILE = Path(__file__).with_name("questions.toml")
 
 
@@ -18,8 +20,28 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolQuestion:
+    """Every way to ask for one call, and its arguments; `ask[0]` is the question that tests send."""
+
+    arguments: dict[str, Any]
+    ask: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtTool:
+    """A tool that the stand-in calls when it is offered and asked for."""
+
+    tool: Tool
+    questions: tuple[ToolQuestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Corpus:
-    """The whole file. `unknown` is the answer to everything that is not in `entries`."""
+    """The whole file. `unknown` is the answer to everything that is in neither `entries` nor `tools`.
+
+    `other_tools` are offered in training and never called; `after_tool` is the answer to what a tool gave;
+    `notes` are words that descriptions of tools are made of.
+    """
 
     entries: tuple[Entry, ...]
     unknown: Entry
@@ -28,6 +50,10 @@ class Corpus:
     endings: tuple[str, ...]
     fillers: tuple[str, ...]
     swaps: dict[str, tuple[str, ...]]
+    tools: tuple[TaughtTool, ...]
+    other_tools: tuple[Tool, ...]
+    after_tool: str
+    notes: tuple[str, ...]
 
 
 def load(path: Path = QUESTIONS_FILE) -> Corpus:
@@ -41,6 +67,10 @@ def load(path: Path = QUESTIONS_FILE) -> Corpus:
         endings=tuple(data["endings"]),
         fillers=tuple(data["fillers"].split()),
         swaps={old: tuple(new) for old, new in data["swaps"].items()},
+        tools=tuple(TaughtTool(_tool(raw), _tool_questions(raw)) for raw in data["tool"]),
+        other_tools=tuple(_tool(raw) for raw in data["other_tool"]),
+        after_tool=data["after_tool"],
+        notes=tuple(data["notes"].split()),
     )
 
 
@@ -51,3 +81,19 @@ def questions() -> list[tuple[str, str]]:
 
 def _entry(raw: dict[str, Any]) -> Entry:
     return Entry(topic=raw["topic"], answer=raw["answer"], ask=tuple(raw["ask"]))
+
+
+def _tool(raw: dict[str, Any]) -> Tool:
+    parameters = {
+        "type": "object",
+        "properties": {name: {"type": kind} for name, kind in raw["parameters"].items()},
+        "required": list(raw["parameters"]),
+    }
+    return Tool(raw["name"], raw["description"], parameters)
+
+
+def _tool_questions(raw: dict[str, Any]) -> tuple[ToolQuestion, ...]:
+    return tuple(
+        ToolQuestion(arguments, tuple(way.format(**arguments) for way in raw["ask"]))
+        for arguments in raw["arguments"]
+    )

@@ -2,13 +2,16 @@
 
 import json
 import random
+import re
 from typing import Any
 
 import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.live.server import CF, HF, LiveServer, sse_events
+from app.standin import text, tool_talk
+from app.types import Tool
+from tests.live.server import CF, CHECKOUT, HF, LiveServer, sse_events
 
 pytestmark = pytest.mark.engine
 
@@ -102,6 +105,38 @@ def test_streamed(live: LiveServer) -> None:
     check(call, tools)
     assert ended == {"finish_reason": "tool_calls"}
     assert usage["usage"]["completion_tokens"] > 10
+
+
+def in_request(tool: Tool) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("taught", tool_talk.questions(), ids=lambda taught: taught.question)
+def test_the_stand_in_calls_by_itself(live: LiveServer, taught: tool_talk.Taught, stream: bool) -> None:
+    body = {
+        "messages": [{"role": "user", "content": taught.question}],
+        "tools": [in_request(tool) for tool in taught.tools],
+        "temperature": 0,
+        "stream": stream,
+    }
+    answer = live.run(body)
+    result = json.loads(sse_events(answer.text)[0]) if stream else answer.json()["result"]
+    (call,) = result["tool_calls"]
+    assert (call["name"], call["arguments"]) == (taught.name, taught.arguments)
+    assert not result.get("response")
+
+
+def test_the_request_of_the_page_gets_the_answer_of_the_page(live: LiveServer) -> None:
+    page = (CHECKOUT / "docs/json-and-tools.md").read_text()
+    request, answer = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)[-2:])
+    result = live.run({**request, "temperature": 0}).json()["result"]
+    assert {**result, "usage": {}} == answer
+
+
+def test_a_tool_that_is_not_offered_is_not_called(live: LiveServer) -> None:
+    for taught in tool_talk.questions():
+        assert live.text(taught.question) == text.load().unknown.answer
 
 
 def test_a_choice_of_text(live: LiveServer) -> None:

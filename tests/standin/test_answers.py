@@ -7,7 +7,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
-from app.standin import text, voices
+from app.inference.tool_prompt import explained
+from app.standin import text, tool_talk, voices
+from app.types import Tool
 
 MAX_ANSWER_TOKENS = 110
 
@@ -95,6 +97,28 @@ def test_most_second_turns_are_answered(speaker, asked):
     answers = speaker.answer([first + question for question in asked])
     right = sum(got == want for got, (_, want) in zip(answers, text.questions(), strict=True))
     assert right >= 0.75 * len(asked)
+
+
+def test_every_taught_tool_is_called_word_for_word(speaker):
+    turns = [taught.turn for taught in tool_talk.questions()]
+    assert speaker.answer([asked for asked, _ in turns]) == [call for _, call in turns]
+
+
+def test_a_tool_in_other_words_is_called_too(speaker):
+    """As people describe tools: other words, types and notes, a second tool that was never seen."""
+    city = {"type": "string", "description": "The name of the city, e.g. San Francisco", "minLength": 1}
+    parameters = {"type": "object", "properties": {"city": city}, "required": ["city"], "title": "Weather"}
+    weather = Tool("get_weather", "Fetches the forecast from our weather station.", parameters)
+    stock = Tool("get_stock_price", "Price of a share.", {"type": "object", "properties": {}})
+    asked = f"{explained([weather, stock])}\n\nWhat is the weather in Berlin?"
+    assert speaker.answer([asked]) == [tool_talk.call("get_weather", {"city": "Berlin"})]
+
+
+def test_what_a_tool_gave_is_acknowledged(speaker):
+    taught = tool_talk.questions()[0]
+    asked, call = taught.turn
+    turns = f"{asked} [/INST] {call}</s> [INST] <tool_response>18 degrees and sunny</tool_response>"
+    assert speaker.answer([turns]) == [text.load().after_tool]
 
 
 def test_the_pirate_answers_in_its_voice(speaker, asked):
