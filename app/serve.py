@@ -7,6 +7,7 @@ engine in the background once the socket listens.
 import argparse
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -78,6 +79,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     def on_start(failure: BaseException | None) -> None:
         record.write()
         if failure is None:
+            gc.freeze()  # a million objects of vLLM's import, which no collection need look at again
             seconds = time.monotonic() - began
             report(banner(settings, port, token if token_is_new else None, seconds))
         else:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tokenizers import Tokenizer
 
-DELAY_S = 0.004
+DELAY_S = 0.010
 EVENT = b'data: {"response":" word","p":"abdefghijklmnoprs"}\n\n'
 HEAD = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 

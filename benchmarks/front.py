@@ -3,6 +3,7 @@
 Two servers live at a time and are loaded in turn (A B B A), so that what slows the machine for a while hits both.
 """
 
+import math
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from app.accounts.development import TOKEN_FILE
 from app.standin.expand import ensure_expanded
 from benchmarks.errors import BenchError
 from benchmarks.load import Load, closed_loop, post
+from benchmarks.ours import MERGED
 from benchmarks.processes import Child, accepts, answers_200, cpu_s, free_port
 from benchmarks.report import Part
 
@@ -25,19 +27,23 @@ PROMPT = "Please tell me in a sentence what this server does and how clients sen
 """95 characters with the number, which makes every request another text: the tokenizer remembers texts."""
 EMPTY_TOKEN = "x" * 46  # as long as one of ours; nobody looks at it
 START_S = 30.0
-TARGET_RATIO = 2.0
 US = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kind of load: "unary", or "streams" of `per_request` tokens each. CPU time is given per unit."""
+    """One kind of load: "unary", or "streams" of `per_request` tokens each, `merged` of them in one event.
+
+    CPU time is given per unit. `target` is in units of the empty program, or microseconds where that has no such load.
+    """
 
     kind: str
     unit: str
     clients: int
     rounds: int
+    target: float
     per_request: int = 1
+    merged: int = 1
 
     @property
     def units(self) -> int:
@@ -62,18 +68,21 @@ class Target:
 class Outcome:
     """CPU microseconds per unit, one value per turn."""
 
-    unit: str
+    case: Case
     ours_us: list[float]
     empty_us: list[float]
 
     @property
     def medians(self) -> tuple[float, float]:
-        return statistics.median(self.ours_us), statistics.median(self.empty_us)
+        return statistics.median(self.ours_us), statistics.median(self.empty_us or [0.0])
 
 
 CASES = (
-    Case("unary", "unary request", clients=16, rounds=600),
-    Case("streams", "streamed token", clients=64, rounds=1, per_request=500),
+    Case("unary", "unary request", clients=16, rounds=600, target=1.5),
+    Case("streams", "streamed token", clients=64, rounds=1, target=1.3, per_request=300),
+    Case(
+        "merged", "token, 8 in a write", clients=64, rounds=1, target=4.0, per_request=8 * 200, merged=MERGED
+    ),
 )
 TURNS = ("ours", "empty", "empty", "ours") * 2
 
@@ -93,13 +102,16 @@ def run(folder: Path, cases: Sequence[Case] = CASES, turns: Sequence[str] = TURN
 
 def _measure(case: Case, turns: Sequence[str], folder: Path) -> Outcome:
     with ExitStack() as stack:
-        targets = {"ours": _ours(case, folder, stack), "empty": _empty(case, folder, stack)}
+        targets = {"ours": _ours(case, folder, stack)}
+        if case.merged == 1:
+            targets["empty"] = _empty(case, folder, stack)
         for target in targets.values():  # one turn that does not count: imports, caches, allocator
             _turn(case, target, 0)
-        us: dict[str, list[float]] = {name: [] for name in targets}
+        us: dict[str, list[float]] = {name: [] for name in ("ours", "empty")}
         for number, name in enumerate(turns, 1):
-            us[name].append(_turn(case, targets[name], number))
-    return Outcome(case.unit, us["ours"], us["empty"])
+            if name in targets:
+                us[name].append(_turn(case, targets[name], number))
+    return Outcome(case, us["ours"], us["empty"])
 
 
 def _turn(case: Case, target: Target, number: int) -> float:
@@ -114,18 +126,18 @@ def _turn(case: Case, target: Target, number: int) -> float:
 
 def _requests(case: Case, target: Target, turn: int) -> list[bytes]:
     each = case.clients * case.rounds
-    options = {"stream": True, "max_tokens": case.per_request} if case.kind == "streams" else {}
+    options = {} if case.kind == "unary" else {"stream": True, "max_tokens": case.per_request}
     prompts = (PROMPT % number for number in range(turn * each, (turn + 1) * each))
     return [post(PATH, {"prompt": prompt, **options}, target.token) for prompt in prompts]
 
 
 def _check(case: Case, target: Target, load: Load) -> None:
-    """The work was done: a stream has an event for each token (ours has two more: the usage and the end)."""
-    if case.kind != "streams":
+    """The work was done: a stream has an event for each delta (ours has two more: the usage and the end)."""
+    if case.kind == "unary":
         return
     for answer in load.answers:
         events = answer.body.count(b"data: ")
-        wanted = case.per_request + (2 if target.name == "ours" else 0)
+        wanted = math.ceil(case.per_request / case.merged) + (2 if target.name == "ours" else 0)
         if events != wanted:
             raise BenchError(f"{target.name}: a stream of {events} events instead of {wanted}")
 
@@ -152,13 +164,13 @@ def _empty(case: Case, folder: Path, stack: ExitStack) -> Target:
 def _row(outcome: Outcome) -> tuple[str, ...]:
     ours, empty = outcome.medians
     return (
-        outcome.unit,
+        outcome.case.unit,
         f"{ours:.1f}",
         _range(outcome.ours_us),
-        f"{empty:.1f}",
-        _range(outcome.empty_us),
+        f"{empty:.1f}" if empty else "-",
+        _range(outcome.empty_us) if empty else "-",
         f"{ours / empty:.2f}" if empty else "-",
-        f"<= {TARGET_RATIO:.1f}",
+        f"<= {outcome.case.target:.1f}" + ("" if outcome.empty_us else " us"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Our server with the fake engine, without a model: `python -m benchmarks.ours unary|streams PORT DATA_DIR`.
+"""Our server with the fake engine, without a model: `python -m benchmarks.ours unary|streams|merged PORT DATA_DIR`.
 
 All of it is the product: settings, database, tokens, tokenizer, prompts, admission, uvicorn with our bounds.
 """
@@ -26,12 +26,17 @@ from app.standin.expand import ensure_expanded
 from app.stores import stores_of
 from benchmarks.empty import DELAY_S
 
+MERGED = 8
 FAKE_ENGINE = CHECKOUT / "wrangler-like-config" / "fake-engine.toml"
 
 
 def engine(kind: str) -> FakeEngine:
-    """unary: an answer of one token at once, because tokens are measured by themselves; streams: one each DELAY_S."""
-    return FakeEngine(answer="Yes.") if kind == "unary" else FakeEngine(delay_s=DELAY_S, endless=True)
+    """unary: an answer of one token at once, because tokens are measured by themselves; streams: one each DELAY_S;
+    merged: MERGED of them in one delta, as vLLM gives them to a server that is busy.
+    """
+    if kind == "unary":
+        return FakeEngine(answer="Yes.")
+    return FakeEngine(delay_s=DELAY_S, endless=True, tokens_per_delta=MERGED if kind == "merged" else 1)
 
 
 async def serve(settings: Settings, kind: str) -> None:

@@ -22,7 +22,8 @@ KEPT_RECORDS = 2048
 
 class FakeEngine:
     """`start_s` and `delay_s` are seconds; `answer` is split at spaces, one token each, repeated up to max_tokens
-    when `endless`. Grammars are ignored, so an answer in JSON is one only where `answer` is.
+    when `endless`; `tokens_per_delta` come at once. Grammars are ignored, so an answer in JSON is one only where
+    `answer` is.
     """
 
     compiles_grammars = False
@@ -34,6 +35,7 @@ class FakeEngine:
         delay_s: float = 0.0,
         start_s: float = 0.0,
         endless: bool = False,
+        tokens_per_delta: int = 1,
         slots: int = 4,
         wait_s: float = 5.0,
     ) -> None:
@@ -42,6 +44,7 @@ class FakeEngine:
         self._delay_s = delay_s
         self._start_s = start_s
         self._endless = endless
+        self._tokens_per_delta = tokens_per_delta
         self._health = EngineHealth("starting")
         self._residents = Residents(slots, self._swap, self._swap, wait_s)
         self.running: set[str] = set()
@@ -84,19 +87,23 @@ class FakeEngine:
         assert cache_salt
         self.running.add(request_id)
         pieces, reason = self._answer(sampling, adapter)
-        last = len(pieces) - 1
+        each = self._tokens_per_delta
         try:
-            for index, piece in enumerate(pieces):
+            for first in range(0, len(pieces), each):
                 await asyncio.sleep(self._delay_s)
-                logprobs = () if sampling.logprobs is None else (_logprob(pieces, index, sampling.logprobs),)
-                ended = reason if index == last else None
-                yield Delta(piece, [index % len(self._pieces)], ended, 0, logprobs)
+                some = pieces[first : first + each]
+                logprobs = _logprobs(pieces, first, len(some), sampling.logprobs)
+                ended = reason if first + each >= len(pieces) else None
+                yield Delta("".join(some), self._ids(first, len(some)), ended, 0, logprobs)
             self.finished.append(request_id)
         except (asyncio.CancelledError, GeneratorExit):
             self.aborted.append(request_id)
             raise
         finally:
             self.running.discard(request_id)
+
+    def _ids(self, first: int, count: int) -> list[int]:
+        return [index % len(self._pieces) for index in range(first, first + count)]
 
     def _answer(
         self, sampling: Sampling, adapter: LeasedAdapter | None
@@ -130,6 +137,14 @@ def _before_stop(pieces: Sequence[str], stop: Sequence[str]) -> list[str] | None
         if len(kept[-1]) < len(piece):
             break
     return kept
+
+
+def _logprobs(
+    pieces: Sequence[str], first: int, count: int, alternatives: int | None
+) -> tuple[TokenLogprob, ...]:
+    if alternatives is None:
+        return ()
+    return tuple(_logprob(pieces, index, alternatives) for index in range(first, first + count))
 
 
 def _logprob(pieces: Sequence[str], index: int, alternatives: int) -> TokenLogprob:

@@ -63,12 +63,23 @@ TABLE = (
 )
 
 
+DEFAULTS = Sampling(DEFAULT_MAX_TOKENS, DEFAULT_TEMPERATURE)
+FIELDS = frozenset(
+    {
+        *("max_tokens", "temperature", "top_p", "top_k", "seed"),
+        *("repetition_penalty", "frequency_penalty", "presence_penalty"),
+    }
+)
+
+
 def sampling_of(body: dict[str, Any], typed: frozenset[str]) -> Sampling:
     """`body` is valid; `typed` are the properties that its branch types: others are unknown, so ignored.
 
     `max_tokens` is as sent, also below 1: `app.inference.request` refuses that.
     """
-    given = {name: body[name] for name in typed & body.keys() if body[name] is not None}
+    given = {name: body[name] for name in FIELDS & body.keys() & typed if body[name] is not None}
+    if not given:
+        return DEFAULTS
     top_p = float(given.get("top_p", 1))
     top_token_only = top_p < TOP_TOKEN_ONLY_BELOW
     return Sampling(

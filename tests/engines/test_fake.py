@@ -58,3 +58,11 @@ async def test_logprobs() -> None:
     (token,) = (await deltas(engine, logprobs=2))[0].logprobs
     assert [text for text, _ in token.top] == ["one", " two"]
     assert 0 > token.top[0][1] == token.logprob > token.top[1][1]
+
+
+async def test_several_tokens_at_once() -> None:
+    got = await deltas(FakeEngine(answer="one two three", tokens_per_delta=2), logprobs=0)
+    assert [(d.text, d.token_ids, len(d.logprobs), d.finish_reason) for d in got] == [
+        ("one two", [0, 1], 2, None),
+        (" three", [2], 1, "stop"),
+    ]
