@@ -79,7 +79,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     def on_start(failure: BaseException | None) -> None:
         record.write()
         if failure is None:
-            gc.freeze()  # a million objects of vLLM's import, which no collection need look at again
+            _settle()
             seconds = time.monotonic() - began
             report(banner(settings, port, token if token_is_new else None, seconds))
         else:
@@ -105,6 +105,16 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     recorder.cancel()
     record.path.unlink(missing_ok=True)
     return _status(failures, report)
+
+
+def _settle() -> None:
+    """Starting leaves a million objects that stay, and garbage: no collection need look at the ones again, and the
+    other goes back to the system.
+    """
+    gc.freeze()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other allocators do it by themselves
+    if trim is not None:
+        trim(0)
 
 
 def _status(failures: list[BaseException], report: Callable[[str], None]) -> int:

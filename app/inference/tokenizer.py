@@ -23,7 +23,7 @@ class Tokenizer:
         """
         self.weights = weights
         self._verbatim = _encoder(definition)
-        self._plain = _encoder(_without_control_tokens(definition))
+        self._plain = _plain(self._verbatim, definition)
         self.bos_id = self._control_id(BOS)
         self.eos_id = self._control_id(EOS)
         self._max_token_chars = max(len(token) for token in definition["model"]["vocab"])
@@ -79,12 +79,23 @@ def _encoder(definition: dict[str, Any]) -> Encoder:
     return encoder
 
 
-def _without_control_tokens(definition: dict[str, Any]) -> dict[str, Any]:
-    """The same vocabulary without added tokens, and without merges that would spell one."""
+def _plain(verbatim: Encoder, definition: dict[str, Any]) -> Encoder:
+    """The same vocabulary without added tokens, and without merges that would spell one.
+
+    There are hardly ever such merges: then both encoders share the vocabulary, which is most of their memory.
+    """
     control = {token["content"] for token in definition["added_tokens"]}
     model = definition["model"]
     merges = [merge for merge in model["merges"] if _merged(merge) not in control]
-    return {**definition, "added_tokens": [], "post_processor": None, "model": {**model, "merges": merges}}
+    if len(merges) < len(model["merges"]):
+        spelled = {**definition, "added_tokens": [], "post_processor": None}
+        return _encoder({**spelled, "model": {**model, "merges": merges}})
+    encoder = Encoder(verbatim.model)
+    if verbatim.normalizer is not None:
+        encoder.normalizer = verbatim.normalizer
+    if verbatim.pre_tokenizer is not None:
+        encoder.pre_tokenizer = verbatim.pre_tokenizer
+    return encoder
 
 
 def _merged(merge: str | list[str]) -> str:
