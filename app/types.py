@@ -66,6 +66,7 @@ class Sampling:
 
     `temperature` may exceed vLLM's 2 (see `app.engines.hot`); `top_k` 0 means all tokens. `stop` are texts that end
     the answer and are no part of it. `logprobs` asks for that many alternatives per token, 0 for the drawn one alone.
+    The end token counts for nothing where `ignore_eos`, and can't be drawn before `min_tokens` others.
     """
 
     max_tokens: int
@@ -78,6 +79,8 @@ class Sampling:
     presence_penalty: float = 0.0
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
+    ignore_eos: bool = False
+    min_tokens: int = 0
     grammar: Grammar | None = None
 
 

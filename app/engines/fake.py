@@ -21,9 +21,9 @@ KEPT_RECORDS = 2048
 
 
 class FakeEngine:
-    """`start_s` and `delay_s` are seconds; `answer` is split at spaces, one token each, repeated up to max_tokens
-    when `endless`; `tokens_per_delta` come at once. Grammars are ignored, so an answer in JSON is one only where
-    `answer` is.
+    """`start_s` and `delay_s` are seconds; `answer` is split at spaces, one token each, repeated up to max_tokens when
+    `endless` or where a request ignores the end, else up to its `min_tokens`; `tokens_per_delta` come at once. Grammars
+    are ignored, so an answer in JSON is one only where `answer` is.
     """
 
     compiles_grammars = False
@@ -112,12 +112,13 @@ class FakeEngine:
         pieces = self._pieces
         if adapter is not None:
             pieces = [f"[{adapter.stored.name}] {pieces[0]}", *pieces[1:]]
-        if self._endless:
-            pieces = list(islice(cycle(pieces), sampling.max_tokens))
+        endless = self._endless or sampling.ignore_eos
+        tokens = sampling.max_tokens if endless else max(len(pieces), sampling.min_tokens)
+        pieces = list(islice(cycle(pieces), tokens))
         stopped = _before_stop(pieces[: sampling.max_tokens], sampling.stop)
         if stopped is not None:
             return stopped, "stop"
-        whole = len(pieces) <= sampling.max_tokens and not self._endless
+        whole = len(pieces) <= sampling.max_tokens and not endless
         return pieces[: sampling.max_tokens], "stop" if whole else "length"
 
     async def _swap(self, adapter: LeasedAdapter) -> None:

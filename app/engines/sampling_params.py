@@ -34,6 +34,8 @@ def to_vllm(sampling: Sampling) -> dict[str, Any]:
         "stop": list(sampling.stop),
         "include_stop_str_in_output": False,
         "logprobs": sampling.logprobs,
+        "ignore_eos": sampling.ignore_eos,
+        "min_tokens": sampling.min_tokens,
         **_temperature(sampling.temperature),
     }
 

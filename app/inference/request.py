@@ -16,7 +16,7 @@ from app.errors import BadInput, LoraUnsupported
 from app.inference.json_mode import read_json_format
 from app.inference.sampling import sampling_of
 from app.inference.tools import read_tool_calls, read_tools
-from app.types import Message, TextRequest
+from app.types import Message, Sampling, TextRequest
 
 MIN_MAX_TOKENS = 1
 # Between the text parts of a message, as in mistral-common's v1 tokenizer; empty parts are left out.
@@ -32,6 +32,8 @@ class Extras:
 
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
+    ignore_eos: bool = False
+    min_tokens: int = 0
 
 
 NO_EXTRAS = Extras()
@@ -55,9 +57,10 @@ def build_request(
     lora = _lora(body, query_lora)
     if lora is not None and not card.supports_lora:
         raise LoraUnsupported(card.name)
-    if extras is not NO_EXTRAS:
-        sampling = replace(sampling, stop=extras.stop, logprobs=extras.logprobs)
     tools, tool_choice = ((), "auto") if branch.name == "prompt" else read_tools(body)
+    json_format = read_json_format(_response_format(branch, body))
+    if extras is not NO_EXTRAS:
+        sampling = _with_extras(sampling, extras, shaped=bool(tools) or json_format is not None)
     return TextRequest(
         prompt=_prompt(body) if branch.name == "prompt" else None,
         messages=_messages(body) if branch.name != "prompt" else None,
@@ -65,9 +68,25 @@ def build_request(
         raw=_raw(body),
         stream=body.get("stream") is True,
         lora=lora,
-        json_format=read_json_format(_response_format(branch, body)),
+        json_format=json_format,
         tools=tools,
         tool_choice=tool_choice,
+    )
+
+
+def _with_extras(sampling: Sampling, extras: Extras, *, shaped: bool) -> Sampling:
+    """`shaped`: a grammar decides where the answer ends, and there nothing but the end token may be left to draw."""
+    if extras.min_tokens > sampling.max_tokens:
+        raise _refusal(phrases.out_of_bounds(("min_tokens",), "<=", sampling.max_tokens))
+    if shaped and (extras.ignore_eos or extras.min_tokens):
+        name = "ignore_eos" if extras.ignore_eos else "min_tokens"
+        raise _refusal(f"'/{name}' does not go with tools or an answer in JSON: leave it out")
+    return replace(
+        sampling,
+        stop=extras.stop,
+        logprobs=extras.logprobs,
+        ignore_eos=extras.ignore_eos,
+        min_tokens=extras.min_tokens,
     )
 
 

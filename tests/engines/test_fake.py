@@ -46,6 +46,15 @@ async def test_stop_and_length() -> None:
     assert [(delta.text, delta.finish_reason) for delta in got] == [("one", "length")]
 
 
+async def test_an_end_that_does_not_count() -> None:
+    engine = FakeEngine(answer="one two three")
+    got = await deltas(engine, ignore_eos=True)
+    assert (len(got), got[-1].finish_reason) == (9, "length")
+    got = await deltas(engine, min_tokens=5)
+    assert ([delta.text for delta in got[3:]], got[-1].finish_reason) == (["one", " two"], "stop")
+    assert len(await deltas(engine, min_tokens=2)) == 3
+
+
 async def test_logprobs() -> None:
     engine = FakeEngine(answer="one two three")
     assert all(delta.logprobs == () for delta in await deltas(engine))

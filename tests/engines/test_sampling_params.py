@@ -61,6 +61,13 @@ def test_stop_and_logprobs() -> None:
     assert (params.stop, params.logprobs) == ([], None)
 
 
+def test_the_end_token() -> None:
+    params = SamplingParams(**to_vllm(Sampling(max_tokens=7, ignore_eos=True, min_tokens=5)))
+    assert (params.ignore_eos, params.min_tokens) == (True, 5)
+    params = SamplingParams(**to_vllm(Sampling(max_tokens=7)))
+    assert (params.ignore_eos, params.min_tokens) == (False, 0)
+
+
 class TestGrammar:
     def test_a_schema_becomes_a_tag_with_bounded_whitespace(self) -> None:
         tag = structural_tag(Grammar(json_schema='{"properties":{"b":{},"a":{}}}'))

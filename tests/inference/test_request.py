@@ -12,7 +12,7 @@ from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from app.catalog.cards import ModelCard, load_cards
 from app.catalog.validate import Branch
 from app.errors import BadInput, LoraUnsupported
-from app.inference.request import build_request
+from app.inference.request import NO_EXTRAS, Extras, build_request
 from app.types import JsonFormat, Message, TextRequest, Tool, ToolCall
 
 ROOT = Path(__file__).parents[2]
@@ -32,10 +32,10 @@ def built(card: ModelCard, body: dict[str, Any], query_lora: str | None = None) 
     return build_request(card, card.input.check(body), body, query_lora)
 
 
-def refusal(card: ModelCard, body: dict[str, Any]) -> str:
+def refusal(card: ModelCard, body: dict[str, Any], extras: Extras = NO_EXTRAS) -> str:
     branch = card.input.check(body)
     with pytest.raises(BadInput) as refused:
-        build_request(card, branch, body)
+        build_request(card, branch, body, extras=extras)
     return str(refused.value).removeprefix(REFUSED)
 
 
@@ -98,6 +98,31 @@ def any_of(value: Any, values: Any) -> bool:
 def test_max_tokens_below_1(card: ModelCard, max_tokens: float) -> None:
     for body in ({"prompt": "a"}, {"messages": [ok]}):
         assert refusal(card, body | {"max_tokens": max_tokens}) == "'/max_tokens' must be >= 1"
+
+
+@both
+def test_vllms_own_fields_reach_the_engine(card: ModelCard) -> None:
+    body = {"messages": [ok], "max_tokens": 5}
+    request = build_request(card, card.input.check(body), body, extras=Extras(ignore_eos=True, min_tokens=5))
+    assert (request.sampling.ignore_eos, request.sampling.min_tokens) == (True, 5)
+
+
+@both
+def test_no_more_min_tokens_than_max_tokens(card: ModelCard) -> None:
+    assert (
+        refusal(card, {"prompt": "a", "max_tokens": 5}, Extras(min_tokens=6)) == "'/min_tokens' must be <= 5"
+    )
+    assert refusal(card, {"prompt": "a"}, Extras(min_tokens=257)) == "'/min_tokens' must be <= 256"
+
+
+@both
+@pytest.mark.parametrize("extras", [Extras(ignore_eos=True), Extras(min_tokens=1)])
+def test_a_grammar_ends_its_answer_itself(card: ModelCard, extras: Extras) -> None:
+    name = "ignore_eos" if extras.ignore_eos else "min_tokens"
+    text = f"'/{name}' does not go with tools or an answer in JSON: leave it out"
+    tools = [{"name": "now", "description": "", "parameters": {"type": "object", "properties": {}}}]
+    for more in ({"response_format": {"type": "json_object"}}, {"tools": tools}):
+        assert refusal(card, {"messages": [ok], **more}, extras) == text
 
 
 @both

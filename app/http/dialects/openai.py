@@ -75,7 +75,7 @@ class OpenAiDialect:
             {**_common(given), "messages": read_messages(given["messages"])},
             ChatReply(given["model"], self._padding, with_usage=_with_usage(given)),
             adapter,
-            Extras(read_stop(given, "stop"), _chat_logprobs(given)),
+            _extras(given, _chat_logprobs(given)),
             unchecked=_beyond_the_schema(given),
             error_event=openai_error,
         )
@@ -92,7 +92,7 @@ class OpenAiDialect:
             {"raw": True, **_common(given), "prompt": _prompt(given["prompt"])},
             CompletionReply(given["model"], self._padding, with_usage=_with_usage(given)),
             adapter,
-            Extras(read_stop(given, "stop"), read_count(given, "logprobs", MAX_LOGPROBS)),
+            _extras(given, read_count(given, "logprobs", MAX_LOGPROBS)),
             error_event=openai_error,
         )
 
@@ -103,6 +103,12 @@ def _common(given: dict[str, Any]) -> dict[str, Any]:
         if given.get(name) is not None:
             return {**body, "max_tokens": given[name]}
     return body
+
+
+def _extras(given: dict[str, Any], logprobs: int | None) -> Extras:
+    """`ignore_eos` and `min_tokens` are vLLM's, which its clients send beside OpenAI's fields."""
+    min_tokens = read_count(given, "min_tokens") or 0
+    return Extras(read_stop(given, "stop"), logprobs, read_flag(given, "ignore_eos"), min_tokens)
 
 
 def _beyond_the_schema(given: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Here is refused only what the schema can't see. A null counts as absent, because
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from math import inf
 from typing import Any
 
 from app.catalog import phrases
@@ -79,8 +80,8 @@ def _stop_text(path: Path, text: Any) -> str:
     return str(text)
 
 
-def read_count(body: dict[str, Any], name: str, high: int) -> int | None:
-    """A whole number from 0 to `high`."""
+def read_count(body: dict[str, Any], name: str, high: float = inf) -> int | None:
+    """A whole number from 0 to `high`; without it, what it may be at most is for others to say."""
     value = body.get(name)
     if value is None:
         return None

@@ -40,6 +40,8 @@ CHAT = {
     "logprobs": True,
     "top_logprobs": 2,
     "n": 1,
+    "ignore_eos": False,
+    "min_tokens": 0,
     "max_completion_tokens": 3,
     "stream_options": {"include_usage": True},
 }

@@ -127,6 +127,29 @@ def test_logprobs() -> None:
     assert completion(logprobs=None).extras.logprobs is None
 
 
+@pytest.mark.parametrize("parse", [chat, completion])
+def test_vllms_own_fields(parse: Any) -> None:
+    extras = parse(ignore_eos=True, min_tokens=7).extras
+    assert (extras.ignore_eos, extras.min_tokens) == (True, 7)
+    assert parse(ignore_eos=None, min_tokens=None).extras == Extras()
+    assert parse(ignore_eos=False, min_tokens=0).extras == Extras()
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"ignore_eos": 1}, "Type mismatch of '/ignore_eos', 'boolean' not in 'number','integer'"),
+        ({"min_tokens": True}, "Type mismatch of '/min_tokens', 'integer' not in 'boolean'"),
+        ({"min_tokens": 1.5}, "Type mismatch of '/min_tokens', 'integer' not in 'number'"),
+        ({"min_tokens": -1}, "'/min_tokens' must be >= 0"),
+    ],
+)
+def test_vllms_own_fields_that_are_refused(fields: dict[str, Any], text: str) -> None:
+    for parse in (chat, completion):
+        with pytest.raises(BadInput, match=f"Error: {text}"):
+            parse(**fields)
+
+
 def test_tools_and_formats_are_not_the_cards_to_check() -> None:
     tools = [{"type": "function", "function": {"name": "now"}}]
     wrapped = {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}
