@@ -68,7 +68,7 @@ class Assembly:
     def _engine(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> Engine:
         if model.engine == "fake":
             return FakeEngine(slots=model.max_adapters_resident or FAKE_SLOTS, wait_s=SLOT_WAIT_S)
-        return VllmEngine(lambda: _plan(model, cards, weights.folder()), wait_s=SLOT_WAIT_S)
+        return VllmEngine(lambda: vllm_plan(model, cards, weights.folder()), wait_s=SLOT_WAIT_S)
 
     def _register_examples(self, card: ModelCard, folder: Path) -> None:
         base = read_base(folder, STAND_IN)
@@ -88,7 +88,7 @@ class Assembly:
             )
 
 
-def _plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmPlan:
+def vllm_plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmPlan:
     """What vLLM is started with. Raises StartupError when weights or memory don't suffice."""
     weights_bytes = check_weights(folder)
     max_model_len = max(card.limits.max_total_tokens for card in cards)

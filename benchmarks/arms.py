@@ -1,155 +1,78 @@
-"""The servers of part "engine": each is started, gives itself to be loaded and measured, and is ended."""
+"""What is compared in part "engine": each arm with how it is asked, and the process between clients and engine."""
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
-import orjson
 import psutil
 
-from app.accounts.development import TOKEN_FILE
-from app.engines.vllm_start import QUIET_ENVIRONMENT
-from benchmarks.load import HOST, closed_loop, post
-from benchmarks.processes import Child, answers_200, free_port
-from benchmarks.workload import (
-    ADAPTERS_RESIDENT,
-    ALL_CORES,
-    KV_CACHE_GIB,
-    MODEL,
-    QUESTIONS,
-    Work,
-    count,
-    engine_settings,
-    question_body,
+from benchmarks.client import LoadClient, ask
+from benchmarks.load import post
+from benchmarks.processes import Child
+from benchmarks.workload import MODEL, Ask, Job, Work, body_of
+
+NATIVE, OPENAI, STOCK, SAME, BARE = (
+    "ours, native",
+    "ours, OpenAI",
+    "vLLM, stock",
+    "vLLM, our settings",
+    "AsyncLLM",
 )
+"""The names of all arms, in the order of every table."""
 
-START_S = 180.0
-REPLY = "reply "
-"""What a line of `benchmarks.bare` begins with that is meant for us."""
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """`work(clients, rounds)` loads it; `server` is the process between clients and engine."""
-
-    work: Callable[[int, int], Work]
-    server: psutil.Process
+WHAT = {
+    NATIVE: "`outworker serve`, native dialect",
+    OPENAI: "the same process, OpenAI's chat completions",
+    STOCK: "vLLM's OpenAI server, chat completions, its defaults but for context, LoRA and KV cache",
+    SAME: "vLLM's OpenAI server with every engine argument and variable of ours",
+    BARE: "vLLM's engine with our arguments in a process that asks itself: no HTTP, no JSON, no client",
+}
+BASE_AT_VLLM = "base"
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """`start(weights, folder)`: logs and data go into `folder`. `what` says how it is started."""
+    """`work(job)` loads it; `server` is the process between clients and engine, whose children are the engine."""
 
     name: str
-    what: str
-    start: Callable[[Path, Path], AbstractContextManager[Running]]
+    server: psutil.Process
+    work: Callable[[Job], Work]
 
 
-@contextmanager
-def ours(weights: Path, folder: Path) -> Iterator[Running]:
-    """`outworker serve`, as a person starts it."""
-    port, data, config = free_port(), folder / "data", folder / "outworker.toml"
-    model = {
-        "name": MODEL,
-        "weights": str(weights),
-        "kv_cache_gib": KV_CACHE_GIB,
-        "max_adapters_resident": ADAPTERS_RESIDENT,
-    }
-    lines = [f"{key} = {orjson.dumps(value).decode()}" for key, value in model.items()]
-    config.write_text("\n".join(["[[models]]", *lines, ""]))
-    command = [sys.executable, "-m", "app.cli", "serve", "--config", str(config)]
-    with Child(command, folder / "ours.log", {"PORT": str(port), "OUTWORKER_DATA_DIR": str(data)}) as child:
-        child.wait_until(answers_200(port, "/ready"), START_S)
-        token = (data / TOKEN_FILE).read_text().strip()
-        path = f"/client/v4/accounts/local/ai/run/{MODEL}"
-        requests = [post(path, question_body(question), token) for question in QUESTIONS]
-        server = psutil.Process(child.process.pid).children()[0]  # the launcher's only child
-        yield Running(partial(_over_http, child, port, requests), server)
+def over_http(
+    client: LoadClient, child: Child, port: int, request: Callable[[Ask, Job], bytes]
+) -> Callable[[Job], Work]:
+    """`child` is told of where the load fails because it ended."""
+
+    def work(job: Job) -> Work:
+        requests = [request(each, job) for each in job.asks]
+        with child.loaded():
+            return client.work(port, requests, job.clients)
+
+    return work
 
 
-@contextmanager
-def bare(weights: Path, folder: Path) -> Iterator[Running]:
-    """AsyncLLM in a process of its own, which asks itself."""
-    command = [sys.executable, "-m", "benchmarks.bare", str(weights)]
-    environment = {**QUIET_ENVIRONMENT, **ALL_CORES}
-    with Child(command, folder / "bare.log", environment, talks=True) as child:
-        read_reply(child)
-        yield Running(partial(_over_pipe, child), psutil.Process(child.process.pid))
+def over_pipe(child: Child) -> Callable[[Job], Work]:
+    return lambda job: ask(child, {"job": job})
 
 
-@contextmanager
-def vllm_server(environment: Mapping[str, str], weights: Path, folder: Path) -> Iterator[Running]:
-    """vLLM's OpenAI server: its own defaults but for the flags of `vllm_flags`."""
-    port = free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *vllm_flags(weights, port)]
-    quiet = {
-        name: QUIET_ENVIRONMENT[name] for name in ("VLLM_NO_USAGE_STATS", "DO_NOT_TRACK", "HF_HUB_OFFLINE")
-    }
-    with Child(command, folder / "vllm-server.log", {**quiet, **environment}) as child:
-        child.wait_until(answers_200(port, "/health"), START_S)
-        requests = [_openai_request(question) for question in QUESTIONS]
-        yield Running(partial(_over_http, child, port, requests), psutil.Process(child.process.pid))
+def native_request(token: str) -> Callable[[Ask, Job], bytes]:
+    """The dialect has no `ignore_eos`: that an answer does not end early is up to the weights."""
+    path = f"/client/v4/accounts/local/ai/run/{MODEL}"
+    return lambda each, job: post(path, {**body_of(each, job), **_lora(each)}, token)
 
 
-def vllm_flags(weights: Path, port: int) -> list[str]:
-    shared = engine_settings()
-    flags = {
-        "--model": str(weights),
-        "--served-model-name": "bench",
-        "--host": HOST,
-        "--port": port,
-        "--max-model-len": shared.max_model_len,
-        "--max-num-batched-tokens": shared.max_num_batched_tokens,
-        "--max-lora-rank": shared.max_lora_rank,
-        "--max-loras": shared.max_loras,
-        "--max-cpu-loras": shared.max_cpu_loras,
-        "--kv-cache-memory-bytes": shared.kv_cache_bytes,
-        "--generation-config": "vllm",
-    }
-    return ["--enable-lora", *(str(part) for flag in flags.items() for part in flag)]
+def openai_request(token: str) -> Callable[[Ask, Job], bytes]:
+    path = "/client/v4/accounts/local/ai/v1/chat/completions"
+    return lambda each, job: post(path, {**_openai(each, job), "model": MODEL, **_lora(each)}, token)
 
 
-ARMS = (
-    Arm("ours", "`outworker serve`, native dialect", ours),
-    Arm("AsyncLLM", "no HTTP, engine arguments of ours", bare),
-    Arm(
-        "vLLM server",
-        "its OpenAI server, chat completions, stock but for the flags of equal work: context, LoRA, KV cache",
-        partial(vllm_server, {}),
-    ),
-    Arm(
-        "vLLM server, all cores",
-        "the same, with VLLM_CPU_NUM_OF_RESERVED_CPU=0 as ours",
-        partial(vllm_server, ALL_CORES),
-    ),
-)
+def vllm_request(each: Ask, job: Job) -> bytes:
+    return post("/v1/chat/completions", {**_openai(each, job), "model": each.adapter or BASE_AT_VLLM})
 
 
-def read_reply(child: Child) -> bytes:
-    """The next line that is meant for us. Raises BenchError when the program ends instead."""
-    assert child.process.stdout is not None
-    for line in child.process.stdout:
-        if line.startswith(REPLY.encode()):
-            return bytes(line.removeprefix(REPLY.encode()))
-    child.process.wait(START_S)
-    raise child.failure(f"ended with status {child.process.returncode}")
+def _openai(each: Ask, job: Job) -> dict[str, object]:
+    return {**body_of(each, job), "ignore_eos": True, "stream_options": {"include_usage": True}}
 
 
-def _over_http(child: Child, port: int, requests: list[bytes], clients: int, rounds: int) -> Work:
-    with child.loaded():
-        return count(closed_loop(port, requests, clients=clients, rounds=rounds))
-
-
-def _over_pipe(child: Child, clients: int, rounds: int) -> Work:
-    assert child.process.stdin is not None
-    child.process.stdin.write(orjson.dumps({"clients": clients, "rounds": rounds}) + b"\n")
-    child.process.stdin.flush()
-    return Work(**orjson.loads(read_reply(child)))
-
-
-def _openai_request(question: str) -> bytes:
-    body = {**question_body(question), "model": "bench", "stream_options": {"include_usage": True}}
-    return post("/v1/chat/completions", body)
+def _lora(each: Ask) -> dict[str, str]:
+    return {"lora": each.adapter} if each.adapter else {}

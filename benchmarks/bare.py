@@ -1,101 +1,96 @@
-"""AsyncLLM without HTTP: `python -m benchmarks.bare WEIGHTS`.
+"""AsyncLLM without HTTP: `python -m benchmarks.bare CONFIG WEIGHTS NAME=FOLDER...`.
 
-Reads lines `{"clients": N, "rounds": R}` on standard input and answers each with a line that starts with REPLY, then a
-JSON object: the fields of `Work`. The engine is made as app/engines/vllm.py makes it.
+Reads lines `{"job": {...}}` (`Job`) on standard input and answers each as `benchmarks.client` does. The engine is made
+as app/engines/vllm.py makes it, from the same settings file as our server's.
 """
 
 import asyncio
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import orjson
 import uvloop
 
-from app.assembly import is_cpu_build
-from app.engines.vllm_args import engine_arguments
-from app.engines.vllm_imports import AsyncEngineArgs, AsyncLLM, RequestOutputKind, SamplingParams
+from app.engines.sampling_params import to_vllm
+from app.engines.vllm_start import build
 from app.inference.prompt import PromptBuilder
-from app.inference.request import build_request
 from app.inference.tokenizer import Tokenizer
-from benchmarks.arms import REPLY
-from benchmarks.workload import QUESTIONS, TEMPERATURE, TOKENS, Work, card, engine_settings, question_body
-
-
-def prompts(weights: Path) -> list[list[int]]:
-    """The questions' token ids, as our server makes them."""
-    builder, model = PromptBuilder(Tokenizer.from_folder(weights)), card()
-    bodies = [question_body(question) for question in QUESTIONS]
-    return [builder.build(build_request(model, model.input.check(body), body)).token_ids for body in bodies]
-
-
-def make_engine(weights: Path) -> Any:
-    shared = engine_settings()
-    arguments = engine_arguments(
-        weights=weights,
-        user_args={},
-        max_model_len=shared.max_model_len,
-        max_num_batched_tokens=shared.max_num_batched_tokens,
-        max_loras=shared.max_loras,
-        max_cpu_loras=shared.max_cpu_loras,
-        adapters=True,
-        cpu=is_cpu_build(),
-        kv_cache_bytes=shared.kv_cache_bytes,
-    )
-    config = AsyncEngineArgs(**arguments).create_engine_config()
-    return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+from app.types import Sampling
+from benchmarks.client import reply
+from benchmarks.servers import our_plan
+from benchmarks.workload import Ask, Job, Stream, Work, token_ids
 
 
 class Client:
-    """Counts what the engine yields. `ids` are the questions, asked in turn."""
+    """Asks the engine and notes when it answers."""
 
-    def __init__(self, llm: Any, ids: list[list[int]]) -> None:
-        self._llm = llm
-        self._ids = ids
+    def __init__(self, config: Path, weights: Path, adapters: Mapping[str, str]) -> None:
+        self._vllm, self._llm = build(our_plan(config, weights))
+        self._builder = PromptBuilder(Tokenizer.from_folder(weights))
+        self._adapters = {
+            name: self._vllm.LoRARequest(name, number, folder)
+            for number, (name, folder) in enumerate(adapters.items(), 1)
+        }
         self._made = 0
 
-    async def work(self, clients: int, rounds: int) -> Work:
+    async def work(self, job: Job) -> Work:
+        asked = [
+            (token_ids(self._builder, each.text), self._adapters.get(each.adapter or "")) for each in job.asks
+        ]
+        sampling = Sampling(max_tokens=job.max_tokens, temperature=job.temperature, ignore_eos=True)
+        shares = [asked[index :: job.clients] for index in range(job.clients)]
         began = time.perf_counter()
-        counts = await asyncio.gather(*(self._loop(index, clients, rounds) for index in range(clients)))
+        streams = await asyncio.gather(*(self._loop(share, sampling) for share in shares))
         seconds = time.perf_counter() - began
-        return Work(clients * rounds, sum(prompt for prompt, _ in counts), sum(n for _, n in counts), seconds)
+        return Work(seconds, [stream for several in streams for stream in several])
 
-    async def _loop(self, index: int, clients: int, rounds: int) -> tuple[int, int]:
-        prompt_tokens = tokens = 0
-        for turn in range(rounds):
-            ids = self._ids[(turn * clients + index) % len(self._ids)]
-            prompt_tokens += len(ids)
-            tokens += await self._ask(ids)
-        return prompt_tokens, tokens
+    def shutdown(self) -> None:
+        self._llm.shutdown()
 
-    async def _ask(self, ids: list[int]) -> int:
+    async def _loop(self, share: list[tuple[list[int], Any]], sampling: Sampling) -> list[Stream]:
+        return [await self._ask(ids, lora, sampling) for ids, lora in share]
+
+    async def _ask(self, ids: list[int], lora: Any, sampling: Sampling) -> Stream:
         self._made += 1
-        params = SamplingParams(
-            max_tokens=TOKENS, temperature=TEMPERATURE, output_kind=RequestOutputKind.DELTA
+        params = self._vllm.SamplingParams(
+            **to_vllm(sampling), output_kind=self._vllm.RequestOutputKind.DELTA
         )
-        tokens = 0
+        texts, moments, tokens = [], [], 0
         prompt = {"prompt_token_ids": ids, "cache_salt": "local"}
-        async for output in self._llm.generate(prompt, params, f"bare-{self._made}"):
-            tokens += len(output.outputs[0].token_ids)
-        return tokens
+        began = time.perf_counter()
+        async for output in self._llm.generate(prompt, params, f"bare-{self._made}", lora_request=lora):
+            completion = output.outputs[0]
+            tokens += len(completion.token_ids)
+            if completion.text:
+                texts.append(completion.text)
+                moments.append(time.perf_counter() - began)
+        gaps = [later - earlier for earlier, later in pairwise(moments)]
+        return Stream(len(ids), tokens, "".join(texts), moments[0], gaps)
 
 
-async def answer_lines(weights: Path) -> None:
-    llm = make_engine(weights)
-    client = Client(llm, prompts(weights))
+def read_job(line: bytes) -> Job:
+    job = orjson.loads(line)["job"]
+    return Job(**{**job, "asks": [Ask(**each) for each in job["asks"]]})
+
+
+async def answer_lines(config: Path, weights: Path, adapters: Mapping[str, str]) -> None:
+    client = Client(config, weights, adapters)
     reply({})
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        wanted = orjson.loads(line)
-        reply(asdict(await client.work(wanted["clients"], wanted["rounds"])))
-    llm.shutdown()
+    while line := await asyncio.to_thread(sys.stdin.buffer.readline):
+        reply(await client.work(read_job(line)))
+    client.shutdown()
 
 
-def reply(content: dict[str, Any]) -> None:
-    print(REPLY + orjson.dumps(content).decode(), flush=True)
+def main() -> None:
+    config, weights, *adapters = sys.argv[1:]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        pairs = (adapter.partition("=")[::2] for adapter in adapters)
+        runner.run(answer_lines(Path(config), Path(weights), dict(pairs)))
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(answer_lines(Path(sys.argv[1])))
+    main()

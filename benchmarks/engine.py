@@ -1,93 +1,145 @@
-"""Part "engine": streamed tokens per second with vLLM and the stand-in, beside AsyncLLM and vLLM's own server.
+"""Part "engine": both of our dialects beside vLLM's own server and the bare engine, with the stand-in.
 
-One engine lives at a time. The servers are started in an order and then in its mirror image, and the numbers of
-clients likewise, so that a machine that gets slower or faster meanwhile does so for all.
+All servers live at the same time, and those whose turn it is not are stopped (SIGSTOP), so each has the machine for
+itself. They are loaded in turn and then in the mirror image of that order, for each kind of load anew: a machine that
+gets slower or faster meanwhile does so for all.
 """
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.arms import ARMS, Arm, Running
+import numpy as np
+import psutil
+
+from benchmarks.adapters import adapter_folders
+from benchmarks.arms import Arm
+from benchmarks.client import LoadClient
+from benchmarks.figures import Sample
+from benchmarks.picture import draw
 from benchmarks.processes import cpu_s, descendants
 from benchmarks.report import Part
+from benchmarks.servers import LAUNCHES, Launch, Site, write_config
+from benchmarks.tables import notes, sheet
+from benchmarks.targets import targets_sheet
 from benchmarks.weights import endless_standin
-from benchmarks.workload import CLIENTS, KV_CACHE_GIB, ROUNDS, TEMPERATURE, TOKENS, Work, check_equal
-
-WARM_UP = (16, 1)
-TURNS = (*CLIENTS, *reversed(CLIENTS))
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One turn: CPU seconds of the server process, and of the engine's processes below it."""
-
-    arm: str
-    clients: int
-    work: Work
-    server_cpu_s: float
-    engine_cpu_s: float
-
-    @property
-    def tokens_per_s(self) -> float:
-        return self.work.tokens / self.work.seconds
+from benchmarks.workload import (
+    CASES,
+    CLIENTS,
+    Case,
+    Prompts,
+    check_job,
+    check_texts,
+    check_work,
+)
 
 
-def run(folder: Path, arms: Sequence[Arm] = ARMS) -> Part:
+def run(folder: Path, launches: Sequence[Launch] = LAUNCHES, cases: Sequence[Case] = CASES) -> Part:
     """`folder` is for logs, data and weights. Raises BenchError."""
     weights = endless_standin(folder)
-    samples: list[Sample] = []
-    for arm in order(arms):
-        with arm.start(weights, folder) as running:
-            running.work(*WARM_UP)
-            samples += [_turn(arm, running, clients) for clients in TURNS]
-    check_equal([sample.work for sample in samples])
+    prompts = Prompts(weights)
+    with ExitStack() as stack:
+        client = stack.enter_context(LoadClient.started(folder))
+        site = Site(weights, adapter_folders(folder), folder, write_config(folder, weights), client)
+        waits = [launch(site, stack) for launch in launches]
+        servers = [wait() for wait in waits]
+        stack.enter_context(asleep([arms[0].server for arms in servers]))
+        check_texts(dict(_greedy(arm) for arms in servers for arm in _awake(arms)))
+        samples = [sample for case in cases for sample in _case(case, servers, prompts)]
+    sheets = [sheet(case.name, samples) for case in cases]
     return Part(
         name="engine",
-        title="vLLM with the stand-in: streamed tokens per second",
-        columns=("clients", "server", "tokens/s", "range", "ours / this", "server CPU s", "engine CPU s"),
-        rows=[_row(samples, arm, clients) for clients in CLIENTS for arm in arms],
-        notes=_notes(arms),
+        title=sheets[0].title,
+        columns=sheets[0].columns,
+        rows=sheets[0].rows,
+        more=[*sheets[1:], targets_sheet([case.name for case in cases], samples)],
+        notes=list(notes()),
         samples=samples,
+        picture=draw([case.name for case in cases], samples),
     )
 
 
-def order(arms: Sequence[Arm]) -> list[Arm]:
-    """A B C D C B A: the last one is started once, in the middle of all others."""
-    return [*arms, *reversed(arms[:-1])]
+def order(servers: Sequence[Sequence[Arm]]) -> Iterator[tuple[Sequence[Arm], Sequence[int]]]:
+    """The arms of one server and the numbers of clients: A B C D, then D C B A with all of it mirrored."""
+    yield from ((arms, CLIENTS) for arms in servers)
+    yield from ((arms[::-1], CLIENTS[::-1]) for arms in reversed(servers))
 
 
-def _turn(arm: Arm, running: Running, clients: int) -> Sample:
-    engine = descendants(running.server)
-    server_before, engine_before = cpu_s([running.server]), cpu_s(engine)
-    work = running.work(clients, ROUNDS[clients])
-    server, own = cpu_s([running.server]) - server_before, cpu_s(engine) - engine_before
-    return Sample(arm.name, clients, work, server, own)
+def _case(case: Case, servers: Sequence[Sequence[Arm]], prompts: Prompts) -> Iterator[Sample]:
+    warm_up = replace(case, rounds={16: 1})
+    for arms in servers:
+        for arm in _awake(arms):
+            arm.work(prompts.job(warm_up, 16))
+    for arms, numbers in order(servers):
+        for arm in _awake(arms):
+            arm.work(prompts.job(replace(case, rounds={1: 1}), 1))  # after its sleep
+            for clients in numbers:
+                yield _turn(arm, case, clients, prompts)
 
 
-def _row(samples: Sequence[Sample], arm: Arm, clients: int) -> tuple[str, ...]:
-    mine = [sample for sample in samples if (sample.arm, sample.clients) == (arm.name, clients)]
-    ours = [sample for sample in samples if (sample.arm, sample.clients) == (ARMS[0].name, clients)]
-    rates = [sample.tokens_per_s for sample in mine]
-    ratio = statistics.median(sample.tokens_per_s for sample in ours) / statistics.median(rates)
-    thousands = sum(sample.work.tokens for sample in mine) / 1000
-    return (
-        str(clients),
-        arm.name,
-        f"{statistics.median(rates):.0f}",
-        f"{min(rates):.0f}-{max(rates):.0f}",
-        f"{ratio:.2f}",
-        f"{sum(sample.server_cpu_s for sample in mine) / thousands:.3f}",
-        f"{sum(sample.engine_cpu_s for sample in mine) / thousands:.3f}",
+def _turn(arm: Arm, case: Case, clients: int, prompts: Prompts) -> Sample:
+    job = prompts.job(case, clients)
+    engine = descendants(arm.server)
+    server_before, engine_before = cpu_s([arm.server]), cpu_s(engine)
+    work = arm.work(job)
+    server_cpu_s, engine_cpu_s = cpu_s([arm.server]) - server_before, cpu_s(engine) - engine_before
+    check_work(arm.name, case, work)
+    firsts = [stream.first_s for stream in work.streams]
+    gaps = [gap for stream in work.streams for gap in stream.gaps_s]
+    return Sample(
+        arm=arm.name,
+        case=case.name,
+        clients=clients,
+        seconds=work.seconds,
+        streams=len(work.streams),
+        tokens=work.tokens,
+        first_p50_s=float(np.percentile(firsts, 50)),
+        first_p99_s=float(np.percentile(firsts, 99)),
+        gap_p99_s=float(np.percentile(gaps, 99)),
+        server_cpu_s=server_cpu_s,
+        engine_cpu_s=engine_cpu_s,
+        rss_bytes=arm.server.memory_info().rss,
     )
 
 
-def _notes(arms: Sequence[Arm]) -> list[str]:
-    return [
-        f"Medians. Every stream delivered {TOKENS} tokens by its usage, at temperature {TEMPERATURE}, from the "
-        f"stand-in with its end token muted; LoRA on, KV cache {KV_CACHE_GIB} GiB.",
-        "CPU s: seconds of CPU per 1000 delivered tokens, of the server process and of the engine's processes.",
-        f"Order of starts: {', '.join(arm.name for arm in order(arms))}.",
-        *(f"{arm.name}: {arm.what}." for arm in arms),
-    ]
+def _greedy(arm: Arm) -> tuple[str, list[str]]:
+    """Texts without the mark of their first word, a space that is ours to leave out."""
+    return arm.name, [stream.text.strip() for stream in arm.work(check_job()).streams]
+
+
+def _awake(arms: Sequence[Arm]) -> Iterator[Arm]:
+    """The arms of one server, which runs meanwhile."""
+    with awake(arms[0].server):
+        yield from arms
+
+
+@contextmanager
+def asleep(servers: Sequence[psutil.Process]) -> Iterator[None]:
+    """They and their engines are stopped but for where they are `awake`."""
+    for server in servers:
+        _suspend(server)
+    try:
+        yield
+    finally:
+        for server in servers:
+            _resume(server)
+
+
+@contextmanager
+def awake(server: psutil.Process) -> Iterator[None]:
+    _resume(server)
+    try:
+        yield
+    finally:
+        _suspend(server)
+
+
+def _suspend(server: psutil.Process) -> None:
+    for process in (server, *descendants(server)):
+        process.suspend()
+
+
+def _resume(server: psutil.Process) -> None:
+    for process in (*descendants(server), server):
+        process.resume()

@@ -21,10 +21,13 @@ ANSWER_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is the whole body, an event stream's too."""
+    """`body` is the whole body, an event stream's too; `arrivals` are the seconds from the request to each piece of
+    it, and the length of the body with that piece.
+    """
 
     status: int
     body: bytes
+    arrivals: Sequence[tuple[float, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._chunks: list[bytes] = []
+        self._arrivals: list[tuple[float, int]] = []
+        self._length = 0
+        self._sent_s = 0.0
         self._answer: asyncio.Future[Answer] | None = None
 
     def connection_made(self, transport: Any) -> None:  # uvloop's transports are no asyncio.Transport
@@ -105,15 +111,18 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._chunks.append(body)
+        self._length += len(body)
+        self._arrivals.append((time.perf_counter() - self._sent_s, self._length))
 
     def on_message_complete(self) -> None:
-        body = b"".join(self._chunks)
-        self._chunks.clear()
+        answer = Answer(self._parser.get_status_code(), b"".join(self._chunks), self._arrivals)
+        self._chunks, self._arrivals, self._length = [], [], 0
         if self._answer is not None and not self._answer.done():
-            self._answer.set_result(Answer(self._parser.get_status_code(), body))
+            self._answer.set_result(answer)
 
     async def exchange(self, request: bytes) -> Answer:
         self._answer = asyncio.get_running_loop().create_future()
+        self._sent_s = time.perf_counter()
         self._transport.write(request)
         try:
             return await asyncio.wait_for(self._answer, ANSWER_TIMEOUT_S)

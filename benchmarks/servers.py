@@ -1,0 +1,175 @@
+"""The servers of part "engine": launched all at once, each gives its arms when it is ready."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+
+from app.accounts.development import TOKEN_FILE
+from app.assembly import vllm_plan
+from app.client import FinetunesClient
+from app.engines.vllm_args import MAX_LORA_RANK
+from app.engines.vllm_start import QUIET_ENVIRONMENT, VllmPlan
+from app.settings import load_settings
+from benchmarks.arms import (
+    BARE,
+    BASE_AT_VLLM,
+    NATIVE,
+    OPENAI,
+    SAME,
+    STOCK,
+    Arm,
+    native_request,
+    openai_request,
+    over_http,
+    over_pipe,
+    vllm_request,
+)
+from benchmarks.client import LoadClient, read_reply
+from benchmarks.load import HOST
+from benchmarks.processes import Child, answers_200, free_port
+from benchmarks.workload import ADAPTERS, MODEL, card
+
+START_S = 300.0  # several start at once
+KV_CACHE_GIB = 1
+NO_NETWORK = {
+    name: QUIET_ENVIRONMENT[name] for name in ("VLLM_NO_USAGE_STATS", "DO_NOT_TRACK", "HF_HUB_OFFLINE")
+}
+
+Arms = list[Arm]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every server gets: weights, adapters by name, a folder for logs and data, our settings file, the client."""
+
+    weights: Path
+    adapters: Mapping[str, Path]
+    folder: Path
+    config: Path
+    client: LoadClient
+
+
+Launch = Callable[[Site, ExitStack], Callable[[], Arms]]
+"""Starts a server that `ExitStack` ends; what it returns waits until the server is ready."""
+
+
+def ours(site: Site, stack: ExitStack) -> Callable[[], Arms]:
+    """`outworker serve`, as a person starts it; the adapters are pushed over HTTP."""
+    port, data = free_port(), site.folder / "data"
+    command = [sys.executable, "-m", "app.cli", "serve", "--config", str(site.config)]
+    environment = {"PORT": str(port), "OUTWORKER_DATA_DIR": str(data)}
+    child = stack.enter_context(Child(command, site.folder / "ours.log", environment))
+
+    def wait() -> Arms:
+        child.wait_until(answers_200(port, "/ready"), START_S)
+        token = (data / TOKEN_FILE).read_text().strip()
+        _push(f"http://{HOST}:{port}/client/v4", token, site.adapters)
+        server = psutil.Process(child.process.pid).children()[0]  # the launcher's only child
+        requests = {NATIVE: native_request(token), OPENAI: openai_request(token)}
+        return [
+            Arm(name, server, over_http(site.client, child, port, request))
+            for name, request in requests.items()
+        ]
+
+    return wait
+
+
+def stock(site: Site, stack: ExitStack) -> Callable[[], Arms]:
+    """vLLM's server as a user starts it for these adapters; the KV cache is as large as ours."""
+    flags = {
+        "model": str(site.weights),
+        "max_model_len": card().limits.max_total_tokens,
+        "enable_lora": True,
+        "max_lora_rank": MAX_LORA_RANK,
+        "max_loras": len(ADAPTERS) + 1,  # with fewer, tokens of the base get an adapter on a CPU
+        "kv_cache_memory_bytes": KV_CACHE_GIB * 1024**3,
+        "generation_config": "vllm",
+    }
+    return _vllm(STOCK, flags, NO_NETWORK, site, stack)
+
+
+def same(site: Site, stack: ExitStack) -> Callable[[], Arms]:
+    """vLLM's server with our engine settings."""
+    plan = our_plan(site.config, site.weights)
+    return _vllm(SAME, plan.arguments, {**QUIET_ENVIRONMENT, **plan.environment}, site, stack)
+
+
+def bare(site: Site, stack: ExitStack) -> Callable[[], Arms]:
+    """AsyncLLM in a process of its own, which asks itself."""
+    adapters = [f"{name}={path}" for name, path in site.adapters.items()]
+    command = [sys.executable, "-m", "benchmarks.bare", str(site.config), str(site.weights), *adapters]
+    child = stack.enter_context(Child(command, site.folder / "bare.log", talks=True))
+
+    def wait() -> Arms:
+        read_reply(child)
+        return [Arm(BARE, psutil.Process(child.process.pid), over_pipe(child))]
+
+    return wait
+
+
+LAUNCHES: tuple[Launch, ...] = (ours, stock, same, bare)
+
+
+def write_config(folder: Path, weights: Path) -> Path:
+    """Our settings file: defaults but for the weights and the size of the KV cache."""
+    path = folder / "outworker.toml"
+    model = {"name": MODEL, "weights": str(weights), "kv_cache_gib": KV_CACHE_GIB}
+    lines = [f"{key} = {orjson.dumps(value).decode()}" for key, value in model.items()]
+    path.write_text("\n".join(["[[models]]", *lines, ""]))
+    return path
+
+
+def our_plan(config: Path, weights: Path) -> VllmPlan:
+    """What our server starts vLLM with."""
+    return vllm_plan(load_settings(config, None, {}).models[0], (card(),), weights)
+
+
+def flags_of(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """AsyncEngineArgs as vLLM's command line has them."""
+    for name, value in arguments.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{flag}" if value else f"--no-{flag}"
+        else:
+            yield f"--{flag}"
+            yield from map(_text, value if isinstance(value, list) else [value])
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode() if isinstance(value, dict) else str(value)
+
+
+def _vllm(
+    name: str, arguments: Mapping[str, Any], environment: Mapping[str, str], site: Site, stack: ExitStack
+) -> Callable[[], Arms]:
+    port = free_port()
+    modules = [f"{adapter}={path}" for adapter, path in site.adapters.items()]
+    more = {"host": HOST, "port": port, "served_model_name": BASE_AT_VLLM, "lora_modules": modules}
+    module = "vllm.entrypoints.openai.api_server"
+    command = [sys.executable, "-m", module, *flags_of({**arguments, **more})]
+    child = stack.enter_context(Child(command, site.folder / f"{_file_name(name)}.log", environment))
+
+    def wait() -> Arms:
+        child.wait_until(answers_200(port, "/health"), START_S)
+        work = over_http(site.client, child, port, vllm_request)
+        return [Arm(name, psutil.Process(child.process.pid), work)]
+
+    return wait
+
+
+def _push(url: str, token: str, adapters: Mapping[str, Path]) -> None:
+    with FinetunesClient(url, "local", token) as client:
+        for name, folder in adapters.items():
+            draft = client.create(model=MODEL, name=name)
+            for file in sorted(folder.iterdir()):
+                client.upload_asset(draft.id, file, lambda _: None)
+
+
+def _file_name(name: str) -> str:
+    return name.replace(", ", "-").replace(" ", "-").lower()
