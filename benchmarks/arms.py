@@ -27,15 +27,31 @@ WHAT = {
     BARE: "vLLM's engine with our arguments in a process that asks itself: no HTTP, no JSON, no client",
 }
 BASE_AT_VLLM = "base"
+CHAT = "/client/v4/accounts/local/ai/v1/chat/completions"
+VLLM_CHAT = "/v1/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a client of OpenAI's chat finds the base model; without a token none is sent."""
+
+    url: str
+    path: str
+    model: str
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """`work(job)` loads it; `server` is the process between clients and engine, whose children are the engine."""
+    """`work(job)` loads it; `server` is the process between clients and engine, whose children are the engine.
+
+    `chat` is set where it answers OpenAI's chat completions.
+    """
 
     name: str
     server: psutil.Process
     work: Callable[[Job], Work]
+    chat: Address | None = None
 
 
 def over_http(
@@ -62,12 +78,11 @@ def native_request(token: str) -> Callable[[Ask, Job], bytes]:
 
 
 def openai_request(token: str) -> Callable[[Ask, Job], bytes]:
-    path = "/client/v4/accounts/local/ai/v1/chat/completions"
-    return lambda each, job: post(path, {**_openai(each, job), "model": MODEL, **_lora(each)}, token)
+    return lambda each, job: post(CHAT, {**_openai(each, job), "model": MODEL, **_lora(each)}, token)
 
 
 def vllm_request(each: Ask, job: Job) -> bytes:
-    return post("/v1/chat/completions", {**_openai(each, job), "model": each.adapter or BASE_AT_VLLM})
+    return post(VLLM_CHAT, {**_openai(each, job), "model": each.adapter or BASE_AT_VLLM})
 
 
 def _openai(each: Ask, job: Job) -> dict[str, object]:

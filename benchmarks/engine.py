@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks import vllm_serve
 from benchmarks.adapters import adapter_folders
 from benchmarks.arms import Arm
 from benchmarks.client import LoadClient
 from benchmarks.figures import Sample
 from benchmarks.picture import draw
-from benchmarks.processes import cpu_s, descendants
+from benchmarks.processes import Child, cpu_s, descendants
 from benchmarks.report import Part
 from benchmarks.servers import LAUNCHES, Launch, Site, write_config
 from benchmarks.tables import notes, sheet
@@ -41,21 +42,23 @@ def run(folder: Path, launches: Sequence[Launch] = LAUNCHES, cases: Sequence[Cas
     prompts = Prompts(weights)
     with ExitStack() as stack:
         client = stack.enter_context(LoadClient.started(folder))
+        second = stack.enter_context(vllm_serve.started(folder))
         site = Site(weights, adapter_folders(folder), folder, write_config(folder, weights), client)
         waits = [launch(site, stack) for launch in launches]
         servers = [wait() for wait in waits]
         stack.enter_context(asleep([arms[0].server for arms in servers]))
         check_texts(dict(_greedy(arm) for arms in servers for arm in _awake(arms)))
         samples = [sample for case in cases for sample in _case(case, servers, prompts)]
+        opinions = list(_opinions(second, servers, weights))
     sheets = [sheet(case.name, samples) for case in cases]
     return Part(
         name="engine",
         title=sheets[0].title,
         columns=sheets[0].columns,
         rows=sheets[0].rows,
-        more=[*sheets[1:], targets_sheet([case.name for case in cases], samples)],
+        more=[*sheets[1:], vllm_serve.sheet(opinions), targets_sheet([case.name for case in cases], samples)],
         notes=list(notes()),
-        samples=samples,
+        samples={"turns": samples, "vllm_serve": opinions},
         picture=draw([case.name for case in cases], samples),
     )
 
@@ -101,6 +104,14 @@ def _turn(arm: Arm, case: Case, clients: int, prompts: Prompts) -> Sample:
         engine_cpu_s=engine_cpu_s,
         rss_bytes=arm.server.memory_info().rss,
     )
+
+
+def _opinions(second: Child, servers: Sequence[Sequence[Arm]], weights: Path) -> Iterator[vllm_serve.Opinion]:
+    """Of each server that has OpenAI's chat, in turn and back."""
+    for seed, (arms, _) in enumerate(order(servers)):
+        for arm in _awake(arms):
+            if arm.chat is not None:
+                yield vllm_serve.opinion(second, arm.name, arm.chat, weights, seed)
 
 
 def _greedy(arm: Arm) -> tuple[str, list[str]]:

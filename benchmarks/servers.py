@@ -19,10 +19,13 @@ from app.settings import load_settings
 from benchmarks.arms import (
     BARE,
     BASE_AT_VLLM,
+    CHAT,
     NATIVE,
     OPENAI,
     SAME,
     STOCK,
+    VLLM_CHAT,
+    Address,
     Arm,
     native_request,
     openai_request,
@@ -71,11 +74,10 @@ def ours(site: Site, stack: ExitStack) -> Callable[[], Arms]:
         token = (data / TOKEN_FILE).read_text().strip()
         _push(f"http://{HOST}:{port}/client/v4", token, site.adapters)
         server = psutil.Process(child.process.pid).children()[0]  # the launcher's only child
-        requests = {NATIVE: native_request(token), OPENAI: openai_request(token)}
-        return [
-            Arm(name, server, over_http(site.client, child, port, request))
-            for name, request in requests.items()
-        ]
+        native = over_http(site.client, child, port, native_request(token))
+        openai = over_http(site.client, child, port, openai_request(token))
+        chat = Address(f"http://{HOST}:{port}", CHAT, MODEL, token)
+        return [Arm(NATIVE, server, native), Arm(OPENAI, server, openai, chat)]
 
     return wait
 
@@ -158,7 +160,8 @@ def _vllm(
     def wait() -> Arms:
         child.wait_until(answers_200(port, "/health"), START_S)
         work = over_http(site.client, child, port, vllm_request)
-        return [Arm(name, psutil.Process(child.process.pid), work)]
+        chat = Address(f"http://{HOST}:{port}", VLLM_CHAT, BASE_AT_VLLM)
+        return [Arm(name, psutil.Process(child.process.pid), work, chat)]
 
     return wait
 
