@@ -27,13 +27,14 @@ from benchmarks.targets import targets_sheet
 from benchmarks.weights import endless_standin
 from benchmarks.workload import (
     CASES,
-    CLIENTS,
     Case,
     Prompts,
     check_job,
     check_texts,
     check_work,
 )
+
+WARM_UP_CLIENTS = 4
 
 
 def run(folder: Path, launches: Sequence[Launch] = LAUNCHES, cases: Sequence[Case] = CASES) -> Part:
@@ -63,18 +64,20 @@ def run(folder: Path, launches: Sequence[Launch] = LAUNCHES, cases: Sequence[Cas
     )
 
 
-def order(servers: Sequence[Sequence[Arm]]) -> Iterator[tuple[Sequence[Arm], Sequence[int]]]:
+def order(case: Case, servers: Sequence[Sequence[Arm]]) -> Iterator[tuple[Sequence[Arm], Sequence[int]]]:
     """The arms of one server and the numbers of clients: A B C D, then D C B A with all of it mirrored."""
-    yield from ((arms, CLIENTS) for arms in servers)
-    yield from ((arms[::-1], CLIENTS[::-1]) for arms in reversed(servers))
+    clients = list(case.rounds)
+    yield from ((arms, clients) for arms in servers)
+    if case.mirrored:
+        yield from ((arms[::-1], clients[::-1]) for arms in reversed(servers))
 
 
 def _case(case: Case, servers: Sequence[Sequence[Arm]], prompts: Prompts) -> Iterator[Sample]:
-    warm_up = replace(case, rounds={16: 1})
+    warm_up = replace(case, rounds={WARM_UP_CLIENTS: 1})
     for arms in servers:
         for arm in _awake(arms):
-            arm.work(prompts.job(warm_up, 16))
-    for arms, numbers in order(servers):
+            arm.work(prompts.job(warm_up, WARM_UP_CLIENTS))
+    for arms, numbers in order(case, servers):
         for arm in _awake(arms):
             arm.work(prompts.job(replace(case, rounds={1: 1}), 1))  # after its sleep
             for clients in numbers:
@@ -108,7 +111,7 @@ def _turn(arm: Arm, case: Case, clients: int, prompts: Prompts) -> Sample:
 
 def _opinions(second: Child, servers: Sequence[Sequence[Arm]], weights: Path) -> Iterator[vllm_serve.Opinion]:
     """Of each server that has OpenAI's chat, in turn and back."""
-    for seed, (arms, _) in enumerate(order(servers)):
+    for seed, (arms, _) in enumerate(order(CASES[0], servers)):
         for arm in _awake(arms):
             if arm.chat is not None:
                 yield vllm_serve.opinion(second, arm.name, arm.chat, weights, seed)

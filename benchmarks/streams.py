@@ -37,17 +37,17 @@ def read_stream(answer: Answer) -> Stream:
 
 
 def _events(answer: Answer) -> Iterator[tuple[float, dict[str, Any]]]:
-    """Each event with the moment when its last byte came."""
+    """Each event with the moment when its last byte came. Comments, which keep a slow stream open, are none."""
     arrivals = iter(answer.arrivals)
     moment, length = 0.0, 0
     start = 0
     while (end := answer.body.find(END, start)) >= 0:
-        data = answer.body[start:end].removeprefix(DATA)
+        event = answer.body[start:end]
         start = end + len(END)
         while length < start:
             moment, length = next(arrivals)
-        if data != DONE:
-            yield moment, orjson.loads(data)
+        if event.startswith(DATA) and event != DATA + DONE:
+            yield moment, orjson.loads(event.removeprefix(DATA))
 
 
 def _text(event: dict[str, Any]) -> str | None:

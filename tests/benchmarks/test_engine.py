@@ -12,7 +12,7 @@ from benchmarks.picture import draw
 from benchmarks.processes import Child
 from benchmarks.tables import COLUMNS, notes, sheet
 from benchmarks.targets import TARGETS, targets_sheet
-from benchmarks.workload import CLIENTS
+from benchmarks.workload import CASES
 
 TURN = Sample(
     arm=OPENAI,
@@ -35,10 +35,15 @@ def test_a_turn_of_each_arm_is_mirrored() -> None:
     arms = [Arm(name, psutil.Process(), lambda job: None) for name in (NATIVE, OPENAI, STOCK, SAME)]
     servers = [arms[:2], arms[2:3], arms[3:]]
     turns = [
-        (arm.name, number) for several, numbers in order(servers) for arm in several for number in numbers
+        (arm.name, number)
+        for several, numbers in order(CASES[0], servers)
+        for arm in several
+        for number in numbers
     ]
     assert turns == turns[::-1]
-    assert set(turns) == {(arm.name, number) for arm in arms for number in CLIENTS}
+    assert set(turns) == {(arm.name, number) for arm in arms for number in (1, 16, 64)}
+    once = [arm.name for several, _ in order(CASES[-1], servers) for arm in several]
+    assert once == [arm.name for arm in arms]
 
 
 def test_figures_are_medians_and_cpu_is_of_all_turns() -> None:

@@ -38,6 +38,10 @@ def test_events_that_come_together_have_one_moment() -> None:
     assert read_stream(answer(b"".join(NATIVE))) == Stream(9, 3, "One two", 0.5, [0.0, 0.0])
 
 
+def test_a_comment_is_no_event() -> None:
+    assert read_stream(answer(b": still here\n\n", *NATIVE)) == Stream(9, 3, "One two", 1.0, [0.5, 0.5])
+
+
 @pytest.mark.parametrize("pieces", [NATIVE[:3], NATIVE[3:], [b"no events"]])
 def test_a_stream_without_text_or_usage_is_an_error(pieces: tuple[bytes, ...]) -> None:
     with pytest.raises(BenchError, match="no stream of text and usage: it ends"):
