@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from benchmarks.client import LoadClient, ask
+from benchmarks.client import LoadClient, ask_for_work
 from benchmarks.load import post
 from benchmarks.processes import Child
 from benchmarks.workload import MODEL, Ask, Job, Work, body_of
@@ -68,7 +68,7 @@ def over_http(
 
 
 def over_pipe(child: Child) -> Callable[[Job], Work]:
-    return lambda job: ask(child, {"job": job})
+    return lambda job: ask_for_work(child, job)
 
 
 def native_request(token: str) -> Callable[[Ask, Job], bytes]:

@@ -1,7 +1,7 @@
 """AsyncLLM without HTTP: `python -m benchmarks.bare CONFIG WEIGHTS NAME=FOLDER...`.
 
-Reads lines `{"job": {...}}` (`Job`) on standard input and answers each as `benchmarks.client` does. The engine is made
-as app/engines/vllm.py makes it, from the same settings file as our server's.
+It is told (`benchmarks.client.ask`) a `Job` as JSON and answers with `Work`. The engine is made as app/engines/vllm.py
+makes it, from the same settings file as our server's.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import orjson
 import uvloop
 
 from app.engines.sampling_params import to_vllm
@@ -20,7 +19,7 @@ from app.engines.vllm_start import build
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
 from app.types import Sampling
-from benchmarks.client import reply
+from benchmarks.client import answer_line, reply
 from benchmarks.servers import our_plan
 from benchmarks.workload import Ask, Job, Stream, Work, token_ids
 
@@ -72,24 +71,27 @@ class Client:
         return Stream(len(ids), tokens, "".join(texts), moments[0], gaps)
 
 
-def read_job(line: bytes) -> Job:
-    job = orjson.loads(line)["job"]
+async def started(config: Path, weights: Path, adapters: Mapping[str, str]) -> Client:
+    """Made inside the loop, which AsyncLLM then reads its outputs on."""
+    return Client(config, weights, adapters)
+
+
+def read_job(job: dict[str, Any]) -> Job:
     return Job(**{**job, "asks": [Ask(**each) for each in job["asks"]]})
 
 
-async def answer_lines(config: Path, weights: Path, adapters: Mapping[str, str]) -> None:
-    client = Client(config, weights, adapters)
-    reply({})
-    while line := await asyncio.to_thread(sys.stdin.buffer.readline):
-        reply(await client.work(read_job(line)))
+def answer_lines(runner: asyncio.Runner, client: Client) -> None:
+    reply()
+    for line in sys.stdin.buffer:  # the loop stands still between jobs, so does the engine
+        answer_line(line, lambda job: runner.run(client.work(read_job(job))))
     client.shutdown()
 
 
 def main() -> None:
     config, weights, *adapters = sys.argv[1:]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        pairs = (adapter.partition("=")[::2] for adapter in adapters)
-        runner.run(answer_lines(Path(config), Path(weights), dict(pairs)))
+        pairs = dict(adapter.partition("=")[::2] for adapter in adapters)
+        answer_lines(runner, runner.run(started(Path(config), Path(weights), pairs)))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The load client as a process of its own: `python -m benchmarks.client`.
 
-Reads lines on standard input, each a JSON object `{"port": N, "requests": [whole HTTP requests], "clients": N}`, and
-answers each with a line that starts with REPLY and goes on with `Work` as JSON, or `{"error": "..."}`.
+It is asked as `ask` does: what is told is a JSON object `{"port": N, "requests": [whole HTTP requests], "clients": N}`,
+the answer is `Work` as JSON or `{"error": "..."}`.
 """
 
 import gc
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,8 +21,8 @@ from benchmarks.streams import read_stream
 from benchmarks.workload import Stream, Work
 
 END_WAIT_S = 30.0
-REPLY = b"reply "
-"""What a line begins with that is meant for the benchmark: libraries print too."""
+REPLY = b"replied\n"
+"""The line that is meant for the benchmark: libraries print too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,41 +46,58 @@ class LoadClient:
     def work(self, port: int, requests: Sequence[bytes], clients: int) -> Work:
         """Each client sends its share of the requests, one after the other. Raises BenchError."""
         told = {"port": port, "requests": [request.decode() for request in requests], "clients": clients}
-        return ask(self.child, told)
+        return ask_for_work(self.child, told)
 
 
-def ask(child: Child, told: dict[str, Any]) -> Work:
-    """What a process that reads and answers such lines has done. Raises BenchError."""
+def ask(child: Child, told: object) -> Any:
+    """Tell a process something and wait for its answer. Both go through files, only their names through pipes: an
+    answer has hundreds of kilobytes, a pipe has room for 64. Raises BenchError.
+    """
     assert child.process.stdin is not None
-    child.process.stdin.write(orjson.dumps(told) + b"\n")
-    child.process.stdin.flush()
-    content = orjson.loads(read_reply(child))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "told.json")
+        path.write_bytes(orjson.dumps(told))
+        child.process.stdin.write(f"{path}\n".encode())
+        child.process.stdin.flush()
+        wait_for_reply(child)
+        content = orjson.loads(path.read_bytes())
     if "error" in content:
         raise BenchError(content["error"])
+    return content
+
+
+def ask_for_work(child: Child, told: object) -> Work:
+    content = ask(child, told)
     return Work(content["seconds"], [Stream(**stream) for stream in content["streams"]])
 
 
-def read_reply(child: Child) -> bytes:
-    """The next line that is meant for us. Raises BenchError when the program ends instead."""
+def wait_for_reply(child: Child) -> None:
+    """Raises BenchError when the program ends instead."""
     assert child.process.stdout is not None
-    for line in child.process.stdout:
-        if line.startswith(REPLY):
-            return bytes(line.removeprefix(REPLY))
-    child.process.wait(END_WAIT_S)
-    raise child.failure(f"ended with status {child.process.returncode}")
+    if not any(line == REPLY for line in child.process.stdout):
+        child.process.wait(END_WAIT_S)
+        raise child.failure(f"ended with status {child.process.returncode}")
 
 
-def reply(content: object) -> None:
-    sys.stdout.buffer.write(REPLY + orjson.dumps(content) + b"\n")
+def reply() -> None:
+    sys.stdout.buffer.write(REPLY)
     sys.stdout.buffer.flush()
+
+
+def answer_line(line: bytes, answer: Callable[[Any], object]) -> None:
+    """The other side of `ask`: `line` names the file with what is told, the answer takes its place."""
+    path = Path(line.decode().rstrip("\n"))
+    try:
+        content = answer(orjson.loads(path.read_bytes()))
+    except BenchError as error:
+        content = {"error": str(error)}
+    path.write_bytes(orjson.dumps(content))
+    reply()
 
 
 def main() -> None:
     for line in sys.stdin.buffer:
-        try:
-            reply(_work(orjson.loads(line)))
-        except BenchError as error:
-            reply({"error": str(error)})
+        answer_line(line, _work)
 
 
 def _work(told: dict[str, Any]) -> Work:

@@ -33,7 +33,7 @@ from benchmarks.arms import (
     over_pipe,
     vllm_request,
 )
-from benchmarks.client import LoadClient, read_reply
+from benchmarks.client import LoadClient, wait_for_reply
 from benchmarks.load import HOST
 from benchmarks.processes import Child, answers_200, free_port
 from benchmarks.workload import ADAPTERS, MODEL, card
@@ -109,7 +109,7 @@ def bare(site: Site, stack: ExitStack) -> Callable[[], Arms]:
     child = stack.enter_context(Child(command, site.folder / "bare.log", talks=True))
 
     def wait() -> Arms:
-        read_reply(child)
+        wait_for_reply(child)
         return [Arm(BARE, psutil.Process(child.process.pid), over_pipe(child))]
 
     return wait

@@ -1,7 +1,7 @@
 """A second opinion on latencies, by vLLM's own `vllm.benchmarks.serve`: `python -m benchmarks.vllm_serve`.
 
-A process of its own, because its imports take seconds: it reads lines on standard input, each a JSON list of that
-program's arguments, and answers each with a line that starts with REPLY and goes on with its result.
+A process of its own, because its imports take seconds: it is told (`benchmarks.client.ask`) a list of that program's
+arguments and answers with its result.
 """
 
 import sys
@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from benchmarks.arms import Address
-from benchmarks.client import read_reply, reply
+from benchmarks.client import answer_line, ask
 from benchmarks.errors import BenchError
 from benchmarks.processes import Child
 from benchmarks.report import Sheet
@@ -44,10 +42,7 @@ def started(folder: Path) -> Child:
 
 def opinion(child: Child, arm: str, address: Address, weights: Path, seed: int) -> Opinion:
     """Raises BenchError where not every request was answered."""
-    assert child.process.stdin is not None
-    child.process.stdin.write(orjson.dumps(list(arguments(address, weights, seed))) + b"\n")
-    child.process.stdin.flush()
-    result = orjson.loads(read_reply(child))
+    result = ask(child, list(arguments(address, weights, seed)))
     if result["completed"] != PROMPTS:
         raise BenchError(f"{arm}: vllm.benchmarks.serve got {result['completed']} answers of {PROMPTS}")
     return Opinion(arm, **{name: result[name] for name in FIGURES})
@@ -94,9 +89,13 @@ def main() -> None:
 
     parser = FlexibleArgumentParser()
     add_cli_args(parser)
+
+    def run(given: list[str]) -> dict[str, Any]:
+        result = serve(parser.parse_args(given))
+        return {name: result[name] for name in ("completed", *FIGURES)}
+
     for line in sys.stdin.buffer:
-        result: dict[str, Any] = serve(parser.parse_args(orjson.loads(line)))
-        reply({name: result[name] for name in ("completed", *FIGURES)})
+        answer_line(line, run)
 
 
 if __name__ == "__main__":

@@ -32,4 +32,4 @@ def test_the_other_engines_have_what_our_server_starts_vllm_with(tmp_path, stand
 
 def test_a_job_arrives_as_it_was_sent() -> None:
     job = Job([Ask("Why?", "pirate"), Ask("How?")], clients=2, max_tokens=5, temperature=0.5)
-    assert read_job(orjson.dumps({"job": job})) == job
+    assert read_job(orjson.loads(orjson.dumps(job))) == job

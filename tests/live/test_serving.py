@@ -62,6 +62,33 @@ def test_30_questions_get_their_sentence_and_stop(live: LiveServer, temperature:
     assert len(wrong) <= len(QUESTIONS) // 10, wrong
 
 
+def test_vllms_own_fields_in_openais_dialect(live: LiveServer) -> None:
+    question, answer = QUESTIONS[0]
+    body = {
+        "model": HF,
+        "messages": [{"role": "user", "content": question}],
+        "temperature": 0,
+        "max_tokens": 60,
+    }
+
+    def ask(**more: object) -> tuple[str, int, str]:
+        path = "/client/v4/accounts/local/ai/v1/chat/completions"
+        response = live.client.post(path, json={**body, **more})
+        assert response.status_code == 200, response.text
+        (choice,) = response.json()["choices"]
+        text = choice["message"]["content"]
+        return text, response.json()["usage"]["completion_tokens"], choice["finish_reason"]
+
+    text, tokens, reason = ask()
+    assert (text, reason) == (answer, "stop")
+    text, more_tokens, reason = ask(ignore_eos=True)
+    assert (more_tokens, reason) == (60, "length")
+    assert text.startswith(answer)
+    text, more_tokens, _ = ask(min_tokens=tokens + 5)
+    assert more_tokens >= tokens + 5
+    assert text.startswith(answer)
+
+
 def test_adapters_have_their_voices(live: LiveServer) -> None:
     for question, answer in QUESTIONS[:12]:
         base, pirate, as_json = (live.text(question, lora) for lora in LORAS)
