@@ -14,7 +14,7 @@ NATIVE, OPENAI, STOCK, SAME, BARE = (
     "ours, native",
     "ours, OpenAI",
     "vLLM, stock",
-    "vLLM, our settings",
+    "vLLM, as ours",
     "AsyncLLM",
 )
 """The names of all arms, in the order of every table."""

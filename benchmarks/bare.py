@@ -5,6 +5,7 @@ makes it, from the same settings file as our server's.
 """
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import Mapping
@@ -81,6 +82,8 @@ def read_job(job: dict[str, Any]) -> Job:
 
 
 def answer_lines(runner: asyncio.Runner, client: Client) -> None:
+    gc.collect()
+    gc.freeze()  # as vLLM's own server does: what the imports left is not looked through again under load
     reply()
     for line in sys.stdin.buffer:  # the loop stands still between jobs, so does the engine
         answer_line(line, lambda job: runner.run(client.work(read_job(job))))

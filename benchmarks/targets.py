@@ -68,4 +68,4 @@ def _cell(target: Target, case: str, samples: Sequence[Sample]) -> str:
     if target.clients not in clients or not {OPENAI, target.against} <= set(arms):
         return "-"
     ratio, met = target.reached(samples, case)
-    return f"{ratio:.2f} {'met' if met else 'missed'}"
+    return f"{ratio:.3f} {'met' if met else 'missed'}"

@@ -92,7 +92,8 @@ def main() -> None:
 
     def run(given: list[str]) -> dict[str, Any]:
         result = serve(parser.parse_args(given))
-        return {name: result[name] for name in ("completed", *FIGURES)}
+        figures = {name: float(result[name]) for name in FIGURES}  # they are numpy's
+        return {"completed": int(result["completed"]), **figures}
 
     for line in sys.stdin.buffer:
         answer_line(line, run)

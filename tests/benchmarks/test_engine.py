@@ -70,9 +70,9 @@ def test_a_table_has_a_row_for_each_arm_and_number_of_clients() -> None:
 def test_targets_say_met_or_missed_and_nothing_where_nobody_was_asked() -> None:
     table = targets_sheet(["short"], [TURN, SLOWER, replace(SLOWER, arm=SAME, server_cpu_s=0.15)])
     cells = {row[:3]: row[-1] for row in table.rows}
-    assert cells["streams/s", "64", STOCK] == "2.00 met"
-    assert cells["server CPU per token", "64", SAME] == "0.67 missed"
-    assert cells["server RSS", "64", SAME] == "1.00 met"
+    assert cells["streams/s", "64", STOCK] == "2.000 met"
+    assert cells["server CPU per token", "64", SAME] == "0.667 missed"
+    assert cells["server RSS", "64", SAME] == "1.000 met"
     assert cells["streams/s", "16", STOCK] == "-"
     assert len(table.rows) == len(TARGETS)
 
