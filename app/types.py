@@ -88,7 +88,8 @@ class Sampling:
 class TextRequest:
     """A body that passed the card's schema and the typed second pass. Exactly one of `prompt`, `messages` is set.
 
-    Where `tool_choice` is "required" one of `tools` must be called: a choice of one tool leaves only that one here.
+    Where `tool_choice` is "required" one of `tools` must be called: a choice of one tool leaves only that one
+    here. With `one_call` there is at most one call.
     """
 
     prompt: str | None
@@ -100,6 +101,7 @@ class TextRequest:
     json_format: JsonFormat | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = "auto"
+    one_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,11 +80,12 @@ class Serving:
 
         exchange = exchange_of(request.scope)
         asked, model, text, said = await _aside(body, understand)
-        job = await model.pipeline.prepare(
-            text, card=model.card, account_id=caller.account_id, request_id=exchange.request_id
-        )
-        opened = partial(model.pipeline.open, job)
         exchange.error_event = asked.error_event
+        async with watched(request.scope):
+            job = await model.pipeline.prepare(
+                text, card=model.card, account_id=caller.account_id, request_id=exchange.request_id
+            )
+        opened = partial(model.pipeline.open, job)
         if text.stream:
             return EventStream(opened, asked.reply.events, self._stream_limits)
         async with watched(request.scope), opened() as run:

@@ -11,6 +11,7 @@ from app.inference.schema_bounds import check_schema
 from app.types import Grammar, JsonFormat
 
 PATH: Final[Path] = ("response_format", "json_schema")
+WRAPPER_KEYS: Final = frozenset({"name", "strict", "schema"})
 ANY_OBJECT: Final = {"type": "object"}
 
 
@@ -40,9 +41,9 @@ def grammar_of_json(json_format: JsonFormat) -> Grammar:
 
 
 def _unwrapped(schema: Any) -> tuple[Path, Any]:
-    """A bare schema has no keyword `schema`, so an object or nothing under that name is OpenAI's wrapper."""
-    if isinstance(schema, dict) and "name" in schema and "schema" in schema:
-        return (*PATH, "schema"), schema["schema"]
+    """JSON Schema has none of the wrapper's names as keywords: `schema`, or nothing but the others, tells it."""
+    if isinstance(schema, dict) and ("schema" in schema or (schema and schema.keys() <= WRAPPER_KEYS)):
+        return (*PATH, "schema"), schema.get("schema")
     return PATH, schema
 
 

@@ -148,7 +148,8 @@ class Pipeline:
         adapter = await self._adapter(request, card, account_id)
         prompt = await self._prompt(builder, request, card)
         if self._shaping.wanted(request):
-            request = await self._shaping.constrain(request)
+            async with within(self._deadline_s, RequestTimeout):
+                request = await self._shaping.constrain(request)
         return Job(request, prompt, adapter, account_id, request_id)
 
     @asynccontextmanager

@@ -34,6 +34,7 @@ class Extras:
     logprobs: int | None = None
     ignore_eos: bool = False
     min_tokens: int = 0
+    one_call: bool = False
 
 
 NO_EXTRAS = Extras()
@@ -71,6 +72,7 @@ def build_request(
         json_format=json_format,
         tools=tools,
         tool_choice=tool_choice,
+        one_call=extras.one_call,
     )
 
 

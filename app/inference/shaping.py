@@ -42,7 +42,7 @@ class Shaping:
     def apply(self, deltas: AsyncIterator[Delta], request: TextRequest) -> AsyncIterator[Delta]:
         """Nothing to close: what reads the deltas holds nothing but text."""
         if request.tools:
-            deltas = ToolCalls(deltas, request.tools, self._schemas)
+            deltas = ToolCalls(deltas, request.tools, self._schemas, one_call=request.one_call)
         if request.json_format is not None:
             deltas = CheckedJson(deltas, request.json_format, self._schemas, request.sampling.max_tokens)
         return deltas
@@ -55,7 +55,9 @@ class Shaping:
 
 def _grammar(request: TextRequest) -> Grammar:
     if request.tools:
-        return grammar_of_calls(request.tools, request.tool_choice, request.json_format)
+        return grammar_of_calls(
+            request.tools, request.tool_choice, request.json_format, one_call=request.one_call
+        )
     assert request.json_format is not None
     return grammar_of_json(request.json_format)
 

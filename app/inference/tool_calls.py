@@ -93,11 +93,21 @@ def _beginning_at_the_end(text: str) -> int:
 class ToolCalls:
     """Deltas with the calls of `tools` taken out of their text: one for each delta that comes in.
 
+    With `one_call` none after the first is shown: an engine without grammars may write more.
+
     Raises JsonModeUnmet for a call that is none, or whose arguments its tool's parameters refuse.
     """
 
-    def __init__(self, deltas: AsyncIterator[Delta], tools: Sequence[Tool], schemas: Schemas) -> None:
+    def __init__(
+        self,
+        deltas: AsyncIterator[Delta],
+        tools: Sequence[Tool],
+        schemas: Schemas,
+        *,
+        one_call: bool = False,
+    ) -> None:
         self._deltas = deltas
+        self._one_call = one_call
         self._tools = {tool.name: tool for tool in tools}
         self._schemas = schemas
         self._scanner = CallScanner()
@@ -110,6 +120,8 @@ class ToolCalls:
     async def __anext__(self) -> Delta:
         delta = await anext(self._deltas)
         text, insides = self._scanner.feed(delta.text)
+        if self._one_call:
+            insides = [] if self._called else insides[:1]
         calls = [await self._call(inside) for inside in insides]
         self._called |= bool(calls)
         reason = delta.finish_reason

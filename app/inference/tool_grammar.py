@@ -17,19 +17,33 @@ from app.types import Grammar, JsonFormat, Tool, ToolChoice
 FIRST_BLANK: Final = {"type": "optional", "content": {"type": "const_string", "value": " "}}
 
 
-def grammar_of_calls(tools: Sequence[Tool], choice: ToolChoice, json_format: JsonFormat | None) -> Grammar:
+def grammar_of_calls(
+    tools: Sequence[Tool], choice: ToolChoice, json_format: JsonFormat | None, *, one_call: bool = False
+) -> Grammar:
     """For at least one tool. "required" leaves exactly one call and nothing else; otherwise there are as many calls as
-    the model likes, in text of any kind, or in place of the text where that must be JSON.
+    the model likes (with `one_call` the first is the end), in text of any kind, or in place of the text where that
+    must be JSON.
     """
     tags = [_tag(tool) for tool in tools]
     if choice == "required":
         wanted = _sequence(FIRST_BLANK, {"type": "or", "elements": tags})
     elif json_format is not None:
-        several = {"type": "tags_with_separator", "tags": tags, "separator": "\n", "at_least_one": True}
+        several = {
+            "type": "tags_with_separator",
+            "tags": tags,
+            "separator": "\n",
+            "at_least_one": True,
+            "stop_after_first": one_call,
+        }
         answer = _json(json_format.schema or ANY_OBJECT)
         wanted = _sequence(FIRST_BLANK, {"type": "or", "elements": [answer, several]})
     else:
-        wanted = {"type": "triggered_tags", "triggers": [CALL_BEGINS], "tags": tags}
+        wanted = {
+            "type": "triggered_tags",
+            "triggers": [CALL_BEGINS],
+            "tags": tags,
+            "stop_after_first": one_call,
+        }
     return Grammar(structural_tag=json.dumps({"type": "structural_tag", "format": wanted}))
 
 

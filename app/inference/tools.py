@@ -21,6 +21,9 @@ MAX_TOOLS: Final = 128
 MAX_BYTES: Final = 256 * 1024
 """Of all tools together; `app.inference.schema_bounds` has what the parameters of each are held to."""
 
+MAX_LEVELS: Final = 200
+"""orjson writes at most 254, and `app.inference.schema_bounds` says more precisely what is too deep."""
+
 NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 MAX_ARGUMENT_LEVELS: Final = 64
 TOOL_TYPES: Final = ("function",)
@@ -58,6 +61,8 @@ def _tools(value: Any) -> tuple[Tool, ...]:
         raise _mistyped(("tools",), "array", value)
     if len(value) > MAX_TOOLS:
         raise _refusal(phrases.too_long(("tools",), MAX_TOOLS))
+    if nests_deeper_than(value, MAX_LEVELS):
+        raise _refusal(f"'/tools' must nest at most {MAX_LEVELS} levels deep")
     size = len(orjson.dumps(value))
     if size > MAX_BYTES:
         raise _refusal(f"'/tools' must be at most {MAX_BYTES} bytes of JSON, found {size}")

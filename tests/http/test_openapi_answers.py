@@ -93,6 +93,7 @@ JSON_MODE: dict[str, dict[str, Any]] = {
     "native": {"response_format": {"type": "json_schema", "json_schema": PARAMETERS}},
     "binding": {"response_format": {"type": "json_object"}},
     "chat": {"response_format": {"type": "json_object"}},
+    "completion": {"response_format": {"type": "json_object"}},
     "response": {"text": {"format": {"type": "json_object"}}},
     "message": {"output_config": {"format": {"type": "json_schema", "schema": PARAMETERS}}},
 }

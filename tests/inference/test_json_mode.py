@@ -30,7 +30,6 @@ class TestReading:
                 {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": SCHEMA}},
                 JsonFormat(SCHEMA),
             ),
-            ({"type": "json_schema", "json_schema": {"name": "x"}}, JsonFormat({"name": "x"})),
         ],
     )
     def test_both_forms(self, response_format: Any, read: JsonFormat | None) -> None:
@@ -48,6 +47,14 @@ class TestReading:
             (
                 {"json_schema": {"name": "x", "schema": None}},
                 "required properties at '/response_format/json_schema' are 'schema'",
+            ),
+            (
+                {"json_schema": {"name": "x", "strict": True}},
+                "required properties at '/response_format/json_schema' are 'schema'",
+            ),
+            (
+                {"json_schema": {"strict": True, "schema": {"maxItems": 20_000}}},
+                "'/response_format/json_schema/schema/maxItems' must be at most 10000",
             ),
             (
                 {"json_schema": {"name": "x", "schema": {"maxItems": 20_000}}},

@@ -190,3 +190,11 @@ def test_a_long_string_is_looked_at_once() -> None:
     for _ in range(20_000):
         scanner.feed('\\"</tool_call>')
     assert scanner.feed('"}}</tool_call>')[1][0].endswith('"}}')
+
+
+async def test_one_call_at_most_where_no_more_are_wanted() -> None:
+    pieces = [written("go", {}), written("stop", {}) + written("go", {})]
+    deltas = ToolCalls(engine(deltas_of(pieces)), TOOLS, Judge(), one_call=True)
+    assert calls_of([delta async for delta in deltas]) == [("go", {})]
+    both = ToolCalls(engine(deltas_of(["".join(pieces)])), TOOLS, Judge(), one_call=True)
+    assert calls_of([delta async for delta in both]) == [("go", {})]

@@ -38,10 +38,11 @@ def compiler(standin_folder: Path) -> xgrammar.GrammarCompiler:
 
 @pytest.fixture(scope="module")
 def accepts(compiler: xgrammar.GrammarCompiler) -> Callable[..., Accepts]:
-    def grammar(choice: ToolChoice = "auto", json_format: JsonFormat | None = None) -> Accepts:
-        compiled = compiler.compile_structural_tag(
-            grammar_of_calls(TOOLS, choice, json_format).structural_tag
-        )
+    def grammar(
+        choice: ToolChoice = "auto", json_format: JsonFormat | None = None, *, one_call: bool = False
+    ) -> Accepts:
+        made = grammar_of_calls(TOOLS, choice, json_format, one_call=one_call)
+        compiled = compiler.compile_structural_tag(made.structural_tag)
 
         def whole(text: str) -> bool:
             matcher = xgrammar.GrammarMatcher(compiled)
@@ -50,6 +51,15 @@ def accepts(compiler: xgrammar.GrammarCompiler) -> Callable[..., Accepts]:
         return whole
 
     return grammar
+
+
+@pytest.mark.parametrize("json_format", [None, JsonFormat()])
+def test_one_call_is_the_end_where_no_more_are_wanted(
+    accepts: Callable[..., Accepts], json_format: JsonFormat | None
+) -> None:
+    assert accepts("auto", json_format)(f"{CALL}\n{NO_ARGUMENTS}")
+    assert accepts("auto", json_format, one_call=True)(CALL)
+    assert not accepts("auto", json_format, one_call=True)(f"{CALL}\n{NO_ARGUMENTS}")
 
 
 BROKEN = [

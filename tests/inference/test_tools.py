@@ -37,6 +37,16 @@ class TestTools:
     def test_what_may_be_left_out(self, more: dict[str, Any]) -> None:
         assert read_tools({"tools": [{"name": "x"} | more]}) == ((Tool("x", "", NOTHING),), "auto")
 
+    @pytest.mark.parametrize("levels", [240, 300, 900])
+    def test_what_nests_too_deep_to_be_written(self, levels: int) -> None:
+        deep: dict[str, Any] = {}
+        for _ in range(levels):
+            deep = {"not": deep}
+        assert (
+            refusal({"tools": [{"name": "x", "parameters": deep}]})
+            == "'/tools' must nest at most 200 levels deep"
+        )
+
     def test_arguments_are_an_object_where_the_schema_does_not_say(self) -> None:
         (tool,), _ = read_tools({"tools": [{"name": "x", "parameters": {"required": ["a"]}}]})
         assert tool.parameters == {"type": "object", "required": ["a"]}

@@ -46,7 +46,7 @@ class MessagesDialect:
             {**copied(given, SHARED), "messages": [*opening, *_messages(given)]},
             MessagesReply(given["model"], self._padding),
             adapter,
-            Extras(stop=read_stop(given, "stop_sequences")),
+            Extras(stop=read_stop(given, "stop_sequences"), one_call=_one_call(given)),
             unchecked=_beyond_the_schema(given),
             error_event=messages_error,
         )
@@ -112,13 +112,20 @@ def _choice(choice: dict[str, Any]) -> Any:
     return CHOICES[kind]
 
 
+def _one_call(given: dict[str, Any]) -> bool:
+    choice = given.get("tool_choice")
+    return isinstance(choice, dict) and choice.get("disable_parallel_tool_use") is True
+
+
 def _schema(given: dict[str, Any]) -> Any:
-    """The JSON schema that `output_config.format` asks for, None without one."""
+    """The JSON schema that `output_config.format` asks for, or `output_format` as older clients have it."""
     config = typed(("output_config",), given.get("output_config") or {}, dict, "object")
+    path: tuple[str, ...] = ("output_config", "format")
     answer = config.get("format")
     if answer is None:
+        path, answer = ("output_format",), given.get("output_format")
+    if answer is None:
         return None
-    path = ("output_config", "format")
     if typed(path, answer, dict, "object").get("type") != "json_schema":
         raise other_type(path, ("json_schema",), answer.get("type"))
     return typed((*path, "schema"), answer.get("schema"), dict, "object")

@@ -52,6 +52,8 @@ REFUSED_IN_COMPLETIONS: Mapping[str, str] = MappingProxyType(
         **REFUSED,
         "echo": "the answer has the new text alone",
         "suffix": "this model writes on from the end of the prompt",
+        "tools": "send messages to chat/completions",
+        "tool_choice": "send messages to chat/completions",
     }
 )
 ROLES: Mapping[str, str] = MappingProxyType({"developer": "system"})
@@ -93,6 +95,7 @@ class OpenAiDialect:
             CompletionReply(given["model"], self._padding, with_usage=_with_usage(given)),
             adapter,
             _extras(given, read_count(given, "logprobs", MAX_LOGPROBS)),
+            unchecked=_beyond_the_schema(given),
             error_event=openai_error,
         )
 
@@ -107,8 +110,13 @@ def _common(given: dict[str, Any]) -> dict[str, Any]:
 
 def _extras(given: dict[str, Any], logprobs: int | None) -> Extras:
     """`ignore_eos` and `min_tokens` are vLLM's, which its clients send beside OpenAI's fields."""
-    min_tokens = read_count(given, "min_tokens") or 0
-    return Extras(read_stop(given, "stop"), logprobs, read_flag(given, "ignore_eos"), min_tokens)
+    return Extras(
+        read_stop(given, "stop"),
+        logprobs,
+        read_flag(given, "ignore_eos"),
+        read_count(given, "min_tokens") or 0,
+        one_call=given.get("parallel_tool_calls") is False,
+    )
 
 
 def _beyond_the_schema(given: dict[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class ResponsesDialect:
             native,
             ResponsesReply(given, self._padding),
             adapter,
-            Extras(logprobs=_logprobs(given)),
+            Extras(logprobs=_logprobs(given), one_call=given.get("parallel_tool_calls") is False),
             unchecked=_beyond_the_schema(given),
             error_event=openai_error,
         )

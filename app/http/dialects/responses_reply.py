@@ -76,7 +76,7 @@ class ResponsesReply:
             "instructions": given.get("instructions"),
             "model": given["model"],
             "output": output,
-            "parallel_tool_calls": True,
+            "parallel_tool_calls": given.get("parallel_tool_calls") is not False,
             "previous_response_id": None,
             "store": False,
             "text": given.get("text") or {"format": {"type": "text"}},

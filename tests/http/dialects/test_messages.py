@@ -55,6 +55,17 @@ def test_the_body() -> None:
     assert parse(system=blocks).body["messages"][0]["content"] == "a\n\nb"
 
 
+def test_one_call_at_most() -> None:
+    assert parse(tool_choice={"type": "auto", "disable_parallel_tool_use": True}).extras.one_call
+    assert not parse(tool_choice={"type": "auto"}).extras.one_call
+
+
+def test_the_older_name_of_the_format() -> None:
+    wanted = {"type": "json_schema", "schema": {"type": "object"}}
+    asked = parse(output_format=wanted)
+    assert asked.unchecked == parse(output_config={"format": wanted}).unchecked != {}
+
+
 def test_blocks() -> None:
     use = {"type": "tool_use", "id": "call_1", "name": "f", "input": {"a": 1}}
     result = {"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "Sun."}]}

@@ -134,3 +134,22 @@ async def test_json_or_a_call(serve: Serve) -> None:
         assert (await served.run(body)).json()["result"]["tool_calls"][0]["name"] == "get_weather"
     async with serve(FakeEngine(answer='{"a": 1}')) as served:
         assert (await served.run(body)).json()["result"]["response"] == {"a": 1}
+
+
+@pytest.mark.parametrize("levels", [240, 300, 900])
+async def test_tools_that_nest_too_deep_are_refused_everywhere(serve: Serve, levels: int) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(levels):
+        deep = {"not": deep}
+    tool = {"name": "f", "description": "", "parameters": deep}
+    bodies = {
+        f"/run/{HF}": ASK | {"tools": [tool]},
+        f"/run/{CF}": ASK | {"tools": [tool]},
+        "/v1/chat/completions": ASK | {"model": HF, "tools": [{"type": "function", "function": tool}]},
+        "/v1/responses": {"model": HF, "input": "Hi", "tools": [{"type": "function", **tool}]},
+        "/v1/messages": ASK | {"model": HF, "max_tokens": 9, "tools": [{"name": "f", "input_schema": deep}]},
+    }
+    async with serve() as served:
+        for path, body in bodies.items():
+            answer = await served.client.post(f"/client/v4/accounts/local/ai{path}", json=body)
+            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, 5006), path

@@ -49,8 +49,20 @@ def test_nulls_and_what_changes_nothing_are_left_out() -> None:
     nulls = dict.fromkeys(
         ("temperature", "stop", "n", "tools", "tool_choice", "response_format", "logprobs", "stream_options")
     )
-    asked = chat(**nulls, user="me", metadata={}, store=True, parallel_tool_calls=False, logit_bias={})
+    asked = chat(**nulls, user="me", metadata={}, store=True, parallel_tool_calls=True, logit_bias={})
     assert (asked.body, asked.unchecked, asked.extras) == ({"messages": HELLO}, {}, Extras())
+
+
+def test_one_call_at_most() -> None:
+    assert chat(parallel_tool_calls=False).extras == Extras(one_call=True)
+
+
+def test_completions_in_json_and_without_tools() -> None:
+    wanted = {"type": "json_object"}
+    assert completion(response_format=wanted).unchecked == {"response_format": wanted}
+    assert completion(response_format={"type": "text"}).unchecked == {}
+    with pytest.raises(BadInput, match="'/tools' is not supported: send messages to chat/completions"):
+        completion(tools=[{}])
 
 
 def test_the_newer_name_of_max_tokens_wins() -> None:

@@ -46,6 +46,14 @@ def without_id(item: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key != "id"}
 
 
+@pytest.mark.anyio
+async def test_one_call_at_most() -> None:
+    asked = parse(parallel_tool_calls=False)
+    assert asked.extras.one_call
+    assert (await asked.reply.json(run_of(WORDS)))["parallel_tool_calls"] is False
+    assert not parse().extras.one_call
+
+
 def test_a_text() -> None:
     asked = parse(
         model=f"{HF}:pirate", instructions="Be kind.", max_output_tokens=9, temperature=0, user=None
