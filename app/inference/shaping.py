@@ -42,7 +42,10 @@ class Shaping:
     def apply(self, deltas: AsyncIterator[Delta], request: TextRequest) -> AsyncIterator[Delta]:
         """Nothing to close: what reads the deltas holds nothing but text."""
         if request.tools:
-            deltas = ToolCalls(deltas, request.tools, self._schemas, one_call=request.one_call)
+            must_call = request.tool_choice == "required"
+            deltas = ToolCalls(
+                deltas, request.tools, self._schemas, must_call=must_call, one_call=request.one_call
+            )
         if request.json_format is not None:
             deltas = CheckedJson(deltas, request.json_format, self._schemas, request.sampling.max_tokens)
         return deltas

@@ -95,7 +95,8 @@ class ToolCalls:
 
     With `one_call` none after the first is shown: an engine without grammars may write more.
 
-    Raises JsonModeUnmet for a call that is none, or whose arguments its tool's parameters refuse.
+    Raises JsonModeUnmet for a call that is none, whose arguments its tool's parameters refuse, or that is missing where
+    there must be one.
     """
 
     def __init__(
@@ -104,9 +105,11 @@ class ToolCalls:
         tools: Sequence[Tool],
         schemas: Schemas,
         *,
+        must_call: bool = False,
         one_call: bool = False,
     ) -> None:
         self._deltas = deltas
+        self._must_call = must_call
         self._one_call = one_call
         self._tools = {tool.name: tool for tool in tools}
         self._schemas = schemas
@@ -126,6 +129,10 @@ class ToolCalls:
         self._called |= bool(calls)
         reason = delta.finish_reason
         if reason == "stop":
+            if self._must_call and not self._called:
+                raise JsonModeUnmet(
+                    "The answer ended before its call of a tool: a stop text may stand in the call"
+                )
             text += self._scanner.rest()
             reason = "tool_calls" if self._called else "stop"
         logprobs = self._shown_logprobs(delta, bool(calls))

@@ -198,3 +198,11 @@ async def test_one_call_at_most_where_no_more_are_wanted() -> None:
     assert calls_of([delta async for delta in deltas]) == [("go", {})]
     both = ToolCalls(engine(deltas_of(["".join(pieces)])), TOOLS, Judge(), one_call=True)
     assert calls_of([delta async for delta in both]) == [("go", {})]
+
+
+async def test_a_call_that_must_be_made_and_is_cut_by_a_stop_text() -> None:
+    pieces = [written("go", {})[:-5]]
+    with pytest.raises(JsonModeUnmet, match="ended before its call"):
+        [delta async for delta in ToolCalls(engine(deltas_of(pieces)), TOOLS, Judge(), must_call=True)]
+    cut = ToolCalls(engine(deltas_of(pieces, "length")), TOOLS, Judge(), must_call=True)
+    assert calls_of([delta async for delta in cut]) == []
