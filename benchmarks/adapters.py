@@ -4,10 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+from app.adapters.findings import CONFIG_FILE
 from app.settings import CHECKOUT
 from benchmarks.workload import ADAPTERS
-
-CONFIG_FILE = "adapter_config.json"
 
 
 def adapter_folders(folder: Path) -> dict[str, Path]:

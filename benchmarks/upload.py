@@ -19,6 +19,7 @@ import psutil
 from safetensors.numpy import save
 
 from app.accounts.development import TOKEN_FILE
+from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import CHECKOUT
 from benchmarks.errors import BenchError
 from benchmarks.load import HOST
@@ -31,7 +32,6 @@ START_S = 180.0
 MODEL = "@hf/mistral/mistral-7b-instruct-v0.2"
 ACCOUNT = "/client/v4/accounts/local/ai"
 PIRATE = CHECKOUT / "adapters" / "pirate"
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 QUESTION = "What is Outworker?"
 BOUNDARY = "outworker-bench"
 LARGE_BYTES = 299_900_000
@@ -147,10 +147,10 @@ def _serving(folder: Path) -> Iterator[tuple[int, str, psutil.Process]]:
 def _round(api: Api, number: int) -> Round:
     """The example adapter with other metadata, and so with another digest: nothing of it is cached anywhere."""
     name = f"bench-{number}"
-    weights = _with_metadata((PIRATE / WEIGHTS).read_bytes(), {"round": str(number)})
+    weights = _with_metadata((PIRATE / WEIGHTS_FILE).read_bytes(), {"round": str(number)})
     api.create(name)
-    api.upload(name, CONFIG, (PIRATE / CONFIG).read_bytes())
-    checked = api.upload(name, WEIGHTS, weights)
+    api.upload(name, CONFIG_FILE, (PIRATE / CONFIG_FILE).read_bytes())
+    checked = api.upload(name, WEIGHTS_FILE, weights)
     first = api.first_token_s(name)
     found = Round(checked, first, api.first_token_s(name), api.first_token_s(None))
     api.delete(name)
@@ -166,11 +166,11 @@ def _with_metadata(data: bytes, metadata: Mapping[str, str]) -> bytes:
 
 def _large(api: Api, port: int, server: psutil.Process) -> Large:
     """A file of nearly 300 MB whose every value is read: it is refused at the end, its shapes fit no base."""
-    config = orjson.loads((PIRATE / CONFIG).read_bytes())
+    config = orjson.loads((PIRATE / CONFIG_FILE).read_bytes())
     api.create("large")
-    api.upload("large", CONFIG, orjson.dumps(config))
+    api.upload("large", CONFIG_FILE, orjson.dumps(config))
     # Made before anything is measured: this process's own work would hold up the thread that asks /health.
-    large = memoryview(form(WEIGHTS, _large_file()))
+    large = memoryview(form(WEIGHTS_FILE, _large_file()))
     rest = _health_s(port, threading.Event(), 200)
     done = threading.Event()
     waits: list[float] = []

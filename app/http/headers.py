@@ -10,4 +10,5 @@ def values(scope: Scope, name: bytes) -> list[str]:
 
 def value(scope: Scope, name: bytes) -> str | None:
     """The first value, None without one."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+    found = values(scope, name)
+    return found[0] if found else None

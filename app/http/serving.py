@@ -85,11 +85,11 @@ class Serving:
             job = await model.pipeline.prepare(
                 text, card=model.card, account_id=caller.account_id, request_id=exchange.request_id
             )
-        opened = partial(model.pipeline.open, job)
-        if text.stream:
-            return EventStream(opened, asked.reply.events, self._stream_limits)
-        async with watched(request.scope), opened() as run:
-            result = await asked.reply.json(run)
+            opened = partial(model.pipeline.open, job)
+            if text.stream:
+                return EventStream(opened, asked.reply.events, self._stream_limits)
+            async with opened() as run:
+                result = await asked.reply.json(run)
         return asked.reply.response(result, exchange.request_id, said)
 
 
