@@ -1,16 +1,22 @@
 """What a person reads when the server is ready: where, who, what, and a line to paste."""
 
+from collections.abc import Iterable
+
 from app.accounts.development import TOKEN_FILE
 from app.catalog.served import STAND_IN, STAND_IN_NOTE
+from app.engines.choices import Choice, lines_of
 from app.settings import Settings
 
 
-def banner(settings: Settings, port: int, new_token: str | None, seconds: float) -> str:
+def banner(
+    settings: Settings, port: int, new_token: str | None, seconds: float, choices: Iterable[Choice] = ()
+) -> str:
     """Several lines. The token itself is shown only when it was made just now; the curl line reads it from its file."""
     server, model = settings.server, settings.models[0]
     url = server.own_url(port)
     token_file = server.data_dir / TOKEN_FILE
     weights = f"{model.weights} ({STAND_IN_NOTE})" if model.weights == STAND_IN else model.weights
+    chosen = [f"  {line}" for line in lines_of(choices)]
     lines = [
         f"ready on {url} after {seconds:.1f} s",
         "",
@@ -19,6 +25,8 @@ def banner(settings: Settings, port: int, new_token: str | None, seconds: float)
         *(f"  model    {entry.name}" for entry in settings.models),
         f"  engine   {model.engine}",
         f"  weights  {weights}",
+        *(["", "  chosen for this machine:"] if chosen else []),
+        *chosen,
         "",
         f"curl -N {url}/client/v4/accounts/{settings.account_id}/ai/run/{model.name} \\",
         f'  -H "Authorization: Bearer $(cat {token_file})" \\',

@@ -1,4 +1,4 @@
-"""The command line: `outworker serve | token | adapter`.
+"""The command line: `outworker serve | doctor | token | adapter`.
 
 Imports are inside the commands: `outworker serve` must start its server process without delay.
 """
@@ -66,6 +66,15 @@ def serve(
     arguments = [*(["--config", str(config)] if config else []), *(["--env", env] if env else [])]
     log_file = None if log == "-" else Path(log) if log else data_dir / "server.log"
     return Launcher(arguments, log_file, ProcessRecord(data_dir / "processes.json")).run()
+
+
+@app.command
+def doctor(*, config: Config = None, env: Env = None) -> int:
+    """Say what the server would choose for this machine, and why. Status 1: an engine could not start."""
+    from app.commands.doctor import doctor as examine
+    from app.settings import load_settings
+
+    return examine(load_settings(config, env, os.environ))
 
 
 @token_app.command(name="create")

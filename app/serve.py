@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import uvloop
@@ -81,7 +82,8 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         if failure is None:
             _settle()
             seconds = time.monotonic() - began
-            report(banner(settings, port, token if token_is_new else None, seconds))
+            chosen = chain.from_iterable(assembly.choices.values())
+            report(banner(settings, port, token if token_is_new else None, seconds, chosen))
         else:
             failures.append(failure)
             server.end()

@@ -11,10 +11,10 @@ import orjson
 import psutil
 
 from app.accounts.development import TOKEN_FILE
-from app.assembly import vllm_plan
 from app.client import FinetunesClient
 from app.engines.vllm_args import MAX_LORA_RANK
 from app.engines.vllm_start import QUIET_ENVIRONMENT, VllmPlan
+from app.plan import vllm_plan
 from app.settings import load_settings
 from benchmarks.arms import (
     BARE,

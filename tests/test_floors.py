@@ -15,7 +15,7 @@ FLOORS = [
     {"http", "web"},
     {"server"},
     {"listening", "standin"},
-    {"weights", "banner", "launcher", "client"},
+    {"weights", "plan", "banner", "launcher", "client"},
     {"stores", "assembly"},
     {"serve", "commands"},
     {"cli"},

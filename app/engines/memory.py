@@ -36,15 +36,6 @@ MAX_RESIDENT: Final = 256
 CPU_COPIES: Final = 2
 """What vLLM has of a loaded adapter on a CPU: the copy that it read, and the slot that it computes with."""
 
-ADAPTER_STEP_BYTES: Final = GIB
-"""What computing with adapters may take for one step on a CPU; a part of `HEADROOM_BYTES`."""
-
-ADAPTER_STEP_TOKENS_LEAST: Final = 256
-"""vLLM's own number of sequences in a step, which must fit."""
-
-STEP_BYTES_PER_VALUE: Final = 6
-"""vLLM's CPU kernels gather an adapter's matrix for every token of a step, in 2 bytes, and convert that to 4."""
-
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
@@ -89,8 +80,8 @@ def adapters_that_fit(weights: Path, *, at_least: int, free_bytes: int, copies: 
 
 
 def cpu_adapters_bytes(weights: Path, resident: int) -> int:
-    """Memory of a CPU host's adapters, at most: each has a copy and a slot to compute with; one slot is empty."""
-    return (CPU_COPIES * resident + 1) * adapter_bytes(weights)
+    """Memory of a CPU host's adapters, at most."""
+    return CPU_COPIES * resident * adapter_bytes(weights)
 
 
 def adapter_bytes(weights: Path) -> int:
@@ -105,19 +96,6 @@ def adapter_bytes(weights: Path) -> int:
         attention = 2 * (hidden + heads * head_dim) + 2 * (hidden + kv_heads * head_dim)
         features = attention + 3 * (hidden + mlp)
         return int(config["num_hidden_layers"] * features * MAX_LORA_RANK * BYTES_PER_VALUE)
-
-
-def adapter_step_tokens(weights: Path) -> int:
-    """How many tokens a step on a CPU may have where adapters are served: whole blocks.
-
-    Each token has a copy of the adapter's largest matrix (vllm/lora/ops/torch_ops/lora_ops.py): for a model of 7B
-    parameters 2.6 MiB, so that a step of 8192 tokens would take 21 GiB.
-    """
-    config = read_config(weights)
-    with _configuration(weights):
-        largest = int(max(config["hidden_size"], config["intermediate_size"]))
-        tokens = ADAPTER_STEP_BYTES // (largest * MAX_LORA_RANK * STEP_BYTES_PER_VALUE)
-    return max(tokens // BLOCK_TOKENS * BLOCK_TOKENS, ADAPTER_STEP_TOKENS_LEAST)
 
 
 def sequence_bytes(weights: Path, max_model_len: int) -> int:

@@ -56,7 +56,7 @@ def gpu_host_shares(model: Model, weights: Path, *, available_bytes: int) -> Sha
         weights,
         at_least=model.max_adapters_in_batch,
         free_bytes=available_bytes - HEADROOM_BYTES,
-        copies=_workers(model),
+        copies=workers(model),
     )
     return Shares(resident, _as_set(model))
 
@@ -65,7 +65,7 @@ def _as_set(model: Model) -> int | None:
     return None if model.kv_cache_gib is None else int(model.kv_cache_gib * GIB)
 
 
-def _workers(model: Model) -> int:
-    """vLLM itself checks the sizes: what is no size counts as 1 here."""
+def workers(model: Model) -> int:
+    """vLLM's number of worker processes. vLLM itself checks the sizes: what is no size counts as 1 here."""
     sizes = [model.vllm.get(name) for name in PARALLEL_SIZES]
     return math.prod(size for size in sizes if isinstance(size, int) and size > 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from app.engines.vllm_names import CHOICES, OWNED, argument_names
@@ -50,11 +51,13 @@ def engine_arguments(
     adapters: bool,
     cpu: bool,
     kv_cache_bytes: int | None = None,
+    chosen: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Keyword arguments of AsyncEngineArgs.
 
-    `max_model_len` is the largest context of the cards that share the engine, in tokens. `max_loras` adapters in
-    one step and `max_cpu_loras` loaded ones are what is wanted; on a CPU vLLM gets more (`_lora`). `kv_cache_bytes`
+    `max_model_len` is the largest context of the cards that share the engine, in tokens. `max_loras` is the number of
+    adapters in one step on a GPU, `max_cpu_loras` that of loaded ones. `chosen` is what suits the machine;
+    `user_args` win over it. `kv_cache_bytes`
     None leaves the size to vLLM's `gpu_memory_utilization`. `logits_processors` fits the runner that such a
     host has by default; `hot_processor` tells by the finished configuration. Raises `SettingsError` for a
     user's argument that is refused.
@@ -62,6 +65,7 @@ def engine_arguments(
     _check(user_args, max_model_len, max_num_batched_tokens)
     arguments = {
         **_tunable(adapters=adapters, cpu=cpu),
+        **chosen,
         **user_args,
         **_fixed(weights),
         "max_model_len": max_model_len,
@@ -109,16 +113,12 @@ def _fixed(weights: Path) -> dict[str, Any]:
 
 
 def _lora(in_batch: int, resident: int, cpu: bool) -> dict[str, Any]:
-    """On a CPU vLLM 0.32 computes tokens without an adapter with its last slot (vLLM pull requests 48421, 49656):
-    in a batch with others they would get the adapter that is there. So each resident adapter has a slot and there
-    is one more, which nothing ever fills: it is the last, because vLLM takes the first that is free.
-    """
-    slots = resident + 1 if cpu else in_batch
+    """On a CPU each resident adapter has a slot to be computed from: the memory is the same as theirs."""
     return {
         "enable_lora": True,
         "max_lora_rank": MAX_LORA_RANK,
-        "max_loras": slots,
-        "max_cpu_loras": max(slots, resident),
+        "max_loras": resident if cpu else in_batch,
+        "max_cpu_loras": resident,
     }
 
 

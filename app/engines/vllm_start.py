@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.engines.choices import Choice
 from app.engines.vllm_args import hot_processor
 
 # Usage reports and hub traffic are off; children are spawned, because this process has threads when they start.
@@ -23,12 +24,13 @@ QUIET_ENVIRONMENT = {
 class VllmPlan:
     """`arguments` are AsyncEngineArgs by name; `environment` is set before vLLM is imported and never overrides what
     the operator exported. `slots` adapters stay loaded, never more than vLLM's max_cpu_loras: it would evict one
-    by itself, and read it again while generating.
+    by itself, and read it again while generating. `choices` are for people.
     """
 
     arguments: Mapping[str, Any]
     environment: Mapping[str, str]
     slots: int
+    choices: tuple[Choice, ...] = ()
 
 
 def build(plan: VllmPlan) -> tuple[Any, Any]:

@@ -39,7 +39,7 @@ def on_cpu(weights: Path, free_gib: float, **changes: Any) -> Shares:
 
 
 class TestCpuHost:
-    @pytest.mark.parametrize("free_gib", [3.3, 4, 10, 30, 70, 150, 500])
+    @pytest.mark.parametrize("free_gib", [3.2, 4, 10, 30, 70, 150, 500])
     def test_all_of_it_fits(self, weights: Path, free_gib: float) -> None:
         shares = on_cpu(weights, free_gib)
         assert shares.kv_cache_bytes is not None
@@ -51,17 +51,17 @@ class TestCpuHost:
         assert on_cpu(weights, 20) == Shares(14, 15 * GIB)
 
     def test_memory_that_is_short_goes_to_the_kv_cache(self, weights: Path) -> None:
-        assert on_cpu(weights, 3.3) == Shares(4, sequence_bytes(weights, CONTEXT))
+        assert on_cpu(weights, 3.2) == Shares(4, sequence_bytes(weights, CONTEXT))
 
     def test_too_little_for_both(self, weights: Path) -> None:
-        with pytest.raises(StartupError, match=r"the adapters \(1\.41 GiB\).* set max_adapters_resident"):
+        with pytest.raises(StartupError, match=r"the adapters \(1\.25 GiB\).* set max_adapters_resident"):
             on_cpu(weights, 3.0)
         assert on_cpu(weights, 3.0, max_adapters_in_batch=1).adapters_resident == 1
         assert on_cpu(weights, 3.0, adapters=False).kv_cache_bytes == 3 * GIB
 
     def test_a_set_number_stays_and_is_left_free(self, weights: Path) -> None:
         assert on_cpu(weights, 20, max_adapters_resident=28) == Shares(28, 11 * GIB)
-        with pytest.raises(StartupError, match=r"the adapters \(20\.16 GiB\)"):
+        with pytest.raises(StartupError, match=r"the adapters \(20\.00 GiB\)"):
             on_cpu(weights, 20, max_adapters_resident=64)
 
     def test_beside_a_set_kv_cache(self, weights: Path) -> None:

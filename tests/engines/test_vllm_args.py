@@ -54,10 +54,10 @@ class TestArguments:
 
     @pytest.mark.parametrize(("resident", "in_batch"), [(16, 4), (4, 4), (1, 1), (256, 4)])
     def test_vllm_never_has_to_evict(self, resident: int, in_batch: int) -> None:
-        """On a CPU its last slot stays empty, because it computes tokens without an adapter with that one."""
+        """On a CPU each has a slot of its own; on a GPU as many as a step may have."""
         counts = {"max_cpu_loras": resident, "max_loras": in_batch}
         cpu, gpu = (AsyncEngineArgs(**arguments(cpu=cpu, **counts)) for cpu in (True, False))
-        assert (cpu.max_loras, cpu.max_cpu_loras) == (resident + 1, resident + 1)
+        assert (cpu.max_loras, cpu.max_cpu_loras) == (resident, resident)
         assert (gpu.max_loras, gpu.max_cpu_loras) == (in_batch, resident)
 
     def test_on_a_gpu(self) -> None:
@@ -72,6 +72,11 @@ class TestArguments:
     def test_the_users_win_where_they_may(self) -> None:
         given = arguments(user_args={"enforce_eager": False, "dtype": "float32", "max_num_seqs": 7})
         assert (given["enforce_eager"], given["dtype"], given["max_num_seqs"]) == (False, "float32", 7)
+
+    def test_what_suits_the_machine_gives_way_to_the_users(self) -> None:
+        chosen = {"max_num_seqs": 12, "dtype": "bfloat16"}
+        given = arguments(chosen=chosen, user_args={"max_num_seqs": 7})
+        assert (given["max_num_seqs"], given["dtype"]) == (7, "bfloat16")
 
     def test_refused_before_vllm_sees_them(self) -> None:
         with pytest.raises(SettingsError, match=r"^models\.vllm\.trust_remote_code: the server sets this: "):

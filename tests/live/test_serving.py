@@ -18,6 +18,7 @@ pytestmark = pytest.mark.engine
 
 QUESTIONS = list(dict(questions()).items())
 LORAS = (None, "pirate", "json")
+OPENAI_CHAT = "/client/v4/accounts/local/ai/v1/chat/completions"
 
 
 def test_the_banner_says_who_what_and_how(live: LiveServer) -> None:
@@ -72,8 +73,7 @@ def test_vllms_own_fields_in_openais_dialect(live: LiveServer) -> None:
     }
 
     def ask(**more: object) -> tuple[str, int, str]:
-        path = "/client/v4/accounts/local/ai/v1/chat/completions"
-        response = live.client.post(path, json={**body, **more})
+        response = live.client.post(OPENAI_CHAT, json={**body, **more})
         assert response.status_code == 200, response.text
         (choice,) = response.json()["choices"]
         text = choice["message"]["content"]
@@ -198,7 +198,8 @@ def test_the_client_leaving_frees_the_engine(live: LiveServer) -> None:
         return burnt() - before
 
     resting = used_in(0.5)  # vLLM's processes poll a little even when idle
-    body = {"prompt": "Say hello", "temperature": 5, "max_tokens": 4000}
+    turns = [{"role": "user", "content": "Say hello"}]
+    body = {"model": HF, "messages": turns, "max_tokens": 4000, "ignore_eos": True}
     for stream in (True, False):
         busy = threading.Thread(target=_leave_after, args=(live, {**body, "stream": stream}, 1.0))
         busy.start()
@@ -214,7 +215,7 @@ def test_the_client_leaving_frees_the_engine(live: LiveServer) -> None:
 def _leave_after(live: LiveServer, body: dict[str, object], seconds: float) -> None:
     with httpx.Client(base_url=live.url, headers=live.authorization, timeout=seconds) as client:
         try:
-            with client.stream("POST", live.path(), json=body) as answer:
+            with client.stream("POST", OPENAI_CHAT, json=body) as answer:
                 end = time.monotonic() + seconds
                 for _ in answer.iter_raw():
                     if time.monotonic() > end:

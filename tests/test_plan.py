@@ -1,0 +1,95 @@
+"""app.plan: what vLLM is started with on this machine; every reason is a person's to read and to overrule."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from vllm.engine.arg_utils import AsyncEngineArgs
+
+from app import plan
+from app.catalog.cards import load_cards
+from app.engines.cpu.tuning import EXECUTOR, IN_PROCESS
+from app.engines.memory import sequence_bytes
+from app.engines.vllm_start import VllmPlan
+from app.plan import MAX_NUM_SEQS, vllm_plan
+from app.settings import CHECKOUT, Model, load_settings
+
+CARD = load_cards(CHECKOUT / "schemas")["@hf/mistral/mistral-7b-instruct-v0.2"]
+VARIABLES = ("OMP_NUM_THREADS", "LD_PRELOAD", "KMP_BLOCKTIME")
+
+
+@pytest.fixture(autouse=True)
+def nothing_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+
+
+def model(vllm: dict[str, Any] | None = None, **changes: Any) -> Model:
+    first = load_settings(None, None, {}).models[0]
+    return replace(first, vllm=MappingProxyType(vllm or {}), **changes)
+
+
+def made(folder: Path, entry: Model) -> VllmPlan:
+    return vllm_plan(entry, (CARD,), folder)
+
+
+def reasons(found: VllmPlan) -> dict[str, tuple[str, str]]:
+    return {choice.name: (choice.value, choice.reason) for choice in found.choices}
+
+
+def test_vllm_takes_it(standin_folder: Path) -> None:
+    found = made(standin_folder, model())
+    AsyncEngineArgs(**found.arguments)
+    assert found.arguments[EXECUTOR] == IN_PROCESS
+    assert int(found.environment["OMP_NUM_THREADS"]) >= 1
+    assert found.slots == found.arguments["max_cpu_loras"]
+
+
+def test_what_a_person_reads(standin_folder: Path) -> None:
+    shown = reasons(made(standin_folder, model()))
+    assert list(shown)[-4:] == ["requests in a step", "KV cache", "adapters loaded", "compiled"]
+    assert shown["compiled"] == ("no", "vLLM on a CPU compiles only with adapters = false")
+    assert "GiB of memory are free" in shown["KV cache"][1]
+
+
+def test_without_adapters_it_is_compiled(standin_folder: Path) -> None:
+    found = made(standin_folder, model(adapters=False))
+    assert found.arguments["enforce_eager"] is False
+    assert reasons(found)["compiled"][0] == "yes"
+    assert "adapters loaded" not in reasons(found)
+
+
+def test_a_persons_own_values_win_and_are_named_so(standin_folder: Path) -> None:
+    own = model({"max_num_seqs": 3, EXECUTOR: "mp"}, kv_cache_gib=1.5, max_adapters_resident=5)
+    found = made(standin_folder, own)
+    shown = reasons(found)
+    assert (found.arguments["max_num_seqs"], found.arguments[EXECUTOR]) == (3, "mp")
+    assert shown["requests in a step"] == ("3", "set by you")
+    assert shown["KV cache"] == ("1.5 GiB", "set by you")
+    assert shown["adapters loaded"] == ("up to 5", "set by you")
+    assert shown["executor"] == ("mp", "set by you")
+
+
+def test_no_more_requests_than_the_cache_holds(standin_folder: Path) -> None:
+    one = sequence_bytes(standin_folder, CARD.limits.max_total_tokens)
+    small = made(standin_folder, model(kv_cache_gib=2 * one / 1024**3))
+    large = made(standin_folder, model(kv_cache_gib=200 * one / 1024**3))
+    assert small.arguments["max_num_seqs"] == 8
+    assert large.arguments["max_num_seqs"] == MAX_NUM_SEQS
+
+
+def test_on_a_gpu_host_vllm_decides(standin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "is_cpu_build", lambda: False)
+    found = made(standin_folder, model())
+    assert EXECUTOR not in found.arguments
+    assert found.environment == {}
+    assert reasons(found)["KV cache"][0] == "vLLM's"
+    assert reasons(found)["compiled"][0] == "yes"
+
+
+def test_exported_variables_are_not_overridden(standin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
+    assert reasons(made(standin_folder, model()))["threads"] == ("1", "exported")
