@@ -16,6 +16,7 @@ from app.engines.vllm_args import check_arguments
 from app.engines.vllm_start import VllmPlan
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
+from app.milestones import reached
 from app.plan import vllm_plan
 from app.server import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
@@ -54,7 +55,9 @@ class Assembly:
             folder = weights.folder()
             if model.weights == STAND_IN and model.adapters:
                 self._register_examples(cards[0], folder)
-            return PromptBuilder(Tokenizer.from_folder(folder))
+            builder = PromptBuilder(Tokenizer.from_folder(folder))
+            reached("tokenizer")
+            return builder
 
         @cache
         def load_base() -> BaseShape:

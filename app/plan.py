@@ -15,6 +15,7 @@ from app.engines.vllm_args import engine_arguments
 from app.engines.vllm_start import VllmPlan
 from app.engines.weights import check_weights
 from app.errors import SettingsError
+from app.milestones import reached
 from app.settings import Model
 
 DEFAULT_PREFILL_TOKENS: Final = 8192
@@ -51,6 +52,7 @@ def vllm_plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmP
         kv_cache_bytes=shares.kv_cache_bytes,
     )
     choices = (*tuning.choices, *_choices(model, arguments, shares, free))
+    reached("weights checked, settings chosen")
     return VllmPlan(arguments, tuning.environment, shares.adapters_resident, choices)
 
 

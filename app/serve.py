@@ -30,6 +30,7 @@ from app.catalog.cards import load_cards
 from app.errors import OperatorError, StartupError
 from app.launcher import REPORT_FD_VARIABLE
 from app.listening import http_server, listen
+from app.milestones import reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
 from app.settings import CHECKOUT, Settings, check_models, load_settings
@@ -44,6 +45,7 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     arguments = _arguments()
     report = _reporter()
+    reached("imports")
     try:
         settings = load_settings(arguments.config, arguments.env, os.environ)
         _run(settings, report)
@@ -68,12 +70,14 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     record = ProcessRecord(settings.server.data_dir / "processes.json")
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
+    reached("settings and cards")
     listening = listen(settings)
     record.refuse_second_server()
     if ended := record.end_leftovers():
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
     token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
+    reached("database")
     assembly = Assembly(settings, cards, stores.adapters)
     failures: list[BaseException] = []
 
@@ -81,6 +85,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         record.write()
         if failure is None:
             _settle()
+            reached("ready")
             seconds = time.monotonic() - began
             chosen = chain.from_iterable(assembly.choices.values())
             report(banner(settings, port, token if token_is_new else None, seconds, chosen))
@@ -100,6 +105,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             on_start=on_start,
         ),
     )
+    reached("listening")
     port = listening.getsockname()[1]
     report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
     recorder = asyncio.create_task(_record_children(record))

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [validate] [front] [upload] [engine]`: the parts named, or all of them."""
+"""`python -m benchmarks [validate] [front] [start] [upload] [engine]`: the parts named, or all of them."""
 
 import shutil
 import sys
@@ -9,13 +9,14 @@ from pathlib import Path
 from rich.console import Console
 
 from app.errors import OperatorError
-from benchmarks import engine, front, upload, validate
+from benchmarks import engine, front, start, upload, validate
 from benchmarks.errors import BenchError
 from benchmarks.report import Part, save, show
 
 PARTS: dict[str, Callable[[Path], Part]] = {
     "validate": lambda folder: validate.run(),
     "front": front.run,
+    "start": start.run,
     "upload": upload.run,
     "engine": engine.run,
 }

@@ -8,7 +8,7 @@ import pytest
 
 APP = Path(__file__).parents[1] / "app"
 FLOORS = [
-    {"errors", "types", "files", "interruption", "recent"},
+    {"errors", "types", "files", "interruption", "milestones", "recent"},
     {"account_ids", "settings", "database", "processes"},
     {"catalog", "adapters", "accounts", "engines"},
     {"inference"},

@@ -1,6 +1,6 @@
 """The engine contract. `http` and `inference` know this file and no engine; `server` injects one."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -22,6 +22,14 @@ class LeasedAdapter:
 
     stored: StoredAdapter
     int_id: int
+
+
+class Deltas(Protocol):
+    """Iterate it once; close it however it ends: that aborts a request that is not finished."""
+
+    def __aiter__(self) -> AsyncIterator[Delta]: ...
+    def __anext__(self) -> Awaitable[Delta]: ...
+    def aclose(self) -> Awaitable[None]: ...
 
 
 class Engine(Protocol):
@@ -54,8 +62,8 @@ class Engine(Protocol):
         request_id: str,
         adapter: LeasedAdapter | None,
         cache_salt: str,
-    ) -> AsyncGenerator[Delta, None]:
-        """Yield deltas until one carries a finish reason. Closing the generator aborts the request in the engine.
+    ) -> Deltas:
+        """Deltas until one carries a finish reason. The engine begins when the first is asked for.
 
         `cache_salt` (never empty) keeps accounts apart in the prefix cache.
         """

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import lru_cache
 from itertools import cycle, islice
 from math import log
 
@@ -18,6 +19,7 @@ from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter, Toke
 
 ANSWER = "This is the fake engine of Outworker . It repeats one sentence and needs no model ."
 KEPT_RECORDS = 2048
+KEPT_ANSWERS = 32
 
 
 class FakeEngine:
@@ -45,6 +47,7 @@ class FakeEngine:
         self._start_s = start_s
         self._endless = endless
         self._tokens_per_delta = tokens_per_delta
+        self._deltas = lru_cache(KEPT_ANSWERS)(self._make)
         self._health = EngineHealth("starting")
         self._residents = Residents(slots, self._swap, self._swap, wait_s)
         self.running: set[str] = set()
@@ -86,15 +89,10 @@ class FakeEngine:
             raise OutOfCapacity("The engine is not ready.")
         assert cache_salt
         self.running.add(request_id)
-        pieces, reason = self._answer(sampling, adapter)
-        each = self._tokens_per_delta
         try:
-            for first in range(0, len(pieces), each):
+            for delta in self._deltas(sampling, None if adapter is None else adapter.stored.name):
                 await asyncio.sleep(self._delay_s)
-                some = pieces[first : first + each]
-                logprobs = _logprobs(pieces, first, len(some), sampling.logprobs)
-                ended = reason if first + each >= len(pieces) else None
-                yield Delta("".join(some), self._ids(first, len(some)), ended, 0, logprobs)
+                yield delta
             self.finished.append(request_id)
         except (asyncio.CancelledError, GeneratorExit):
             self.aborted.append(request_id)
@@ -102,16 +100,26 @@ class FakeEngine:
         finally:
             self.running.discard(request_id)
 
+    def _make(self, sampling: Sampling, adapter: str | None) -> tuple[Delta, ...]:
+        """Kept for equal requests, because benchmarks of front ends count what an engine's part takes as theirs."""
+        pieces, reason = self._answer(sampling, adapter)
+        each = self._tokens_per_delta
+        deltas = []
+        for first in range(0, len(pieces), each):
+            some = pieces[first : first + each]
+            logprobs = _logprobs(pieces, first, len(some), sampling.logprobs)
+            ended = reason if first + each >= len(pieces) else None
+            deltas.append(Delta("".join(some), self._ids(first, len(some)), ended, 0, logprobs))
+        return tuple(deltas)
+
     def _ids(self, first: int, count: int) -> list[int]:
         return [index % len(self._pieces) for index in range(first, first + count)]
 
-    def _answer(
-        self, sampling: Sampling, adapter: LeasedAdapter | None
-    ) -> tuple[Sequence[str], FinishReason]:
+    def _answer(self, sampling: Sampling, adapter: str | None) -> tuple[Sequence[str], FinishReason]:
         """One piece per token, and why there are no more."""
         pieces = self._pieces
         if adapter is not None:
-            pieces = [f"[{adapter.stored.name}] {pieces[0]}", *pieces[1:]]
+            pieces = [f"[{adapter}] {pieces[0]}", *pieces[1:]]
         endless = self._endless or sampling.ignore_eos
         tokens = sampling.max_tokens if endless else max(len(pieces), sampling.min_tokens)
         pieces = list(islice(cycle(pieces), tokens))

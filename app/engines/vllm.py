@@ -7,19 +7,19 @@ is imported in `start`, in a thread: the import takes seconds and the server ans
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
-from functools import partial
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from app.engines.engine import EngineHealth, LeasedAdapter
 from app.engines.residents import Residents
 from app.engines.sampling_params import structural_tag, to_vllm
-from app.engines.vllm_logprobs import logprobs_of, token_texts
+from app.engines.token_stream import TokenStream
+from app.engines.vllm_outputs import VllmOutputs
 from app.engines.vllm_start import VllmPlan, build
-from app.errors import FinetuneNotFound, InternalError, JsonModeUnmet, OutOfCapacity, StartupError
-from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter, TokenLogprob
+from app.errors import FinetuneNotFound, InternalError, OutOfCapacity, StartupError
+from app.types import Prompt, Sampling, StoredAdapter
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class VllmEngine:
             slots, self._load, self._unload, wait_s, int_ids
         )
         self._residents = self._new_residents(0)  # none before vLLM runs
-        self._running = 0
         self._llm: Any = None
+        self._outputs: VllmOutputs | None = None
         self._vllm: Any = None
         self._revival: asyncio.Task[None] | None = None
 
@@ -57,17 +57,19 @@ class VllmEngine:
                 f"vLLM did not start: {self._health.reason}: the server's log says more"
             ) from cause
         self._residents = self._new_residents(plan.slots)
+        self._outputs = VllmOutputs(self._vllm, self._llm, on_death=self.health)
         self._health = EngineHealth("ready")
 
     async def stop(self, drain_s: float) -> None:
         if self._revival is not None:
             self._revival.cancel()
-        if self._llm is None:
+        if self._outputs is None:
             return
         deadline = asyncio.get_running_loop().time() + drain_s
-        while self._running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  rare: once, at the end
+        while self._outputs.running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  rare: once, at the end
             await asyncio.sleep(0.05)
         self._health = EngineHealth("stopped")
+        self._outputs.close()
         await asyncio.to_thread(self._llm.shutdown)
 
     def health(self) -> EngineHealth:
@@ -81,7 +83,7 @@ class VllmEngine:
     async def forget(self, adapter: StoredAdapter) -> None:
         await self._residents.forget(adapter)
 
-    async def generate(
+    def generate(
         self,
         prompt: Prompt,
         sampling: Sampling,
@@ -89,34 +91,18 @@ class VllmEngine:
         request_id: str,
         adapter: LeasedAdapter | None,
         cache_salt: str,
-    ) -> AsyncGenerator[Delta, None]:
-        if self.health().state != "ready":
+    ) -> TokenStream:
+        if self.health().state != "ready" or self._outputs is None:
             raise OutOfCapacity("The engine is not ready.")
         if adapter is not None and not self._residents.holds(adapter):
             raise OutOfCapacity("The engine was started again.")
-        stream = self._llm.generate(
-            {"prompt_token_ids": prompt.token_ids, "cache_salt": cache_salt},
+        return self._outputs.stream(
+            prompt.token_ids,
             self._params(sampling),
-            request_id,
+            request_id=request_id,
+            cache_salt=cache_salt,
             lora_request=self._lora_request(adapter) if adapter else None,
         )
-        logprobs = None
-        if sampling.logprobs is not None:
-            texts = token_texts(self._llm.get_tokenizer())
-            logprobs = partial(logprobs_of, alternatives=sampling.logprobs, text_of=texts)
-        self._running += 1
-        try:
-            async with aclosing(stream):  # closing it aborts the request inside vLLM
-                async for output in stream:
-                    if sampling.grammar is not None and output.outputs[0].finish_reason == "error":
-                        raise JsonModeUnmet("The model can't go on: the schema allows no next token")
-                    yield _delta(output, logprobs)
-        except self._vllm.VLLMError as cause:
-            log.error("request %s failed in vLLM: %s", request_id, _first_line(cause))
-            raise InternalError from cause
-        finally:
-            self._running -= 1
-            self.health()  # where vLLM died of this request, nobody should have to ask first
 
     def _revive(self) -> None:
         """A dead core does not come back: make a new vLLM. Adapters are loaded again when they are asked for."""
@@ -127,6 +113,8 @@ class VllmEngine:
 
     async def _start_again(self) -> None:
         try:
+            if self._outputs is not None:
+                self._outputs.close()
             await asyncio.to_thread(self._llm.shutdown)
             await self.start()
         except Exception as cause:  # the engine's supervisor: what can't be helped is for the operator
@@ -163,19 +151,6 @@ class VllmEngine:
 
 def _has_assets(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("adapter_config.json", "adapter_model.safetensors"))
-
-
-def _delta(output: Any, logprobs: Callable[[Any], tuple[TokenLogprob, ...]] | None = None) -> Delta:
-    completion = output.outputs[0]
-    reason = completion.finish_reason
-    finish_reason: FinishReason | None = reason if reason in (None, "stop", "length") else "abort"
-    return Delta(
-        completion.text,
-        completion.token_ids,
-        finish_reason,
-        output.num_cached_tokens or 0,
-        () if logprobs is None else logprobs(completion),
-    )
 
 
 def _first_line(cause: BaseException) -> str:

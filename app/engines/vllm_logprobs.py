@@ -1,7 +1,7 @@
 """vLLM's log probabilities as ours. Knows its objects, imports nothing of it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from app.types import TokenLogprob
@@ -30,13 +30,13 @@ def token_texts(tokenizer: Any) -> TextOf:
     return text_of
 
 
-def logprobs_of(completion: Any, alternatives: int, text_of: TextOf) -> tuple[TokenLogprob, ...]:
+def logprobs_of(
+    token_ids: Sequence[int], choices: Sequence[Any], alternatives: int, text_of: TextOf
+) -> tuple[TokenLogprob, ...]:
     """vLLM gives a mapping per token, by token id: the likeliest, and the drawn one wherever it ranks."""
-    if not completion.logprobs or not completion.token_ids:
-        return ()
     return tuple(
-        _logprob(token_id, choices, alternatives, text_of)
-        for token_id, choices in zip(completion.token_ids, completion.logprobs, strict=True)
+        _logprob(token_id, ranked, alternatives, text_of)
+        for token_id, ranked in zip(token_ids, choices, strict=True)
     )
 
 

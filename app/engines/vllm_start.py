@@ -7,6 +7,7 @@ from typing import Any
 
 from app.engines.choices import Choice
 from app.engines.vllm_args import hot_processor
+from app.milestones import reached
 
 # Usage reports and hub traffic are off; children are spawned, because this process has threads when they start.
 QUIET_ENVIRONMENT = {
@@ -39,7 +40,11 @@ def build(plan: VllmPlan) -> tuple[Any, Any]:
         os.environ.setdefault(name, value)
     from app.engines import vllm_imports  # noqa: PLC0415  seconds of import, in this thread only
 
+    reached("vLLM imported")
     config = vllm_imports.AsyncEngineArgs(**plan.arguments).create_engine_config()
     # Only the finished configuration tells which model runner it will be, and each takes another class.
     config.model_config.logits_processors = [hot_processor(v2_model_runner=config.use_v2_model_runner)]
-    return vllm_imports, vllm_imports.AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+    reached("vLLM configured")
+    llm = vllm_imports.AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+    reached("vLLM runs")
+    return vllm_imports, llm

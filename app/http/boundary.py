@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -88,6 +89,7 @@ async def _answer(error: ApiError, exchange: Exchange, scope: Scope, receive: Re
         await exchange.failure(error, exchange.request_id)(scope, receive, send)
 
 
+@lru_cache(256)
 def _host_name(value: str) -> str:
     """`Host` without its port, lower case, IPv6 without brackets."""
     host = value.strip().lower()

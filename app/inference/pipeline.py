@@ -4,7 +4,7 @@ One Pipeline per engine; cards with equal weights share it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.catalog.cards import ModelCard
-from app.engines.engine import Engine
+from app.engines.engine import Deltas, Engine
 from app.errors import LoraUnsupported, OutOfCapacity, RequestTimeout
 from app.inference.admission import Admission, Ticket
 from app.inference.limits import check_limits
@@ -44,7 +44,7 @@ class Job:
 
 
 class Run:
-    """One running generation: iterate for deltas; `usage` is right once a delta carried a finish reason.
+    """One running generation: iterate `deltas` and show each to `seen`; `usage` is right after the last.
 
     `request` is what is answered, for the renderer to look at.
     """
@@ -53,33 +53,35 @@ class Run:
         self, deltas: AsyncIterator[Delta], ticket: Ticket, prompt: Prompt, request: TextRequest
     ) -> None:
         self.request = request
-        self._deltas = deltas
+        self.deltas = deltas
         self._ticket = ticket
         self._prompt_tokens = len(prompt.token_ids)
-        self._at_turn_start = prompt.opens_turn
+        self._opens_turn = prompt.opens_turn
+        self._beginning = True
         self._first_token_seen = False
         self._completion_tokens = 0
         self._cached_tokens = 0
 
-    def __aiter__(self) -> "Run":
-        return self
-
-    async def __anext__(self) -> Delta:
-        delta = await anext(self._deltas)
-        self._ticket.started()
+    def seen(self, delta: Delta) -> Delta:
+        """Count it, and give it as it is to be shown. No iterator of its own: that is a coroutine per token."""
+        if delta.cached_tokens:
+            self._cached_tokens = delta.cached_tokens
         self._completion_tokens += len(delta.token_ids)
-        self._cached_tokens = delta.cached_tokens or self._cached_tokens
-        return self._begun(delta) if self._at_turn_start else delta
+        return self._begin(delta) if self._beginning else delta
 
-    def _begun(self, delta: Delta) -> Delta:
+    def _begin(self, delta: Delta) -> Delta:
         """Without the space of the tokenizer's mark. Engines may give the first token before its text."""
-        if delta.logprobs and not self._first_token_seen:
-            self._first_token_seen = True
-            first, *others = delta.logprobs
-            shown = replace(first, text=first.text.removeprefix(" "))
-            delta = delta._replace(logprobs=(shown, *others))
-        self._at_turn_start = not delta.text
-        return delta._replace(text=delta.text.removeprefix(" "))
+        self._ticket.started()
+        if self._opens_turn:
+            if delta.logprobs and not self._first_token_seen:
+                self._first_token_seen = True
+                first, *others = delta.logprobs
+                shown = replace(first, text=first.text.removeprefix(" "))
+                delta = delta._replace(logprobs=(shown, *others))
+            self._beginning = not delta.text
+            return delta._replace(text=delta.text.removeprefix(" "))
+        self._beginning = False
+        return delta
 
     @property
     def usage(self) -> Usage:
@@ -177,7 +179,7 @@ class Pipeline:
         finally:
             ticket.close()
 
-    def _shaped(self, deltas: AsyncGenerator[Delta, None], request: TextRequest) -> AsyncIterator[Delta]:
+    def _shaped(self, deltas: Deltas, request: TextRequest) -> AsyncIterator[Delta]:
         """The engine's own deltas for a plain request: it pays nothing for what others ask."""
         return self._shaping.apply(deltas, request) if self._shaping.wanted(request) else deltas
 

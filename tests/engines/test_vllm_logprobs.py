@@ -1,7 +1,6 @@
 """app.engines.vllm_logprobs: what it makes of vLLM's log probabilities."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,21 +18,14 @@ CHOICES = {
 }
 
 
-def completion(token_ids: list[int], logprobs: Any) -> SimpleNamespace:
-    return SimpleNamespace(token_ids=token_ids, logprobs=logprobs)
-
-
 def test_alternatives_are_the_likeliest_in_order() -> None:
-    assert logprobs_of(completion([DRAWN], [CHOICES]), 2, str) == (
-        TokenLogprob("7", -4.0, (("3", -0.1), ("5", -2.0))),
-    )
-    assert logprobs_of(completion([DRAWN], [{DRAWN: CHOICES[DRAWN]}]), 0, str) == (TokenLogprob("7", -4.0),)
+    assert logprobs_of([DRAWN], [CHOICES], 2, str) == (TokenLogprob("7", -4.0, (("3", -0.1), ("5", -2.0))),)
+    assert logprobs_of([DRAWN], [{DRAWN: CHOICES[DRAWN]}], 0, str) == (TokenLogprob("7", -4.0),)
 
 
 def test_one_for_each_token() -> None:
-    assert logprobs_of(completion([1], None), 0, str) == ()
-    assert logprobs_of(completion([], [CHOICES]), 2, str) == ()
-    two = logprobs_of(completion([DRAWN, LIKELY], [CHOICES, CHOICES]), 1, str)
+    assert logprobs_of([], [], 2, str) == ()
+    two = logprobs_of([DRAWN, LIKELY], [CHOICES, CHOICES], 1, str)
     assert [token.text for token in two] == ["7", "3"]
 
 

@@ -19,7 +19,8 @@ async def texts(prompt: Prompt, *deltas: str) -> list[str]:
         for text in deltas:
             yield Delta(text, [1])
 
-    return [delta.text async for delta in Run(engine(), Admission(1, 1).admit(1), prompt, PLAIN)]
+    run = Run(engine(), Admission(1, 1).admit(1), prompt, PLAIN)
+    return [run.seen(delta).text async for delta in run.deltas]
 
 
 async def test_the_first_word_of_a_turn_has_no_space() -> None:
@@ -39,7 +40,7 @@ async def test_nor_has_its_log_probability() -> None:
 
     async def seen(prompt: Prompt) -> tuple[list[str], list[str]]:
         run = Run(engine(), Admission(1, 1).admit(1), prompt, PLAIN)
-        deltas = [delta async for delta in run]
+        deltas = [run.seen(delta) async for delta in run.deltas]
         return [d.text for d in deltas], [token.text for d in deltas for token in d.logprobs]
 
     assert await seen(Prompt([1], opens_turn=True)) == (["", "Out", " of"], ["Out", " of", " x", " y"])
@@ -52,8 +53,8 @@ async def test_usage_counts_tokens_not_deltas() -> None:
         yield Delta("", [3], "stop")
 
     run = Run(engine(), Admission(1, 1).admit(5), Prompt([0] * 5), PLAIN)
-    async for _ in run:
-        pass
+    async for delta in run.deltas:
+        run.seen(delta)
     assert (run.usage.prompt_tokens, run.usage.completion_tokens, run.usage.total_tokens) == (5, 3, 8)
     assert run.usage.cached_tokens == 3
 

@@ -44,7 +44,8 @@ class NativeReply:
         """`{"response", "usage"}` of a whole run, and `tool_calls` where there are any."""
         pieces: list[str] = []
         calls: list[ToolCall] = []
-        async for delta in run:
+        async for each in run.deltas:
+            delta = run.seen(each)
             pieces.append(delta.text)
             calls += delta.tool_calls
             _refuse_aborted(delta.finish_reason)

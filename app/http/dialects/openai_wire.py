@@ -40,7 +40,8 @@ async def whole(run: Run) -> Answer:
     """Every delta of the run. Raises RequestAborted."""
     answer = Answer()
     pieces = []
-    async for delta in run:
+    async for each in run.deltas:
+        delta = run.seen(each)
         refuse_aborted(delta)
         pieces.append(delta.text)
         answer.logprobs += delta.logprobs

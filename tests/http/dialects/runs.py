@@ -26,7 +26,7 @@ class GivenRun:
     """As `app.inference.pipeline.Run`."""
 
     def __init__(self, deltas: Sequence[Delta], cached_tokens: int) -> None:
-        self._deltas = deltas
+        self.deltas = self._each(deltas)
         self._cached_tokens = cached_tokens
         self._tokens = 0
 
@@ -34,9 +34,12 @@ class GivenRun:
     def usage(self) -> Usage:
         return Usage(7, self._tokens, self._cached_tokens)
 
-    async def __aiter__(self) -> AsyncIterator[Delta]:
-        for delta in self._deltas:
-            self._tokens += len(delta.token_ids)
+    def seen(self, delta: Delta) -> Delta:
+        self._tokens += len(delta.token_ids)
+        return delta
+
+    async def _each(self, deltas: Sequence[Delta]) -> AsyncIterator[Delta]:
+        for delta in deltas:
             yield delta
 
 
@@ -49,8 +52,8 @@ async def frames(reply: Reply, deltas: Sequence[Delta]) -> list[str]:
     run = run_of(deltas)
     made = reply.events(run)
     text = next(made)
-    async for delta in run:
-        text += made.send(delta)
+    async for delta in run.deltas:
+        text += made.send(run.seen(delta))
     text += made.send(None)
     assert text.endswith(b"\n\n")
     return text[:-2].decode().split("\n\n")
