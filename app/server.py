@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
@@ -30,7 +29,7 @@ from app.http.routes.fallback import Fallback
 from app.http.routes.finetunes import FinetuneHandlers
 from app.http.routes.health import Readiness, health
 from app.http.routes.openapi import OPENAPI_PATH, OpenApi
-from app.http.routes.run import RunHandlers
+from app.http.routes.run import MODEL_NAME, RunHandlers
 from app.http.serving import ServedModel, Serving
 from app.http.sse import StreamLimits
 from app.inference.pipeline import AdapterResolver, Pipeline
@@ -91,11 +90,9 @@ def create_app(
     endpoints = Endpoints(settings, find_caller)
     serving = Serving(models, endpoints.body_limits, endpoints.stream_limits)
     padding = Padding(settings.server.stream_padding)
-    binding_routes = _binding_routes(endpoints, serving, padding)
     routes = [  # looked at in this order, so what is called most comes first
-        binding_routes.proxy,
         *_run_routes(endpoints, serving, padding),
-        *binding_routes.others,
+        *_binding_routes(endpoints, serving, padding),
         *_openai_routes(endpoints, serving, padding),
         *_finetune_routes(endpoints, models, finetunes, bases),
         *_catalogue_routes(endpoints, models),
@@ -153,28 +150,22 @@ class Endpoints:
 def _run_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
     run = RunHandlers(serving, NativeDialect(padding))
     return [
-        endpoints.route("/ai/run/{model:path}", POST=reads(run.model_in_path)),
+        endpoints.route(f"/ai/run/{{model:{MODEL_NAME}}}", POST=reads(run.model_in_path)),
         endpoints.route("/ai/run", POST=reads(run.model_in_body)),
     ]
 
 
-class BindingRoutes(NamedTuple):
-    """The env.AI binding of a Worker. `proxy` goes before the run routes: to those it would be a model's name."""
-
-    proxy: Route
-    others: list[Route]
-
-
-def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> BindingRoutes:
+def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
+    """The env.AI binding of a Worker."""
     catalogue = CatalogueHandlers(served_cards(serving.models.values()))
     handlers = binding.BindingHandlers(serving, BindingDialect(padding), catalogue.search)
     run = {"GET": reads(handlers.websocket), "POST": reads(handlers.run)}
     proxy = {"GET": reads(handlers.proxied_get), "POST": reads(handlers.proxied_run)}
-    others = [
+    return [
+        endpoints.route(binding.PROXY_PATH, **proxy),
         *(Route(path, SecuredEndpoint(endpoints.find_caller, **run)) for path in binding.RUN_PATHS),
         Route(binding.MODELS_PATH, SecuredEndpoint(endpoints.find_caller, GET=reads(catalogue.search))),
     ]
-    return BindingRoutes(endpoints.route(binding.PROXY_PATH, **proxy), others)
 
 
 def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:

@@ -49,7 +49,7 @@ def run(folder: Path, launches: Sequence[Launch] = LAUNCHES, cases: Sequence[Cas
         servers = [wait() for wait in waits]
         stack.enter_context(asleep([arms[0].server for arms in servers]))
         check_texts(dict(_greedy(arm) for arms in servers for arm in _awake(arms)))
-        samples = [sample for case in cases for sample in _case(case, servers, prompts)]
+        samples = [sample for case in cases for sample in turns(case, servers, prompts)]
         opinions = list(_opinions(second, servers, weights))
     sheets = [sheet(case.name, samples) for case in cases]
     return Part(
@@ -72,7 +72,8 @@ def order(case: Case, servers: Sequence[Sequence[Arm]]) -> Iterator[tuple[Sequen
         yield from ((arms[::-1], clients[::-1]) for arms in reversed(servers))
 
 
-def _case(case: Case, servers: Sequence[Sequence[Arm]], prompts: Prompts) -> Iterator[Sample]:
+def turns(case: Case, servers: Sequence[Sequence[Arm]], prompts: Prompts) -> Iterator[Sample]:
+    """One kind of load on all servers, which are `asleep` before and after."""
     warm_up = replace(case, rounds={WARM_UP_CLIENTS: 1})
     for arms in servers:
         for arm in _awake(arms):

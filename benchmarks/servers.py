@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -104,9 +105,8 @@ def same(site: Site, stack: ExitStack) -> Callable[[], Arms]:
 
 def bare(site: Site, stack: ExitStack) -> Callable[[], Arms]:
     """AsyncLLM in a process of its own, which asks itself."""
-    adapters = [f"{name}={path}" for name, path in site.adapters.items()]
-    command = [sys.executable, "-m", "benchmarks.bare", str(site.config), str(site.weights), *adapters]
-    child = stack.enter_context(Child(command, site.folder / "bare.log", talks=True))
+    log = site.folder / "bare.log"
+    child = stack.enter_context(bare_child(site.config, site.weights, site.adapters, log))
 
     def wait() -> Arms:
         wait_for_reply(child)
@@ -115,16 +115,38 @@ def bare(site: Site, stack: ExitStack) -> Callable[[], Arms]:
     return wait
 
 
+def bare_child(
+    config: Path,
+    weights: Path,
+    adapters: Mapping[str, Path],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Child:
+    named = [f"{name}={path}" for name, path in adapters.items()]
+    command = [sys.executable, "-m", "benchmarks.bare", str(config), str(weights), *named]
+    return Child(command, log, environment, talks=True)
+
+
 LAUNCHES: tuple[Launch, ...] = (ours, stock, same, bare)
 
 
-def write_config(folder: Path, weights: Path) -> Path:
-    """Our settings file: defaults but for the weights and the size of the KV cache."""
-    path = folder / "outworker.toml"
-    model = {"name": MODEL, "weights": str(weights), "kv_cache_gib": KV_CACHE_GIB}
-    lines = [f"{key} = {orjson.dumps(value).decode()}" for key, value in model.items()]
-    path.write_text("\n".join(["[[models]]", *lines, ""]))
+def write_config(
+    folder: Path,
+    weights: Path,
+    name: str = "outworker.toml",
+    vllm: Mapping[str, str] = MappingProxyType({}),
+    adapters: bool = True,
+) -> Path:
+    """A settings file: defaults but for the weights, the size of the KV cache, and what is given."""
+    path = folder / name
+    model = {"name": MODEL, "weights": str(weights), "kv_cache_gib": KV_CACHE_GIB, "adapters": adapters}
+    lines = ["[[models]]", *_toml(model), *(["[models.vllm]", *_toml(vllm)] if vllm else [])]
+    path.write_text("\n".join([*lines, ""]))
     return path
+
+
+def _toml(values: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"{key} = {orjson.dumps(value).decode()}" for key, value in values.items())
 
 
 def our_plan(config: Path, weights: Path) -> VllmPlan:

@@ -27,4 +27,4 @@ class Authority:
     async def caller(self, token: str) -> Caller | None:
         """Whom `token` serves; None when it is malformed, unknown or revoked."""
         key = token_sha256(token)
-        return None if key is None else await self._recent.get(key)
+        return None if key is None else self._recent.kept(key) or await self._recent.get(key)

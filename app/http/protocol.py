@@ -11,6 +11,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import ApiError, HeadersTooLarge, MalformedHttp
+from app.http.body import WHOLE_KEY
 from app.http.disconnect import DEPARTURE_KEY, Departure
 from app.http.envelope import failure
 from app.http.sse import ABORT_KEY
@@ -63,6 +64,7 @@ class GuardedProtocol(HttpToolsProtocol):
         scope = cast(dict[str, Any], self.scope)
         scope[ABORT_KEY] = self.transport.abort
         scope[DEPARTURE_KEY] = self._departure
+        scope[WHOLE_KEY] = self._is_whole
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # a trailer must not pass for a header
@@ -102,6 +104,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedHttp())
+
+    def _is_whole(self) -> bool:
+        return self._whole
 
     def _answering(self) -> bool:
         return any(not cycle.response_complete for cycle in self._running)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,8 +23,6 @@ from app.types import Caller, TextRequest
 
 # Parsing and checking a body of this size takes about a millisecond; a longer one must not hold up the loop.
 LARGE_BODY_BYTES = 100_000
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Serving:
 
     async def answer(self, request: Request, caller: Caller, parse: Callable[[Any], Asked]) -> Response:
         """Read the body, let the dialect `parse` its JSON value, and answer that."""
-        body = await self.read(request)
+        body = await read_body(request, self._body_limits)
         return await self.answer_body(request, caller, body, parse)
 
     async def answer_body(
@@ -79,7 +77,8 @@ class Serving:
             return asked, model, *model.understand(asked)
 
         exchange = exchange_of(request.scope)
-        asked, model, text, said = await _aside(body, understand)
+        small = len(body) < LARGE_BODY_BYTES
+        asked, model, text, said = understand() if small else await asyncio.to_thread(understand)
         exchange.error_event = asked.error_event
         async with watched(request.scope):
             job = await model.pipeline.prepare(
@@ -91,8 +90,3 @@ class Serving:
             async with opened() as run:
                 result = await asked.reply.json(run)
         return asked.reply.response(result, exchange.request_id, said)
-
-
-async def _aside(body: bytes, work: Callable[[], T]) -> T:
-    """`work` in a thread where the body is large."""
-    return work() if len(body) < LARGE_BODY_BYTES else await asyncio.to_thread(work)

@@ -1,6 +1,5 @@
 """What this process may use of a CPU host: cores, memory nodes, libraries. Linux tells; elsewhere only the cores."""
 
-import ctypes.util
 import math
 import os
 import sys
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path("/")
-TCMALLOC: Final = ("tcmalloc_minimal", "tcmalloc")
+LIBRARY_FOLDERS: Final = ("usr/local/lib", "usr/lib64", "usr/lib", "usr/lib/*-linux-gnu")
+TCMALLOC: Final = ("libtcmalloc_minimal.so.*", "libtcmalloc.so.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,19 @@ class CpuHost:
 
 
 def read_host(root: Path = ROOT, prefix: Path = Path(sys.prefix)) -> CpuHost:
-    """`root` holds /sys; `prefix` is the Python environment, where intel-openmp puts its library."""
+    """`root` holds /sys and /usr; `prefix` is the Python environment, where intel-openmp puts its library."""
     openmp = prefix / "lib" / "libiomp5.so"
-    found = (ctypes.util.find_library(name) for name in TCMALLOC)
+    found = (
+        path
+        for name in TCMALLOC
+        for folder in LIBRARY_FOLDERS
+        for path in sorted(root.glob(f"{folder}/{name}"))
+    )
     return CpuHost(
         cores=_cores(root / "sys"),
         nodes=max(len(list((root / "sys/devices/system/node").glob("node[0-9]*"))), 1),
         openmp=str(openmp) if openmp.is_file() else None,
-        tcmalloc=next((name for name in found if name is not None), None),
+        tcmalloc=next((str(path) for path in found), None),
     )
 
 

@@ -2,12 +2,23 @@
 
 from functools import partial
 
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.http.dialects.native import NativeDialect
 from app.http.serving import Serving
 from app.types import Caller
+
+
+class ModelName(PathConvertor):
+    """A model's name, slashes and all, but for the one word that the proxy of wrangler 3 has (`…/ai/run/proxy`)."""
+
+    regex = "(?!proxy$).*"
+
+
+MODEL_NAME = "model_name"
+register_url_convertor(MODEL_NAME, ModelName())
 
 
 class RunHandlers:

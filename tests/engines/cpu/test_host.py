@@ -51,7 +51,7 @@ def test_a_containers_quota(root: Path, text: str, cores: int) -> None:
 
 def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
     host = read_host(tmp_path, tmp_path)
-    assert (host.cores, host.nodes, host.openmp) == (8, 1, None)
+    assert (host.cores, host.nodes, host.openmp, host.tcmalloc) == (8, 1, None, None)
 
 
 def test_intels_openmp_where_the_environment_has_it(tmp_path: Path) -> None:
@@ -59,3 +59,11 @@ def test_intels_openmp_where_the_environment_has_it(tmp_path: Path) -> None:
     library.parent.mkdir()
     library.touch()
     assert read_host(tmp_path, tmp_path).openmp == str(library)
+
+
+@pytest.mark.parametrize("folder", ["usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/local/lib"])
+def test_tcmalloc_where_systems_have_it(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    for name in ("libtcmalloc.so.4", "libtcmalloc_minimal.so.4", "libtcmalloc_minimal.a"):
+        (tmp_path / folder / name).touch()
+    assert read_host(tmp_path, tmp_path).tcmalloc == str(tmp_path / folder / "libtcmalloc_minimal.so.4")
