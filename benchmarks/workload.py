@@ -82,7 +82,7 @@ class Work:
 
 
 CASES = (
-    Case("32 in, 64 out, base", 32, 64, (None,), {1: 6, 16: 2, 64: 2}),
+    Case("32 in, 64 out, base", 32, 64, (None,), {1: 12, 16: 2, 64: 2}),
     Case("32 in, 64 out, three adapters mixed", 32, 64, ADAPTERS, {1: 3, 16: 1, 64: 1}),
     Case("1024 in, 16 out, base", 1024, 16, (None,), {1: 6, 16: 1, 64: 1}),
     # A long prompt with an adapter takes the better part of a second: 64 of them for each arm would take minutes.
