@@ -5,6 +5,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMError
 from vllm.inputs import tokens_input
 from vllm.lora.request import LoRARequest
+from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine import FinishReason
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -24,5 +25,6 @@ __all__ = [
     "SamplingParams",
     "StructuredOutputsParams",
     "VLLMError",
+    "current_platform",
     "tokens_input",
 ]

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.engines.choices import Choice
+from app.engines.cpu.plugin import PLATFORM_MODULE, SWITCH
 from app.engines.vllm_args import hot_processor
+from app.errors import StartupError
 from app.milestones import reached
 
 # Usage reports and hub traffic are off; children are spawned, because this process has threads when they start.
@@ -34,6 +36,16 @@ class VllmPlan:
     choices: tuple[Choice, ...] = ()
 
 
+def require_platform(found: type, environ: Mapping[str, str]) -> None:
+    """Raises StartupError where vLLM was to compute LoRA our way and does not know it: with its own, tokens without an
+    adapter would get somebody's (`app.engines.cpu.lora`).
+    """
+    if environ.get(SWITCH) == "1" and found.__module__ != PLATFORM_MODULE:
+        raise StartupError(
+            "this installation is older than the checkout: vLLM does not find our platform; run `make install`"
+        )
+
+
 def build(plan: VllmPlan) -> tuple[Any, Any]:
     """vLLM's names (`app.engines.vllm_imports`) and a running AsyncLLM. Takes seconds to minutes: call it in a thread."""
     for name, value in {**QUIET_ENVIRONMENT, **plan.environment}.items():
@@ -41,6 +53,7 @@ def build(plan: VllmPlan) -> tuple[Any, Any]:
     from app.engines import vllm_imports  # noqa: PLC0415  seconds of import, in this thread only
 
     reached("vLLM imported")
+    require_platform(type(vllm_imports.current_platform), os.environ)
     config = vllm_imports.AsyncEngineArgs(**plan.arguments).create_engine_config()
     # Only the finished configuration tells which model runner it will be, and each takes another class.
     config.model_config.logits_processors = [hot_processor(v2_model_runner=config.use_v2_model_runner)]

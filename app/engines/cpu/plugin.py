@@ -10,7 +10,9 @@ from typing import Final
 SWITCH: Final = "OUTWORKER_CPU_PLATFORM"
 """Is "1" in the environment of the vLLM that is to use the platform."""
 
+PLATFORM_MODULE: Final = "app.engines.cpu.platform"
+
 
 def platform() -> str | None:
     """The class by name, or None for a vLLM that did not ask for it."""
-    return "app.engines.cpu.platform.BatchedLoraCpuPlatform" if os.environ.get(SWITCH) == "1" else None
+    return f"{PLATFORM_MODULE}.BatchedLoraCpuPlatform" if os.environ.get(SWITCH) == "1" else None
