@@ -1,6 +1,7 @@
 """From a [[models]] entry to what vLLM is started with on this machine, and why."""
 
 import importlib.metadata
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -26,10 +27,14 @@ SHORTER_THAN_FULL: Final = 4
 """Requests take a part of the context; with more of them in a step than the KV cache holds, vLLM drops and recomputes."""
 
 SET: Final = "set by you"
+EXPORTED: Final = dict(os.environ)
+"""As the operator left it: starting vLLM adds to the environment of this process."""
 NO_TUNING: Final = Tuning({}, {}, ())
 
 
-def vllm_plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmPlan:
+def vllm_plan(
+    model: Model, cards: tuple[ModelCard, ...], folder: Path, exported: Mapping[str, str] = EXPORTED
+) -> VllmPlan:
     """What vLLM is started with. Raises StartupError when weights or memory don't suffice."""
     weights_bytes = check_weights(folder)
     max_model_len = max(card.limits.max_total_tokens for card in cards)
@@ -37,7 +42,7 @@ def vllm_plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmP
     cpu = is_cpu_build()
     free = available_bytes()
     shares = _shares(model, folder, weights_bytes, max_model_len, free, cpu=cpu)
-    tuning = _tuning(model) if cpu else NO_TUNING
+    tuning = _tuning(model, exported) if cpu else NO_TUNING
     running = _running(folder, shares.kv_cache_bytes, max_model_len)
     arguments = engine_arguments(
         weights=folder,
@@ -51,7 +56,7 @@ def vllm_plan(model: Model, cards: tuple[ModelCard, ...], folder: Path) -> VllmP
         cpu=cpu,
         kv_cache_bytes=shares.kv_cache_bytes,
     )
-    choices = (*tuning.choices, *_choices(model, arguments, shares, free))
+    choices = (*tuning.choices, *_choices(model, arguments, shares, free, cpu=cpu))
     reached("weights checked, settings chosen")
     return VllmPlan(arguments, tuning.environment, shares.adapters_resident, choices)
 
@@ -67,8 +72,9 @@ def is_cpu_build() -> bool:
     raise SettingsError("the engine vllm is not installed: run `make serve`, or set engine to another")
 
 
-def _tuning(model: Model) -> Tuning:
-    return tune(read_host(), workers=workers(model), executor=model.vllm.get(EXECUTOR))
+def _tuning(model: Model, exported: Mapping[str, str]) -> Tuning:
+    executor = model.vllm.get(EXECUTOR)
+    return tune(read_host(), workers=workers(model), executor=executor, exported=exported)
 
 
 def _shares(
@@ -88,8 +94,10 @@ def _running(folder: Path, kv_cache_bytes: int | None, max_model_len: int) -> in
     return min(kv_cache_bytes * SHORTER_THAN_FULL // sequence_bytes(folder, max_model_len), MAX_NUM_SEQS)
 
 
-def _choices(model: Model, arguments: Mapping[str, Any], shares: Shares, free_bytes: int) -> Iterator[Choice]:
-    running, eager = arguments["max_num_seqs"], arguments["enforce_eager"]
+def _choices(
+    model: Model, arguments: Mapping[str, Any], shares: Shares, free_bytes: int, *, cpu: bool
+) -> Iterator[Choice]:
+    running = arguments["max_num_seqs"]
     most = f"vLLM's own limit is {MAX_NUM_SEQS}"
     fitting = most if running == MAX_NUM_SEQS else "as many of usual length as the KV cache holds"
     yield _argument("requests in a step", str(running), fitting, "max_num_seqs", model)
@@ -105,8 +113,11 @@ def _choices(model: Model, arguments: Mapping[str, Any], shares: Shares, free_by
         why = f"in a quarter of what the rest leaves; {free}"
         reason = SET if model.max_adapters_resident else why
         yield Choice("adapters loaded", f"up to {shares.adapters_resident}", reason, "max_adapters_resident")
-    why = "vLLM on a CPU compiles only with adapters = false" if eager else "faster steps for a longer start"
-    yield _argument("compiled", "no" if eager else "yes", why, "enforce_eager", model)
+    if cpu and model.adapters:
+        yield Choice("compiled", "no", "vLLM on a CPU does that only without LoRA", "adapters")
+    else:
+        compiled = "no" if arguments["enforce_eager"] else "yes"
+        yield _argument("compiled", compiled, "faster steps for a longer start", "enforce_eager", model)
 
 
 def _argument(name: str, value: str, reason: str, argument: str, model: Model) -> Choice:

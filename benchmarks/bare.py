@@ -6,17 +6,20 @@ makes it, from the same settings file as our server's.
 
 import asyncio
 import gc
+import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
+from app.engines.cpu.plugin import SWITCH
 from app.engines.sampling_params import to_vllm
-from app.engines.vllm_start import build
+from app.engines.vllm_start import VllmPlan, build
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
 from app.types import Sampling
@@ -24,12 +27,15 @@ from benchmarks.client import answer_line, reply
 from benchmarks.servers import our_plan
 from benchmarks.workload import Ask, Job, Stream, Work, token_ids
 
+VLLMS_LORA = "OUTWORKER_BENCH_VLLMS_LORA"
+"""Exported: vLLM computes LoRA its own way. Each adapter's requests run beside others with one, so it computes right."""
+
 
 class Client:
     """Asks the engine and notes when it answers."""
 
     def __init__(self, config: Path, weights: Path, adapters: Mapping[str, str]) -> None:
-        self._vllm, self._llm = build(our_plan(config, weights))
+        self._vllm, self._llm = build(_plan(config, weights))
         self._builder = PromptBuilder(Tokenizer.from_folder(weights))
         self._adapters = {
             name: self._vllm.LoRARequest(name, number, folder)
@@ -70,6 +76,14 @@ class Client:
                 moments.append(time.perf_counter() - began)
         gaps = [later - earlier for earlier, later in pairwise(moments)]
         return Stream(len(ids), tokens, "".join(texts), moments[0], gaps)
+
+
+def _plan(config: Path, weights: Path) -> VllmPlan:
+    plan = our_plan(config, weights)
+    if VLLMS_LORA not in os.environ:
+        return plan
+    environment = {name: value for name, value in plan.environment.items() if name != SWITCH}
+    return replace(plan, environment=environment)
 
 
 async def started(config: Path, weights: Path, adapters: Mapping[str, str]) -> Client:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from app.engines.cpu.plugin import SWITCH
 from benchmarks import engine
 from benchmarks.adapters import adapter_folders
 from benchmarks.arms import Arm, over_pipe
+from benchmarks.bare import VLLMS_LORA
 from benchmarks.client import wait_for_reply
 from benchmarks.figures import Sample, figures_of
 from benchmarks.report import Part
@@ -28,7 +28,7 @@ MIXED = Case("mixed", 32, 64, ADAPTERS, {1: 3, 16: 2, 64: 1})
 
 OWN_PROCESS = {"distributed_executor_backend": "mp"}
 ITS_OPENMP = {"LD_PRELOAD": ""}
-ITS_LORA = {SWITCH: "0"}
+ITS_LORA = {VLLMS_LORA: "1"}
 NO_RESERVED_CORE = {"VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
 
 

@@ -1,6 +1,5 @@
 """app.plan: what vLLM is started with on this machine; every reason is a person's to read and to overrule."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,13 +17,6 @@ from app.plan import MAX_NUM_SEQS, vllm_plan
 from app.settings import CHECKOUT, Model, load_settings
 
 CARD = load_cards(CHECKOUT / "schemas")["@hf/mistral/mistral-7b-instruct-v0.2"]
-VARIABLES = ("OMP_NUM_THREADS", "LD_PRELOAD", "KMP_BLOCKTIME")
-
-
-@pytest.fixture(autouse=True)
-def nothing_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in VARIABLES:
-        monkeypatch.delenv(variable, raising=False)
 
 
 def model(vllm: dict[str, Any] | None = None, **changes: Any) -> Model:
@@ -32,8 +24,8 @@ def model(vllm: dict[str, Any] | None = None, **changes: Any) -> Model:
     return replace(first, vllm=MappingProxyType(vllm or {}), **changes)
 
 
-def made(folder: Path, entry: Model) -> VllmPlan:
-    return vllm_plan(entry, (CARD,), folder)
+def made(folder: Path, entry: Model, **exported: str) -> VllmPlan:
+    return vllm_plan(entry, (CARD,), folder, exported)
 
 
 def reasons(found: VllmPlan) -> dict[str, tuple[str, str]]:
@@ -51,7 +43,7 @@ def test_vllm_takes_it(standin_folder: Path) -> None:
 def test_what_a_person_reads(standin_folder: Path) -> None:
     shown = reasons(made(standin_folder, model()))
     assert list(shown)[-4:] == ["requests in a step", "KV cache", "adapters loaded", "compiled"]
-    assert shown["compiled"] == ("no", "vLLM on a CPU compiles only with adapters = false")
+    assert shown["compiled"] == ("no", "vLLM on a CPU does that only without LoRA")
     assert "GiB of memory are free" in shown["KV cache"][1]
 
 
@@ -90,6 +82,6 @@ def test_on_a_gpu_host_vllm_decides(standin_folder: Path, monkeypatch: pytest.Mo
     assert reasons(found)["compiled"][0] == "yes"
 
 
-def test_exported_variables_are_not_overridden(standin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
-    assert reasons(made(standin_folder, model()))["threads"] == ("1", "exported")
+def test_exported_variables_are_not_overridden(standin_folder: Path) -> None:
+    found = made(standin_folder, model(), OMP_NUM_THREADS="1")
+    assert reasons(found)["threads"] == ("1", "exported")

@@ -1,7 +1,7 @@
 """Deltas from an engine's own task to the one that answers, with a future and nothing else between them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from app.types import Delta
@@ -10,17 +10,18 @@ from app.types import Delta
 class TokenStream:
     """One request's deltas: `async for` them, and `aclose()` however it ends.
 
-    The engine calls `put` and `fail`. Deltas that come faster than they are taken are joined, so a slow reader costs
-    no memory. One task takes at a time. `begin` is awaited when the first delta is asked for, `end` when a stream that
-    was begun is closed.
+    The engine calls `put` and `fail`. Deltas that come faster than they are taken are joined to one. One task takes at
+    a time. `begin` is awaited when the first delta is asked for, `end` when a stream that was begun is closed.
     """
 
-    def __init__(self, begin: Callable[[], Awaitable[None]], end: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, begin: "Callable[[TokenStream], Awaitable[None]]", end: Callable[[], Awaitable[None]]
+    ) -> None:
         self._begin = begin
         self._end = end
         self._begun = self._closed = self._finished = False
         self._waiting: asyncio.Future[Delta] | None = None
-        self._untaken: Delta | None = None
+        self._untaken: list[Delta] = []
         self._error: Exception | None = None
 
     def put(self, delta: Delta) -> None:
@@ -30,7 +31,7 @@ class TokenStream:
             waiting.set_result(delta)
             self._waiting = None
         else:
-            self._untaken = delta if self._untaken is None else joined(self._untaken, delta)
+            self._untaken.append(delta)
         if delta.finish_reason is not None:
             self._finished = True
 
@@ -49,9 +50,9 @@ class TokenStream:
         next_delta: asyncio.Future[Delta] = asyncio.get_running_loop().create_future()
         if self._error is not None:
             next_delta.set_exception(self._error)
-        elif self._untaken is not None:
-            next_delta.set_result(self._untaken)
-            self._untaken = None
+        elif self._untaken:
+            next_delta.set_result(joined(self._untaken))
+            self._untaken = []
         elif self._finished:
             next_delta.set_exception(StopAsyncIteration())
         else:
@@ -65,15 +66,18 @@ class TokenStream:
 
     async def _first(self) -> Delta:
         self._begun = True
-        await self._begin()
+        await self._begin(self)
         return await self.__anext__()
 
 
-def joined(first: Delta, second: Delta) -> Delta:
+def joined(deltas: Sequence[Delta]) -> Delta:
+    """Neighbours as one; there is at least one."""
+    if len(deltas) == 1:
+        return deltas[0]
     return Delta(
-        first.text + second.text,
-        [*first.token_ids, *second.token_ids],
-        second.finish_reason,
-        first.cached_tokens or second.cached_tokens,
-        first.logprobs + second.logprobs,
+        "".join(delta.text for delta in deltas),
+        [token for delta in deltas for token in delta.token_ids],
+        deltas[-1].finish_reason,
+        max(delta.cached_tokens for delta in deltas),
+        tuple(logprob for delta in deltas for logprob in delta.logprobs),
     )

@@ -50,6 +50,7 @@ class VllmEngine:
         plan = await asyncio.to_thread(self._plan)
         try:
             self._vllm, self._llm = await asyncio.to_thread(build, plan)
+            tasks = await self._llm.get_supported_tasks()
         except Exception as cause:
             log.exception("vLLM did not start")
             self._health = EngineHealth("failed", _first_line(cause))
@@ -57,7 +58,7 @@ class VllmEngine:
                 f"vLLM did not start: {self._health.reason}: the server's log says more"
             ) from cause
         self._residents = self._new_residents(plan.slots)
-        self._outputs = VllmOutputs(self._vllm, self._llm, on_death=self.health)
+        self._outputs = VllmOutputs(self._vllm, self._llm, tasks, on_death=self._revive)
         self._health = EngineHealth("ready")
 
     async def stop(self, drain_s: float) -> None:
@@ -106,6 +107,8 @@ class VllmEngine:
 
     def _revive(self) -> None:
         """A dead core does not come back: make a new vLLM. Adapters are loaded again when they are asked for."""
+        if self._health.state != "ready":
+            return  # it is under way, or the server ends
         log.critical("vLLM's processes died: starting it again")
         self._health = EngineHealth("starting")
         self._residents = self._new_residents(0)

@@ -31,7 +31,9 @@ OWNED: Final[dict[str, str]] = {
     "hf_overrides": "change config.json in the folder of the weights",
     "served_model_name": "set `name` in [[models]]",
     **dict.fromkeys(("enable_lora", "max_loras", "max_cpu_loras", "max_lora_rank"), _ADAPTERS),
-    **dict.fromkeys(("lora_target_modules", "default_mm_loras"), _ADAPTERS),
+    **dict.fromkeys(
+        ("lora_target_modules", "default_mm_loras", "fully_sharded_loras", "lora_dtype"), _ADAPTERS
+    ),
     **dict.fromkeys(("max_model_len", "max_num_batched_tokens"), _CARD),
     **dict.fromkeys(("max_num_queued_reqs", "max_num_queued_tokens"), _WAITING),
     "kv_cache_memory_bytes": "set `kv_cache_gib` in [[models]]",

@@ -8,7 +8,7 @@ runs, and read in the event loop.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ REASONS: Final[Mapping[str, FinishReason]] = {"stop": "stop", "length": "length"
 
 
 @dataclass(slots=True)
-class Asked:
+class Pending:
     """A request that vLLM has. `constrained`: by a grammar. `held` waits for the other tokens of an interval."""
 
     stream: TokenStream
@@ -35,31 +35,35 @@ class Asked:
     constrained: bool
     cached_tokens: int = 0
     begun: bool = False
-    held: Delta | None = None
+    held: list[Delta] = field(default_factory=list)
 
 
 class VllmOutputs:
     """Knows the running requests by vLLM's internal id. `vllm` is `app.engines.vllm_imports`, `llm` an AsyncLLM whose
-    own reader never starts, because that happens in its `add_request`.
+    own reader never starts, because that happens in its `add_request`; `tasks` are what it supports.
 
-    `on_death` is called when vLLM's processes are gone; then every running request has failed with InternalError.
+    `on_death` is called when there will be no more outputs; then every running request has failed with InternalError.
     """
 
-    def __init__(self, vllm: ModuleType, llm: Any, on_death: Callable[[], object]) -> None:
+    def __init__(
+        self, vllm: ModuleType, llm: Any, tasks: tuple[str, ...], on_death: Callable[[], object]
+    ) -> None:
         self._vllm = vllm
         self._llm = llm
+        self._tasks = tasks
         self._on_death = on_death
         self._interval: int = llm.vllm_config.scheduler_config.stream_interval
         self._tokenizer = llm.get_tokenizer()
         self._text_of: TextOf = token_texts(self._tokenizer)
-        self._stop = vllm.FinishReason.STOP
-        self._asked: dict[str, Asked] = {}
+        self._stop, self._error = vllm.FinishReason.STOP, vllm.FinishReason.ERROR
+        self._pending: dict[str, Pending] = {}
         self._reader: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def running(self) -> int:
         """Requests that vLLM has not finished."""
-        return len(self._asked)
+        return len(self._pending)
 
     def stream(
         self, token_ids: list[int], params: Any, *, request_id: str, cache_salt: str, lora_request: Any
@@ -67,45 +71,42 @@ class VllmOutputs:
         """The request is handed to vLLM when its first delta is asked for; raises InternalError then."""
         internal_id = ""
 
-        async def begin() -> None:
+        async def begin(stream: TokenStream) -> None:
             nonlocal internal_id
             try:
                 inputs = self._vllm.tokens_input(token_ids, cache_salt=cache_salt)
-                request = await self._request(request_id, inputs, params, lora_request)
+                request = self._request(request_id, inputs, params, lora_request)
                 internal_id = request.request_id
-                await self._ask(made, request, params)
-            except self._vllm.VLLMError as cause:
-                log.error("request %s failed in vLLM: %s", request_id, cause)
+                await self._ask(stream, request, params)
+            except Exception as cause:
+                log.exception("request %s failed in vLLM", request_id)
                 raise InternalError from cause
 
         async def end() -> None:
-            if self._asked.pop(internal_id, None) is not None:
+            if self._pending.pop(internal_id, None) is not None:
                 await self._llm.engine_core.abort_requests_async([internal_id])
 
-        made = TokenStream(begin, end)
-        return made
+        return TokenStream(begin, end)
 
     def close(self) -> None:
+        """What still runs fails: nobody reads any more."""
         if self._reader is not None:
             self._reader.cancel()
+        self._fail_all()
 
-    async def _request(self, request_id: str, inputs: Any, params: Any, lora_request: Any) -> Any:
+    def _request(self, request_id: str, inputs: Any, params: Any, lora_request: Any) -> Any:
         """vLLM's EngineCoreRequest, with an id that no other has."""
-        if self._llm.errored:
+        if self._closed or self._llm.errored:
             raise self._vllm.EngineDeadError
         processor = self._llm.input_processor
         request = processor.process_inputs(
-            request_id,
-            inputs,
-            params,
-            supported_tasks=await self._llm.get_supported_tasks(),
-            lora_request=lora_request,
+            request_id, inputs, params, supported_tasks=self._tasks, lora_request=lora_request
         )
         processor.assign_request_id(request)
         return request
 
     async def _ask(self, stream: TokenStream, request: Any, params: Any) -> None:
-        self._asked[request.request_id] = Asked(
+        self._pending[request.request_id] = Pending(
             stream,
             self._vllm.IncrementalDetokenizer.from_new_request(self._tokenizer, request),
             None if params.logprobs is None else self._logprobs(request, params.logprobs),
@@ -120,52 +121,67 @@ class VllmOutputs:
         try:
             while True:
                 batch = await core.get_output_async()
-                stopped = [output.request_id for output in batch.outputs if self._take(output)]
+                stopped = [output.request_id for output in batch.outputs if self._ends_here(output)]
                 if stopped:
                     await core.abort_requests_async(stopped)
         except Exception:  # whatever it is, nobody would ever be answered again
-            log.exception("vLLM gives no more outputs: %d requests fail", len(self._asked))
-            for asked in self._asked.values():
-                asked.stream.fail(InternalError())
-            self._asked.clear()
+            log.exception("vLLM gives no more outputs: %d requests fail", len(self._pending))
+            self._fail_all()
             self._on_death()
 
-    def _take(self, output: Any) -> bool:
-        """Whether vLLM's core must still be told to stop: it does not look for stop texts.
+    def _fail_all(self) -> None:
+        self._closed = True
+        for pending in self._pending.values():
+            pending.stream.fail(InternalError())
+        self._pending.clear()
 
-        Every token of every request comes through here.
+    def _ends_here(self, output: Any) -> bool:
+        """Takes an output, and says whether vLLM's core must be told to stop that request.
+
+        Every token of every request comes through here. What goes wrong with one must not end the others.
         """
-        asked = self._asked.get(output.request_id)
-        if asked is None:
+        pending = self._pending.get(output.request_id)
+        if pending is None:
             return False  # aborted meanwhile
-        reason, token_ids, detokenizer = output.finish_reason, output.new_token_ids, asked.detokenizer
+        try:
+            delta = self._delta(pending, output)
+        except Exception:
+            log.exception("an output of %s could not be read", output.request_id)
+            pending.stream.fail(InternalError())
+            del self._pending[output.request_id]
+            return True
+        if pending.constrained and output.finish_reason == self._error:
+            pending.stream.fail(JsonModeUnmet("The model can't go on: the schema allows no next token"))
+        else:
+            self._hand_over(pending, delta)
+        if delta.finish_reason is None:
+            return False
+        del self._pending[output.request_id]
+        return output.finish_reason is None  # it does not look for stop texts
+
+    def _delta(self, pending: Pending, output: Any) -> Delta:
+        reason, token_ids, detokenizer = output.finish_reason, output.new_token_ids, pending.detokenizer
         found_stop = detokenizer.update(token_ids, reason == self._stop) is not None
         text = detokenizer.get_next_output_text(found_stop or reason is not None, True)
         if output.prefill_stats is not None:
-            asked.cached_tokens = output.prefill_stats.num_cached_tokens
-        logprobs = () if asked.logprobs_of is None else asked.logprobs_of(output)
-        finish_reason = (
-            "stop" if found_stop else None if reason is None else REASONS.get(str(reason), "abort")
-        )
-        self._hand_over(asked, Delta(text, token_ids, finish_reason, asked.cached_tokens, logprobs))
-        if finish_reason is None:
-            return False
-        del self._asked[output.request_id]
-        return found_stop and reason is None
+            pending.cached_tokens = output.prefill_stats.num_cached_tokens
+        logprobs = () if pending.logprobs_of is None else pending.logprobs_of(output)
+        finish_reason: FinishReason | None = "stop" if found_stop else None
+        if reason is not None and not found_stop:
+            finish_reason = REASONS.get(str(reason), "abort")
+        return Delta(text, token_ids, finish_reason, pending.cached_tokens, logprobs)
 
-    def _hand_over(self, asked: Asked, delta: Delta) -> None:
+    def _hand_over(self, pending: Pending, delta: Delta) -> None:
         """The first token and the last never wait for the interval."""
-        if asked.constrained and delta.finish_reason == "abort":
-            asked.stream.fail(JsonModeUnmet("The model can't go on: the schema allows no next token"))
+        if self._interval == 1:
+            pending.stream.put(delta)
             return
-        if self._interval > 1:
-            delta = delta if asked.held is None else joined(asked.held, delta)
-            whole = len(delta.token_ids) >= self._interval or delta.finish_reason is not None
-            asked.held = None if whole or not asked.begun else delta
-            asked.begun = True
-            if asked.held is not None:
-                return
-        asked.stream.put(delta)
+        pending.held.append(delta)
+        tokens = sum(len(held.token_ids) for held in pending.held)
+        if tokens >= self._interval or delta.finish_reason is not None or not pending.begun:
+            pending.begun = True
+            pending.stream.put(joined(pending.held))
+            pending.held = []
 
     def _logprobs(self, request: Any, alternatives: int) -> LogprobsOf:
         processor = self._vllm.LogprobsProcessor.from_new_request(None, request)

@@ -36,13 +36,14 @@ class VllmPlan:
     choices: tuple[Choice, ...] = ()
 
 
-def require_platform(found: type, environ: Mapping[str, str]) -> None:
-    """Raises StartupError where vLLM was to compute LoRA our way and does not know it: with its own, tokens without an
-    adapter would get somebody's (`app.engines.cpu.lora`).
+def require_platform(found: type, plan: VllmPlan) -> None:
+    """Raises StartupError where vLLM should compute LoRA our way and does not: with its own, tokens without an adapter
+    would get somebody's (`app.engines.cpu.lora`).
     """
-    if environ.get(SWITCH) == "1" and found.__module__ != PLATFORM_MODULE:
+    if plan.environment.get(SWITCH) == "1" and found.__module__ != PLATFORM_MODULE:
         raise StartupError(
-            "this installation is older than the checkout: vLLM does not find our platform; run `make install`"
+            "vLLM does not use our platform: run `make install`, and export neither VLLM_PLUGINS without outworker "
+            f"nor {SWITCH}"
         )
 
 
@@ -53,7 +54,7 @@ def build(plan: VllmPlan) -> tuple[Any, Any]:
     from app.engines import vllm_imports  # noqa: PLC0415  seconds of import, in this thread only
 
     reached("vLLM imported")
-    require_platform(type(vllm_imports.current_platform), os.environ)
+    require_platform(type(vllm_imports.current_platform), plan)
     config = vllm_imports.AsyncEngineArgs(**plan.arguments).create_engine_config()
     # Only the finished configuration tells which model runner it will be, and each takes another class.
     config.model_config.logits_processors = [hot_processor(v2_model_runner=config.use_v2_model_runner)]

@@ -32,6 +32,9 @@ class PathRule:
     failure: Failure = failure
 
 
+MAX_HOST_CHARS = 300
+"""No name is longer (RFC 1035: 255), and what is looked up stays in memory."""
+
 NO_RULE = PathRule(frozenset(), re.compile(""))
 
 
@@ -78,7 +81,8 @@ class Boundary:
         if "*" in self._hosts:
             return
         names = values(scope, b"host")
-        if len(names) != 1 or _host_name(names[0]) not in (self._hosts | more if more else self._hosts):
+        allowed = self._hosts | more if more else self._hosts
+        if len(names) != 1 or len(names[0]) > MAX_HOST_CHARS or _host_name(names[0]) not in allowed:
             raise HostNotAllowed
 
 

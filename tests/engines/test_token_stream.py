@@ -20,7 +20,7 @@ class Engine:
         self.begun = self.ended = 0
         self.stream = TokenStream(self._begin, self._end)
 
-    async def _begin(self) -> None:
+    async def _begin(self, stream: TokenStream) -> None:
         self.begun += 1
 
     async def _end(self) -> None:
@@ -108,7 +108,7 @@ async def test_the_engine_is_asked_once_and_told_once() -> None:
 
 
 async def test_what_the_beginning_raises_is_the_readers() -> None:
-    async def refuse() -> None:
+    async def refuse(stream: TokenStream) -> None:
         raise InternalError
 
     async def nothing() -> None: ...
@@ -119,4 +119,4 @@ async def test_what_the_beginning_raises_is_the_readers() -> None:
 
 def test_joined_keeps_what_the_first_knew() -> None:
     first = Delta("a", [1], None, cached_tokens=7)
-    assert joined(first, Delta("b", [2, 3], "length")) == Delta("ab", [1, 2, 3], "length", 7)
+    assert joined([first, Delta("b", [2, 3], "length")]) == Delta("ab", [1, 2, 3], "length", 7)

@@ -79,16 +79,12 @@ class Bench:
         llm = SimpleNamespace(
             vllm_config=SimpleNamespace(scheduler_config=SimpleNamespace(stream_interval=interval)),
             get_tokenizer=lambda: tokenizer,
-            get_supported_tasks=self._tasks,
             input_processor=InputProcessor(),
             engine_core=self.core,
             errored=False,
         )
         self.llm = llm
-        self.outputs = VllmOutputs(vllm_imports, llm, self._died)
-
-    async def _tasks(self) -> tuple[str, ...]:
-        return ("generate",)
+        self.outputs = VllmOutputs(vllm_imports, llm, ("generate",), self._died)
 
     def _died(self) -> None:
         self.deaths += 1
@@ -271,6 +267,42 @@ async def test_when_vllm_dies_every_request_fails(tokenizer: Any) -> None:
             with pytest.raises(InternalError):
                 await task
         assert (on.deaths, on.outputs.running) == (1, 0)
+
+
+async def test_closing_fails_what_still_runs(tokenizer: Any) -> None:
+    """vLLM's monitor says that it is dead before its reader hears of it: the engine closes this one then."""
+    async with bench(tokenizer) as on:
+        task = await reader(on.stream())
+        on.outputs.close()
+        with pytest.raises(InternalError):
+            await task
+        with pytest.raises(InternalError):
+            await anext(on.stream("late"))
+
+
+async def test_an_output_that_cannot_be_read_ends_its_own_request_only(tokenizer: Any) -> None:
+    async with bench(tokenizer) as on:
+        broken, other = await reader(on.stream("a", logprobs=1)), await reader(on.stream("b"))
+        on.put(output([5], new_logprobs="nonsense"), output([5], None, "b"))
+        on.put(output([6], FINISHED.LENGTH, "b"))
+        with pytest.raises(InternalError):
+            await broken
+        assert [token for delta in await other for token in delta.token_ids] == [5, 6]
+        assert (on.core.aborted, on.deaths) == (["internal-a"], 0)
+
+
+async def test_an_abort_of_a_constrained_request_is_no_fault_of_its_schema(tokenizer: Any) -> None:
+    from app.types import Grammar
+
+    params = vllm_imports.SamplingParams(
+        **to_vllm(Sampling(max_tokens=9, grammar=Grammar("{}"))),
+        structured_outputs=vllm_imports.StructuredOutputsParams(structural_tag="{}"),
+    )
+    async with bench(tokenizer) as on:
+        stream = on.outputs.stream([1], params, request_id="a", cache_salt="s", lora_request=None)
+        task = await reader(stream)
+        on.put(output([], FINISHED.ABORT))
+        assert (await task)[-1].finish_reason == "abort"
 
 
 async def test_asking_a_dead_one(tokenizer: Any) -> None:

@@ -4,6 +4,8 @@ vLLM's own CPU wrapper (0.32) copies an adapter's matrices once for every token 
 its copy, which was nearly the whole cost of adapters (docs/performance.md). It also gives tokens without an adapter
 the weights of the last slot (vLLM pull requests 48421, 49656); here they are left alone.
 
+The work of a step grows with its tokens times its different adapters, and the matrices side by side are its memory.
+
 vLLM imports this by name (`app.engines.cpu.platform`) in the process that computes.
 """
 

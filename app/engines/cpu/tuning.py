@@ -5,7 +5,6 @@ while it waits. On one memory node both can be one process, which leaves every c
 between them: docs/performance.md has what it brought.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ class Tuning:
 
 
 def tune(
-    host: CpuHost, *, workers: int = 1, executor: str | None = None, exported: Mapping[str, str] = os.environ
+    host: CpuHost, *, workers: int = 1, executor: str | None = None, exported: Mapping[str, str]
 ) -> Tuning:
     """`workers` is vLLM's number of worker processes, `executor` what [models.vllm] says of it."""
     in_process = workers == 1 and host.nodes == 1 and executor is None

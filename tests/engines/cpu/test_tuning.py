@@ -8,7 +8,7 @@ from app.engines.choices import lines_of
 from app.engines.cpu.host import CpuHost
 from app.engines.cpu.plugin import PLATFORM_MODULE, SWITCH, platform
 from app.engines.cpu.tuning import EXECUTOR, IN_PROCESS, tune
-from app.engines.vllm_start import require_platform
+from app.engines.vllm_start import VllmPlan, require_platform
 from app.errors import StartupError
 
 HOST = CpuHost(cores=2, nodes=1, openmp="/env/lib/libiomp5.so", tcmalloc=None)
@@ -70,9 +70,9 @@ def test_the_platform_is_for_our_vllm_only(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_platform_that_vllm_does_not_find_is_an_error() -> None:
-    """An installation from before pyproject.toml named the entry point."""
+    """An installation from before pyproject.toml named the entry point, or a variable that leaves it out."""
     ours = type("Ours", (), {"__module__": PLATFORM_MODULE})
-    require_platform(ours, {SWITCH: "1"})
-    require_platform(object, {})
+    require_platform(ours, VllmPlan({}, {SWITCH: "1"}, 1))
+    require_platform(object, VllmPlan({}, {}, 1))
     with pytest.raises(StartupError, match="run `make install`"):
-        require_platform(object, {SWITCH: "1"})
+        require_platform(object, VllmPlan({}, {SWITCH: "1"}, 1))
