@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import cache
-from itertools import groupby
 from pathlib import Path
 
 from app.adapters.base import BaseShape, read_base
@@ -17,7 +16,7 @@ from app.engines.vllm_start import VllmPlan
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
 from app.milestones import reached
-from app.plan import vllm_plan
+from app.plan import by_engine, vllm_plan
 from app.server import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
 from app.weights import STAND_IN, Weights
@@ -43,8 +42,7 @@ class Assembly:
     def groups(self) -> list[EngineGroup]:
         """Raises SettingsError for engine arguments that vLLM does not have or the server owns."""
         check_arguments(self._settings)
-        models = sorted(self._settings.models, key=lambda model: model.weights)
-        return [self._group(list(equal)) for _, equal in groupby(models, key=lambda model: model.weights)]
+        return [self._group(models) for models in by_engine(self._settings.models)]
 
     def _group(self, models: list[Model]) -> EngineGroup:
         model = models[0]

@@ -2,7 +2,8 @@
 
 import importlib.metadata
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,12 @@ SET: Final = "set by you"
 EXPORTED: Final = dict(os.environ)
 """As the operator left it: starting vLLM adds to the environment of this process."""
 NO_TUNING: Final = Tuning({}, {}, ())
+
+
+def by_engine(models: Iterable[Model]) -> Iterator[list[Model]]:
+    """Entries with equal weights share an engine."""
+    ordered = sorted(models, key=lambda model: model.weights)
+    yield from (list(equal) for _, equal in groupby(ordered, key=lambda model: model.weights))
 
 
 def vllm_plan(

@@ -3,7 +3,6 @@
 import importlib.metadata
 import platform
 from collections.abc import Iterator
-from itertools import groupby
 
 from app.catalog.cards import ModelCard, load_cards
 from app.engines.choices import lines_of
@@ -11,7 +10,7 @@ from app.engines.cpu.host import read_host
 from app.engines.memory import GIB, available_bytes
 from app.engines.vllm_args import check_arguments
 from app.errors import OperatorError
-from app.plan import vllm_plan
+from app.plan import by_engine, vllm_plan
 from app.settings import CHECKOUT, Model, Settings, check_models
 from app.weights import Weights
 
@@ -25,11 +24,10 @@ def doctor(settings: Settings) -> int:
     check_arguments(settings)
     print(*_machine(), sep="\n")
     status = 0
-    models = sorted(settings.models, key=lambda model: model.weights)
-    for weights, equal in groupby(models, key=lambda model: model.weights):
-        print(f"\n{weights}")
+    for models in by_engine(settings.models):
+        print(f"\n{models[0].weights}")
         try:
-            print(*(f"  {line}" for line in _engine(list(equal), cards, settings)), sep="\n")
+            print(*(f"  {line}" for line in _engine(models, cards, settings)), sep="\n")
         except OperatorError as error:
             print(f"  can't start: {error}")
             status = 1

@@ -16,7 +16,7 @@ HOT_TEMPERATURE_KEY: Final = "temperature"
 
 
 def to_vllm(sampling: Sampling) -> dict[str, Any]:
-    """Keyword arguments of `vllm.SamplingParams`, all but `output_kind` and `structured_outputs`.
+    """Keyword arguments of `vllm.SamplingParams`, all but `structured_outputs`.
 
     A temperature above 2 travels in `extra_args` beside a temperature of 1, and `app.engines.hot` divides
     by it.

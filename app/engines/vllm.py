@@ -130,9 +130,7 @@ class VllmEngine:
         vllm, constraint = self._vllm, None
         if sampling.grammar is not None:
             constraint = vllm.StructuredOutputsParams(structural_tag=structural_tag(sampling.grammar))
-        return vllm.SamplingParams(
-            **to_vllm(sampling), output_kind=vllm.RequestOutputKind.DELTA, structured_outputs=constraint
-        )
+        return vllm.SamplingParams(**to_vllm(sampling), structured_outputs=constraint)
 
     def _lora_request(self, adapter: LeasedAdapter) -> Any:
         stored = adapter.stored

@@ -57,10 +57,9 @@ def engine_arguments(
 
     `max_model_len` is the largest context of the cards that share the engine, in tokens. `max_loras` is the number of
     adapters in one step on a GPU, `max_cpu_loras` that of loaded ones. `chosen` is what suits the machine; `user_args`
-    win over it. `kv_cache_bytes`
-    None leaves the size to vLLM's `gpu_memory_utilization`. `logits_processors` fits the runner that such a
-    host has by default; `hot_processor` tells by the finished configuration. Raises `SettingsError` for a
-    user's argument that is refused.
+    win over it. `kv_cache_bytes` None leaves the size to vLLM's `gpu_memory_utilization`. `logits_processors` fits the
+    runner that such a host has by default; `hot_processor` tells by the finished configuration. Raises `SettingsError`
+    for a user's argument that is refused.
     """
     _check(user_args, max_model_len, max_num_batched_tokens)
     arguments = {

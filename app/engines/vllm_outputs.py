@@ -78,8 +78,8 @@ class VllmOutputs:
                 request = self._request(request_id, inputs, params, lora_request)
                 internal_id = request.request_id
                 await self._ask(stream, request, params)
-            except Exception as cause:
-                log.exception("request %s failed in vLLM", request_id)
+            except self._vllm.VLLMError as cause:
+                log.error("request %s failed in vLLM: %s", request_id, cause)
                 raise InternalError from cause
 
         async def end() -> None:
@@ -114,20 +114,25 @@ class VllmOutputs:
         )
         if self._reader is None:
             self._reader = asyncio.create_task(self._read())
+            self._reader.add_done_callback(self._ended)
         await self._llm.engine_core.add_request_async(request)
 
     async def _read(self) -> None:
         core = self._llm.engine_core
-        try:
-            while True:
-                batch = await core.get_output_async()
-                stopped = [output.request_id for output in batch.outputs if self._ends_here(output)]
-                if stopped:
-                    await core.abort_requests_async(stopped)
-        except Exception:  # whatever it is, nobody would ever be answered again
-            log.exception("vLLM gives no more outputs: %d requests fail", len(self._pending))
-            self._fail_all()
-            self._on_death()
+        while True:
+            batch = await core.get_output_async()
+            stopped = [output.request_id for output in batch.outputs if self._ends_here(output)]
+            if stopped:
+                await core.abort_requests_async(stopped)
+
+    def _ended(self, reader: "asyncio.Task[None]") -> None:
+        """Whatever it ended of, nobody would ever be answered again."""
+        if reader.cancelled():
+            return  # closed
+        cause = reader.exception()
+        log.error("vLLM gives no more outputs: %d requests fail", len(self._pending), exc_info=cause)
+        self._fail_all()
+        self._on_death()
 
     def _fail_all(self) -> None:
         self._closed = True
@@ -145,7 +150,7 @@ class VllmOutputs:
             return False  # aborted meanwhile
         try:
             delta = self._delta(pending, output)
-        except Exception:
+        except (LookupError, TypeError, ValueError):
             log.exception("an output of %s could not be read", output.request_id)
             pending.stream.fail(InternalError())
             del self._pending[output.request_id]

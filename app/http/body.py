@@ -46,12 +46,8 @@ async def read_body(request: Request, limits: BodyLimits) -> bytes:
     chunks: list[bytes] = []
     size = 0
     more = True
-    whole = request.scope.get(WHOLE_KEY, _unknown)
     while more and size <= patience_bytes:
-        if whole():  # it is here: there is nothing to be patient with
-            message = _read(await request.receive())
-        else:
-            message = await _receive(request, limits.slow_sender_s)
+        message = await _receive(request, limits.slow_sender_s)
         chunk = message.get("body", b"")
         size += len(chunk)
         if size <= limits.max_bytes:
@@ -87,11 +83,11 @@ def declared_bytes(request: Request) -> int:
 
 async def _receive(request: Request, patience_s: float) -> Message:
     """One message of the body."""
-    async with within(patience_s, RequestTimeout):
-        return _read(await request.receive())
-
-
-def _read(message: Message) -> Message:
+    if request.scope.get(WHOLE_KEY, _unknown)():
+        message = await request.receive()  # it is here: there is nothing to be patient with
+    else:
+        async with within(patience_s, RequestTimeout):
+            message = await request.receive()
     if message["type"] == "http.disconnect":
         raise ClientLeft
     return message

@@ -20,7 +20,7 @@ from app.engines.sampling_params import to_vllm
 from app.engines.token_stream import TokenStream
 from app.engines.vllm_outputs import VllmOutputs
 from app.errors import InternalError, JsonModeUnmet
-from app.types import Delta, Sampling
+from app.types import Delta, Grammar, Sampling
 
 vllm_engine: Any = import_module("vllm.v1.engine")
 pytestmark = pytest.mark.anyio
@@ -90,12 +90,16 @@ class Bench:
         self.deaths += 1
 
     def stream(self, name: str = "a", **sampling: Any) -> TokenStream:
-        params = vllm_imports.SamplingParams(
-            **to_vllm(Sampling(max_tokens=64, **sampling)),
-            output_kind=vllm_imports.RequestOutputKind.DELTA,
-        )
+        params = vllm_imports.SamplingParams(**to_vllm(Sampling(max_tokens=64, **sampling)))
         prompt = self.tokenizer.encode("Hello")
         return self.outputs.stream(prompt, params, request_id=name, cache_salt="local", lora_request=None)
+
+    def constrained(self) -> TokenStream:
+        params = vllm_imports.SamplingParams(
+            **to_vllm(Sampling(max_tokens=9, grammar=Grammar("{}"))),
+            structured_outputs=vllm_imports.StructuredOutputsParams(structural_tag="{}"),
+        )
+        return self.outputs.stream([1], params, request_id="a", cache_salt="local", lora_request=None)
 
     def put(self, *outputs: Any) -> None:
         self.core.batches.put_nowait(vllm_engine.EngineCoreOutputs(outputs=list(outputs)))
@@ -245,15 +249,8 @@ async def test_other_ends_are_aborts(tokenizer: Any, reason: Any) -> None:
 
 
 async def test_a_grammar_that_allows_no_token(tokenizer: Any) -> None:
-    from app.types import Grammar
-
-    params = vllm_imports.SamplingParams(
-        **to_vllm(Sampling(max_tokens=9, grammar=Grammar("{}"))),
-        structured_outputs=vllm_imports.StructuredOutputsParams(structural_tag="{}"),
-    )
     async with bench(tokenizer) as on:
-        stream = on.outputs.stream([1], params, request_id="a", cache_salt="s", lora_request=None)
-        task = await reader(stream)
+        task = await reader(on.constrained())
         on.put(output([], FINISHED.ERROR))
         with pytest.raises(JsonModeUnmet):
             await task
@@ -292,15 +289,8 @@ async def test_an_output_that_cannot_be_read_ends_its_own_request_only(tokenizer
 
 
 async def test_an_abort_of_a_constrained_request_is_no_fault_of_its_schema(tokenizer: Any) -> None:
-    from app.types import Grammar
-
-    params = vllm_imports.SamplingParams(
-        **to_vllm(Sampling(max_tokens=9, grammar=Grammar("{}"))),
-        structured_outputs=vllm_imports.StructuredOutputsParams(structural_tag="{}"),
-    )
     async with bench(tokenizer) as on:
-        stream = on.outputs.stream([1], params, request_id="a", cache_salt="s", lora_request=None)
-        task = await reader(stream)
+        task = await reader(on.constrained())
         on.put(output([], FINISHED.ABORT))
         assert (await task)[-1].finish_reason == "abort"
 
