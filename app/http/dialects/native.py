@@ -1,6 +1,7 @@
 """Workers AI's own dialect: `result.response` in the envelope, or events of `{"response": …}`."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -12,26 +13,41 @@ from app.http.envelope import success
 from app.http.padding import Padding
 from app.http.sse import DONE
 from app.inference.pipeline import Run
-from app.types import ToolCall, Usage
+from app.types import FinishReason, ToolCall, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """What the query of a run may say. `lora` stands in for a body without one; `details` asks for `DetailedReply`."""
+
+    lora: str | None = None
+    details: bool = False
+
+
+NO_QUERY = RunQuery()
 
 
 class NativeDialect:
-    """Parses; the same object answers every request, because nothing in the answer depends on the body."""
+    """Parses; the same two objects answer every request, because nothing in an answer depends on the body."""
 
     def __init__(self, padding: Padding) -> None:
         self._reply = NativeReply(padding)
+        self._detailed = DetailedReply(padding)
 
-    def parse(self, model: str, lora: str | None, body: Any) -> Asked:
-        """A body for `POST /ai/run/{model}`; `lora` is the query's."""
-        return Asked(model, body, self._reply, lora)
+    def parse(self, model: str, query: RunQuery, body: Any) -> Asked:
+        """A body for `POST /ai/run/{model}`."""
+        return Asked(model, body, self._reply_to(query), query.lora)
 
-    def parse_with_model(self, lora: str | None, body: Any) -> Asked:
+    def parse_with_model(self, query: RunQuery, body: Any) -> Asked:
         """The body of `POST /ai/run`: `{"model": …, "input": …}`. Raises BadInput in the validator's words."""
         if not isinstance(body, dict) or not body.keys() >= {"model", "input"}:
             raise BadInput("Error: required properties at '/' are 'model,input'")
         if not isinstance(body["model"], str):
             raise BadInput("Error: Type mismatch of '/model', must be 'string'")
-        return Asked(body["model"], body["input"], self._reply, lora)
+        return Asked(body["model"], body["input"], self._reply_to(query), query.lora)
+
+    def _reply_to(self, query: RunQuery) -> "NativeReply":
+        return self._detailed if query.details else self._reply
 
 
 class NativeReply:
@@ -42,18 +58,8 @@ class NativeReply:
 
     async def json(self, run: Run) -> dict[str, Any]:
         """`{"response", "usage"}` of a whole run, and `tool_calls` where there are any."""
-        pieces: list[str] = []
-        calls: list[ToolCall] = []
-        async for each in run.deltas:
-            delta = run.seen(each)
-            pieces.append(delta.text)
-            calls += delta.tool_calls
-            _refuse_aborted(delta.finish_reason)
-        called = {"tool_calls": [_render_call(call) for call in calls]} if calls else {}
-        text = "".join(pieces)
-        in_json = run.request.json_format is not None and not calls  # then the text is valid JSON
-        response = orjson.loads(text) if in_json else text
-        return {"response": response, **called, "usage": render_usage(run.usage)}
+        answer, _ = await _whole(run)
+        return answer
 
     def events(self, run: Run) -> Frames:
         """An event per delta that has text, the calls, the usage, `[DONE]` (protocol notes, section 2.3)."""
@@ -66,7 +72,7 @@ class NativeReply:
             _refuse_aborted(finish_reason)
             text = delta.text
             frame = b'data: {"response":' + orjson.dumps(text) + self._padding.next() if text else b""
-        yield self._calls(calls, finish_reason) + _last(run.usage)
+        yield self._calls(calls, finish_reason) + _last(usage=render_usage(run.usage))
 
     def _calls(self, calls: Sequence[ToolCall], finish_reason: str | None) -> bytes:
         if not calls:
@@ -78,6 +84,47 @@ class NativeReply:
         return success(result, request_id, hints)
 
 
+class DetailedReply(NativeReply):
+    """What Workers AI leaves out, for whoever asks with `?details=true`: how many tokens so far, and why it ended."""
+
+    async def json(self, run: Run) -> dict[str, Any]:
+        answer, finish_reason = await _whole(run)
+        return {**answer, "finish_reason": finish_reason}
+
+    def events(self, run: Run) -> Frames:
+        calls: list[ToolCall] = []
+        finish_reason = None
+        frame = b""
+        while (delta := (yield frame)) is not None:
+            calls += delta.tool_calls
+            finish_reason = delta.finish_reason
+            _refuse_aborted(finish_reason)
+            frame = self._counted(delta.text, run.usage.completion_tokens) if delta.text else b""
+        last = _last(usage=render_usage(run.usage), finish_reason=finish_reason)
+        yield self._calls(calls, finish_reason) + last
+
+    def _counted(self, text: str, tokens: int) -> bytes:
+        return b'data: {"response":%b,"tokens":%d' % (orjson.dumps(text), tokens) + self._padding.next()
+
+
+async def _whole(run: Run) -> tuple[dict[str, Any], FinishReason | None]:
+    """The answer to the last token, and why there are no more."""
+    pieces: list[str] = []
+    calls: list[ToolCall] = []
+    finish_reason = None
+    async for each in run.deltas:
+        delta = run.seen(each)
+        pieces.append(delta.text)
+        calls += delta.tool_calls
+        finish_reason = delta.finish_reason
+        _refuse_aborted(finish_reason)
+    called = {"tool_calls": [_render_call(call) for call in calls]} if calls else {}
+    text = "".join(pieces)
+    in_json = run.request.json_format is not None and not calls  # then the text is valid JSON
+    response = orjson.loads(text) if in_json else text
+    return {"response": response, **called, "usage": render_usage(run.usage)}, finish_reason
+
+
 def render_usage(usage: Usage) -> dict[str, int]:
     return {
         "prompt_tokens": usage.prompt_tokens,
@@ -86,8 +133,8 @@ def render_usage(usage: Usage) -> dict[str, int]:
     }
 
 
-def _last(usage: Usage) -> bytes:
-    return b'data: {"response":"","usage":' + orjson.dumps(render_usage(usage)) + b"}\n\n" + DONE
+def _last(**ending: Any) -> bytes:
+    return b"data: " + orjson.dumps({"response": "", **ending}) + b"\n\n" + DONE
 
 
 def _render_call(call: ToolCall) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _text() -> Table:
             "Run a model that the body names",
             native,
             "RunBody",
-            parameters=("Lora",),
+            parameters=("Lora", "Details"),
             statuses=RUN_STATUSES,
         ),
         (f"{ACCOUNT}/ai/run/{{model}}", "POST"): Operation(
@@ -88,7 +88,7 @@ def _text() -> Table:
             "Run a model",
             native,
             "TextInput",
-            parameters=("Model", "Lora"),
+            parameters=("Model", "Lora", "Details"),
             statuses=RUN_STATUSES,
         ),
     }

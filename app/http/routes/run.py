@@ -6,7 +6,8 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.http.dialects.native import NativeDialect
+from app.http.dialects.native import NO_QUERY, NativeDialect, RunQuery
+from app.http.query import flag
 from app.http.serving import Serving
 from app.types import Caller
 
@@ -33,14 +34,17 @@ class RunHandlers:
         if not name:
             return await self.model_in_body(request, caller)
         self._serving.model(name).pipeline.check_room()  # a full server refuses before it reads
-        lora = _query_lora(request)
-        return await self._serving.answer(request, caller, partial(self._dialect.parse, name, lora))
+        parse = partial(self._dialect.parse, name, _query(request))
+        return await self._serving.answer(request, caller, parse)
 
     async def model_in_body(self, request: Request, caller: Caller) -> Response:
-        lora = _query_lora(request)
-        return await self._serving.answer(request, caller, partial(self._dialect.parse_with_model, lora))
+        parse = partial(self._dialect.parse_with_model, _query(request))
+        return await self._serving.answer(request, caller, parse)
 
 
-def _query_lora(request: Request) -> str | None:
-    """Most requests have no query, and parsing an empty one takes longer than routing."""
-    return request.query_params.get("lora") if request.scope["query_string"] else None
+def _query(request: Request) -> RunQuery:
+    """Most requests have no query, and parsing an empty one takes longer than routing. Raises BadInput."""
+    if not request.scope["query_string"]:
+        return NO_QUERY
+    query = request.query_params
+    return RunQuery(query.get("lora"), flag(query, "details"))

@@ -286,3 +286,45 @@ async def test_an_unexpected_fault_is_500_without_its_cause(
             answer = await served.run(body)
             assert "secret detail" not in answer.text
             assert "3043" in answer.text
+
+
+async def test_details_say_what_workers_ai_leaves_out(serve: Serve) -> None:
+    async with serve(server={"stream_padding": False}) as served:
+        plain, path = served.path(), served.path() + "?details=true"
+        for limit, reason in ((3, "length"), (100, "stop")):
+            body = {**ASK, "max_tokens": limit}
+            result = (await served.client.post(path, json=body)).json()["result"]
+            assert result == {**(await served.run(body)).json()["result"], "finish_reason": reason}
+            shown = [
+                json.loads(each)
+                for each in events((await served.client.post(path, json={**body, "stream": True})).text)[:-1]
+            ]
+            usual = [
+                json.loads(each)
+                for each in events((await served.client.post(plain, json={**body, "stream": True})).text)[:-1]
+            ]
+            counts = [each.pop("tokens") for each in shown[:-1]]
+            assert counts == list(range(1, len(shown)))
+            assert shown[-1].pop("finish_reason") == reason
+            assert shown == usual
+
+
+async def test_details_are_true_or_false(serve: Serve) -> None:
+    async with serve() as served:
+        for query, code in (("details=false", None), ("details=", 5006), ("details=1", 5006)):
+            answer = await served.client.post(f"{served.path()}?{query}", json=ASK)
+            if code is None:
+                assert "finish_reason" not in answer.json()["result"]
+            else:
+                await expect(answer, 400, code, "at '/details'")
+        body = {"model": HF, "input": ASK}
+        answer = await served.client.post("/client/v4/accounts/local/ai/run?details=true", json=body)
+        assert answer.json()["result"]["finish_reason"] == "stop"
+
+
+async def test_details_of_a_delta_with_several_tokens(serve: Serve) -> None:
+    async with serve(FakeEngine(tokens_per_delta=4), server={"stream_padding": False}) as served:
+        answer = await served.client.post(served.path() + "?details=true", json={**ASK, "stream": True})
+        counts = [json.loads(each)["tokens"] for each in events(answer.text)[:-2]]
+        assert counts == [4, 8, 12, 16, 17][: len(counts)]
+        assert counts[:3] == [4, 8, 12]
