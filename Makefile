@@ -1,5 +1,5 @@
 # Every target installs what it needs and nothing twice.
-.PHONY: serve test soak lint fmt bench standin adapters lock install install-dev
+.PHONY: serve test soak lint fmt bench screenshots standin adapters lock install install-dev
 
 bin := .venv/bin
 
@@ -25,6 +25,11 @@ fmt: install-dev
 
 bench: install-dev
 	@$(bin)/python -m benchmarks $(ARGS)
+
+# The pictures in docs/playground.md.
+screenshots: install-dev
+	@tests/browser.sh
+	@$(bin)/python -m tests.live.playground.pictures
 
 standin: install
 	@$(bin)/python -m app.standin.train

@@ -22,6 +22,7 @@ def banner(
         "",
         f"  account  {settings.account_id}",
         f"  token    {new_token or 'unchanged'} (kept in {token_file})",
+        *([f"  page     {url}/ (the playground)"] if server.playground else []),
         *(f"  model    {entry.name}" for entry in settings.models),
         f"  engine   {model.engine}",
         f"  weights  {weights}",

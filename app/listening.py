@@ -55,7 +55,7 @@ def http_server(settings: Settings, app: Server) -> DrainingServer:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here reads the client's address, and a client could forge it
+        proxy_headers=False,  # an address that a client could forge decides nothing here
         backlog=BACKLOG,
         timeout_graceful_shutdown=cast(int, limits.drain_s),  # a float serves as well
     )

@@ -102,6 +102,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             find_caller=Authority(stores.tokens, time.monotonic).caller,
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
+            development_token=token,
             on_start=on_start,
         ),
     )

@@ -22,7 +22,8 @@ from app.http.dialects.binding import BindingDialect
 from app.http.dialects.native import NativeDialect
 from app.http.endpoint import Method, OpenEndpoint, SecuredEndpoint, reads, writes
 from app.http.padding import Padding
-from app.http.routes import accounts, binding, openai
+from app.http.peer import is_loopback
+from app.http.routes import accounts, binding, openai, playground
 from app.http.routes.assets import AssetHandler, UploadLimits
 from app.http.routes.catalogue import CatalogueHandlers, served_cards
 from app.http.routes.fallback import Fallback
@@ -77,9 +78,13 @@ def create_app(
     find_caller: FindCaller,
     resolver: AdapterResolver,
     finetunes: Finetunes,
+    development_token: str | None = None,
     on_start: Callable[[BaseException | None], None] = lambda failure: None,
 ) -> Server:
-    """`on_start` is called once: with None when every engine is ready, or with what failed."""
+    """`on_start` is called once: with None when every engine is ready, or with what failed.
+
+    `development_token` is what the playground may begin with, on loopback.
+    """
     pipelines = tuple(_pipeline(settings, group, resolver) for group in groups)
     models = {
         card.name: ServedModel(card, pipeline)
@@ -98,6 +103,7 @@ def create_app(
         *_catalogue_routes(endpoints, models),
         Route("/health", OpenEndpoint(health)),
         Route("/ready", OpenEndpoint(Readiness(pipelines))),
+        *_playground_routes(endpoints, development_token),
     ]
     routes.append(Route(OPENAPI_PATH, OpenEndpoint(OpenApi(served_cards(models.values()), routes))))
     router = Router(
@@ -224,6 +230,18 @@ def _catalogue_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -
         for path, handler in handlers.items()
         for end in ("", "/")
     ]
+
+
+def _playground_routes(endpoints: Endpoints, token: str | None) -> list[Route]:
+    """The page, and the token for it where only this machine can ask."""
+    server = endpoints.settings.server
+    if not server.playground:
+        return []
+    routes = [*playground.page_routes()]
+    if token is not None and is_loopback(server.host):
+        handing = playground.TokenForPage(endpoints.find_caller, endpoints.settings.account_id, token)
+        routes.append(Route(playground.TOKEN_PATH, handing))
+    return routes
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:

@@ -139,6 +139,7 @@ async def running(
         find_caller=Authority(stores.tokens, time.monotonic).caller,
         resolver=resolver,
         finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
+        development_token=token,
     )
     listening = listen(settings)
     server = http_server(settings, app)

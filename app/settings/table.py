@@ -103,6 +103,12 @@ _SERVER = (
         "Pad streamed chunks with a random `p`, so that their size does not tell the text's length.",
         _BOOLEAN,
     ),
+    Setting(
+        "server.playground",
+        True,
+        "Serve the playground, a page in the browser, at /. On loopback it needs no token of the server's own user.",
+        _BOOLEAN,
+    ),
 )
 
 _MODELS = (

@@ -25,6 +25,7 @@ class Server:
     cors_origins: tuple[str, ...]
     data_dir: Path
     stream_padding: bool
+    playground: bool
 
     def own_url(self, port: int) -> str:
         """The URL under which this machine reaches the server on `port`."""

@@ -28,20 +28,27 @@ OPTIONS = {"wrangler-3": ("--env", "cloudflare"), "wrangler-4": ()}
 
 @dataclass
 class WranglerDev:
-    """`release` is a folder in tests/clients/node_modules, `home` an empty one; `lines` is what it printed."""
+    """`release` is a folder in tests/clients/node_modules, `home` an empty one; `lines` is what it printed.
+
+    `modules` are written beside the example's own, by file name; `main` is the one that answers.
+    """
 
     release: str
     home: Path
     environment: Mapping[str, str]
+    modules: Mapping[str, str] = field(default_factory=dict)
+    main: str = "probe.mjs"
     lines: list[str] = field(default_factory=list)
 
     def start(self) -> Self:
         worker = self.home / "worker"
         shutil.copytree(EXAMPLE, worker, ignore=shutil.ignore_patterns(".wrangler", "node_modules"))
         shutil.copy(CLIENTS / "probe.mjs", worker / "src")
+        for name, source in self.modules.items():
+            (worker / "src" / name).write_text(source, encoding="utf-8")
         wrangler = CLIENTS / "node_modules" / self.release / "bin" / "wrangler.js"
         self.process = subprocess.Popen(
-            [BIN / "node", wrangler, "dev", "src/probe.mjs", *LISTEN, *OPTIONS[self.release]],
+            [BIN / "node", wrangler, "dev", f"src/{self.main}", *LISTEN, *OPTIONS[self.release]],
             cwd=worker,
             env={**own_environment(self.home), **self.environment},
             stdin=subprocess.DEVNULL,

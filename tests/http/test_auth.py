@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
+from app.settings import CHECKOUT
 from tests.conftest import HF, Serve
 
 pytestmark = pytest.mark.anyio
 
-OPEN = {"/health", "/ready", "/openapi.json"}
+WEB = CHECKOUT / "app" / "web"
+PAGE = {f"/playground/{path.relative_to(WEB)}" for path in WEB.rglob("*") if path.is_file()}
+OPEN = {"/health", "/ready", "/openapi.json", "/", *PAGE}
 PLATFORM_KEYS = ["result", "success", "errors", "messages"]
 
 

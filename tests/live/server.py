@@ -95,6 +95,13 @@ class LiveServer:
     def engine_processes(self) -> list[psutil.Process]:
         return [child for child in self.server_process().children(recursive=True) if is_alive(child)]
 
+    def engine_used_in(self, seconds: float) -> float:
+        """CPU seconds of the engine's processes within so many seconds from now."""
+        engine = self.engine_processes()
+        before = sum(process.cpu_times().user for process in engine)
+        time.sleep(seconds)
+        return sum(process.cpu_times().user for process in engine) - before
+
     def signal_group(self, number: int) -> None:
         os.killpg(self.process.pid, number)
 

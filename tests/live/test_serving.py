@@ -31,6 +31,7 @@ def test_the_banner_says_who_what_and_how(live: LiveServer) -> None:
         "engine   vllm",
         "stand-in",
         "not Mistral 7B",
+        f"page     {live.url}/",
         "curl -N",
     ):
         assert part in text
@@ -187,27 +188,17 @@ def test_control_tokens_typed_by_a_user_stay_text(live: LiveServer) -> None:
 
 def test_the_client_leaving_frees_the_engine(live: LiveServer) -> None:
     """Measured on the engine's own processes: they fall idle although thousands of tokens were asked for."""
-    engine = live.engine_processes()
-
-    def burnt() -> float:
-        return sum(process.cpu_times().user for process in engine)
-
-    def used_in(seconds: float) -> float:
-        before = burnt()
-        time.sleep(seconds)
-        return burnt() - before
-
-    resting = used_in(0.5)  # vLLM's processes poll a little even when idle
+    resting = live.engine_used_in(0.5)  # vLLM's processes poll a little even when idle
     turns = [{"role": "user", "content": "Say hello"}]
     body = {"model": HF, "messages": turns, "max_tokens": 4000, "ignore_eos": True}
     for stream in (True, False):
         busy = threading.Thread(target=_leave_after, args=(live, {**body, "stream": stream}, 1.0))
         busy.start()
         time.sleep(0.4)
-        working = used_in(0.5)
+        working = live.engine_used_in(0.5)
         busy.join()
         time.sleep(0.25)
-        idle = used_in(0.5)
+        idle = live.engine_used_in(0.5)
         assert working > resting + 0.2
         assert idle - resting < (working - resting) / 2, (working, idle, resting)
 

@@ -1,30 +1,20 @@
 """docs/web.md: its page in a real browser, from another origin, through a real preflight."""
 
 import http.server
-import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from app.standin.text import questions
+from tests.live.browser import SCREENSHOTS
 from tests.live.server import CHECKOUT, LiveServer
 
 pytestmark = pytest.mark.engine
 
 ORIGIN = "http://127.0.0.1:8799"  # the one in docs/web.md and in tests/live/outworker.toml
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def page_of_the_docs(live: LiveServer) -> str:
@@ -50,11 +40,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
-        yield browser.new_page()
-        browser.close()
+def page(chromium: Browser) -> Page:
+    return chromium.new_page()
 
 
 def test_the_page_streams_from_another_origin(live: LiveServer, site: str, page: Page) -> None:
@@ -73,9 +60,7 @@ def test_the_page_streams_from_another_origin(live: LiveServer, site: str, page:
         "taught => taught.includes(document.querySelector('#answer').textContent)", arg=taught
     )
     assert seen().startswith(first)
-    shots = Path(CHECKOUT / "tests" / "screenshots")
-    shots.mkdir(exist_ok=True)
-    page.screenshot(path=shots / "web.png")
+    page.screenshot(path=SCREENSHOTS / "web.png")
     assert [line for line in complaints if "favicon" not in line and "404" not in line] == []
 
 

@@ -244,6 +244,12 @@ def _server() -> Table:
             tag, "Whether every engine can serve", Answer("Readiness"), unready="Readiness"
         ),
         ("/openapi.json", "GET"): Operation(tag, "This document", Answer("Document")),
+        ("/playground/token", "POST"): Operation(
+            tag,
+            "The development token, for the playground in a browser of the server's own user on its own machine",
+            Answer("PageToken", Envelope.ONE),
+            statuses=(400,),
+        ),
     }
 
 

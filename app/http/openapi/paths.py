@@ -11,6 +11,7 @@ from app.http.envelope import REQUEST_ID_HEADER
 from app.http.openapi.cards import component_name, ref
 from app.http.openapi.failures import name_of
 from app.http.openapi.operations import Answer, Envelope, Operation, operations
+from app.http.routes.playground import TokenForPage
 
 SECURITY = (("bearer",), ("email", "key"), ("apiKey",))  # three ways to send one token
 SECURED_STATUSES = (400, 401, 403, 421, 431, 500)
@@ -44,6 +45,8 @@ def _methods(route: Route) -> Iterator[tuple[str, str | None]]:
             yield method, what.scope
     if isinstance(route.endpoint, OpenEndpoint):
         yield "GET", None
+    if isinstance(route.endpoint, TokenForPage):
+        yield "POST", None
 
 
 def _operation(path: str, method: str, scope: str | None, about: Operation) -> dict[str, Any]:

@@ -1,0 +1,171 @@
+/** The server's API, for the page's own account. */
+
+import { ApiError, NO_ANSWER } from "./errors.js";
+import { events } from "./events.js";
+
+const CLIENT = "/client/v4";
+const PER_PAGE = 50;
+const BROKEN_OFF = "The answer broke off before its end. Send it again.";
+
+export class Api {
+  /** `onRefused` is called when a token is refused. */
+  constructor(onRefused) {
+    this.token = null;
+    this.accountId = null;
+    this.onRefused = onRefused;
+  }
+
+  /** The account that `token` serves. Throws ApiError. */
+  static async accountOf(token) {
+    const headers = { authorization: `Bearer ${token}` };
+    const { result } = await answered(fetch(`${CLIENT}/accounts`, { headers }));
+    return result[0].id;
+  }
+
+  /** The token that the server gives to a page on its own machine, null where it gives none. */
+  static async development() {
+    const response = await fetch("/playground/token", { method: "POST" }).catch(() => null);
+    return response?.ok ? (await response.json()).result : null;
+  }
+
+  static async ready() {
+    const response = await fetch("/ready").catch(() => null);
+    return response?.ok ?? false;
+  }
+
+  /** Cards of text models. */
+  async models() {
+    const task = encodeURIComponent("Text Generation");
+    return this.#all((page) => `models/search?task=${task}&per_page=${PER_PAGE}&page=${page}`);
+  }
+
+  /** `{input, output}`: the published schemas. */
+  async schema(model) {
+    return (await this.call("GET", `models/schema?model=${encodeURIComponent(model)}`)).result;
+  }
+
+  /** The account's own adapters, whatever their state. */
+  async finetunes() {
+    return this.#all((page) => `finetunes?per_page=${PER_PAGE}&page=${page}`);
+  }
+
+  /** Adapters that any account made public. */
+  async publicFinetunes() {
+    return (await this.call("GET", "finetunes/public")).result;
+  }
+
+  async finetune(id) {
+    return (await this.call("GET", `finetunes/${id}`)).result;
+  }
+
+  async createFinetune(body) {
+    return (await this.call("POST", "finetunes", body)).result;
+  }
+
+  async deleteFinetune(id) {
+    return (await this.call("DELETE", `finetunes/${id}`)).result;
+  }
+
+  /**
+   * Run a model and give what the stream's events say, one object each: `response`, `tokens` so far, at the end `usage`
+   * and `finish_reason`. An error, also one inside the stream, is thrown as ApiError; `signal` stops the engine.
+   */
+  async *run(model, body, signal) {
+    const path = `run/${model}?details=true`;
+    const response = await this.#send("POST", path, { body: JSON.stringify({ ...body, stream: true }), signal });
+    if (!response.ok) throw await refusal(response);
+    for await (const data of arriving(events(response.body))) {
+      if (data === "[DONE]") return;
+      const event = JSON.parse(data);
+      if (event.errors) throw ApiError.of(response.status, event);
+      yield event;
+    }
+    throw new ApiError(0, BROKEN_OFF);
+  }
+
+  /** One file of an adapter; `onProgress(sent, total)` in bytes. By XMLHttpRequest: fetch tells no progress. */
+  async upload(id, file, name, onProgress, signal) {
+    const form = new FormData();
+    form.append("file_name", name);
+    form.append("file", file);
+    const request = new XMLHttpRequest();
+    request.open("POST", this.path(`finetunes/${id}/finetune-assets`));
+    request.setRequestHeader("authorization", `Bearer ${this.token}`);
+    request.responseType = "json";
+    request.upload.onprogress = (event) => onProgress(event.loaded, event.total);
+    const stop = () => request.abort();
+    signal?.addEventListener("abort", stop);
+    try {
+      await new Promise((resolve, reject) => {
+        request.onload = resolve;
+        request.onerror = () => reject(new ApiError(0, NO_ANSWER));
+        request.onabort = () => reject(new DOMException("stopped", "AbortError"));
+        request.send(form);
+      });
+    } finally {
+      signal?.removeEventListener("abort", stop);
+    }
+    if (request.status !== 200) throw this.#seen(ApiError.of(request.status, request.response));
+    return request.response;
+  }
+
+  /** The whole answer of a call. Throws ApiError. */
+  async call(method, path, body) {
+    const options = body === undefined ? {} : { body: JSON.stringify(body) };
+    return answered(this.#send(method, path, options));
+  }
+
+  /** Below the account. */
+  path(rest) {
+    return `${CLIENT}/accounts/${this.accountId}/ai/${rest}`;
+  }
+
+  async #all(path) {
+    const items = [];
+    for (let page = 1; ; page += 1) {
+      const { result } = await this.call("GET", path(page));
+      items.push(...result);
+      if (result.length < PER_PAGE) return items;
+    }
+  }
+
+  async #send(method, path, options) {
+    const headers = { authorization: `Bearer ${this.token}` };
+    const response = await sent(fetch(this.path(path), { method, headers, ...options }));
+    if (response.status === 401) this.onRefused();
+    return response;
+  }
+
+  #seen(error) {
+    if (error.status === 401) this.onRefused();
+    return error;
+  }
+}
+
+async function answered(sending) {
+  const response = await sent(sending);
+  if (!response.ok) throw await refusal(response);
+  return response.json();
+}
+
+async function refusal(response) {
+  return ApiError.of(response.status, await response.json().catch(() => null));
+}
+
+/** A connection that breaks says so in words; one that was stopped stays an AbortError. */
+async function* arriving(stream) {
+  try {
+    yield* stream;
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new ApiError(0, BROKEN_OFF);
+  }
+}
+
+/** A request that never arrived says so in words; one that was stopped stays an AbortError. */
+async function sent(sending) {
+  try {
+    return await sending;
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new ApiError(0, NO_ANSWER);
+  }
+}

@@ -1,0 +1,33 @@
+/** What a reply's events tell of its speed. Pure: times are given, in milliseconds. */
+
+export class Meter {
+  constructor(start) {
+    this.start = start;
+    this.points = []; // [milliseconds since the start, tokens so far]
+    this.promptTokens = null;
+    this.finishReason = null;
+  }
+
+  see(event, now) {
+    const tokens = event.usage?.completion_tokens ?? event.tokens;
+    if (event.usage) this.promptTokens = event.usage.prompt_tokens;
+    if (event.finish_reason) this.finishReason = event.finish_reason;
+    if (tokens) this.points.push([now - this.start, tokens]);
+  }
+
+  get tokens() {
+    return this.points.at(-1)?.[1] ?? 0;
+  }
+
+  /** Seconds from sending to the first token, null before it. */
+  get firstTokenS() {
+    return this.points.length ? this.points[0][0] / 1000 : null;
+  }
+
+  /** Tokens per second after the first ones that came, null where nothing came after them. */
+  get rate() {
+    if (this.points.length < 2) return null;
+    const [[firstMs, first], [lastMs, last]] = [this.points[0], this.points.at(-1)];
+    return last > first && lastMs > firstMs ? (1000 * (last - first)) / (lastMs - firstMs) : null;
+  }
+}

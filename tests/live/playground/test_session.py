@@ -1,0 +1,149 @@
+"""Whose token the page uses, where it keeps it, and what the page may not do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.live.account import Account
+from tests.live.playground.visit import Visit, visiting
+from tests.live.server import LiveServer, outworker
+
+pytestmark = pytest.mark.engine
+
+FORWARDED = {"x-forwarded-for": "203.0.113.7"}  # as behind a proxy: then the server hands out no token
+MARKUP = '<img src="x" onerror="document.title=1"><script>document.title=2</script><b>bold</b>'
+EVENT = 'data: {{"response": {text}, "tokens": 1}}\n\n'
+STORED = "JSON.stringify([Object.keys(sessionStorage), Object.keys(localStorage), document.cookie])"
+
+
+@pytest.fixture
+def stranger(chromium: Browser, live: LiveServer) -> Iterator[Visit]:
+    """A tab that was given no token."""
+    with visiting(chromium, live, extra_http_headers=FORWARDED) as visit:
+        visit.refusals_expected = True
+        visit.page.goto(live.url)
+        visit.page.wait_for_selector("dialog.token[open]")
+        yield visit
+
+
+def test_on_the_servers_own_machine_nothing_is_asked(visit: Visit) -> None:
+    assert visit.page.locator("dialog[open]").count() == 0
+    assert visit.answer("What is Outworker?")
+
+
+def test_the_token_is_asked_for_once_and_kept_in_the_tab(stranger: Visit, live: LiveServer) -> None:
+    page = stranger.page
+    page.fill("#token", "wrong")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#token-error:has-text('Authentication error')")
+    page.fill("#token", live.token)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog.token", state="hidden")
+    assert stranger.answer("What is Outworker?")
+    page.reload()
+    page.wait_for_selector("[data-field=temperature]", state="attached")
+    assert page.locator("dialog[open]").count() == 0
+    session, local, cookie = page.evaluate(f"JSON.parse({STORED})")
+    assert (session, local, cookie) == (["outworker.session"], ["outworker.theme"], "")
+    assert live.token not in page.content()
+    another = page.context.new_page()
+    another.goto(live.url)
+    another.wait_for_selector("dialog.token[open]")
+
+
+def test_the_account_is_the_tokens(stranger: Visit, live: LiveServer) -> None:
+    other = Account.new(live, "somebody")
+    stranger.page.fill("#token", other.token)
+    stranger.page.click("text=Use this token")
+    stranger.page.wait_for_selector("[data-field=temperature]", state="attached")
+    assert stranger.answer("What is Outworker?")
+    assert "/accounts/somebody/" in stranger.runs[0]
+    assert "pirate" not in stranger.page.locator(".tools select").inner_text()
+
+
+def test_a_revoked_token_is_asked_for_again(visit: Visit, live: LiveServer) -> None:
+    made = outworker("token", "create", "--account", "local", "--scope", "ai:read", data_dir=live.data_dir)
+    token_id, token = (line.split()[1] for line in made.stdout.splitlines())
+    visit.page.get_by_role("button", name="Token").click()
+    visit.page.fill("#token", token)
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_selector("dialog.token", state="hidden")
+    outworker("token", "revoke", token_id, data_dir=live.data_dir)
+    visit.page.wait_for_timeout(1000)
+    with visit.refusals():
+        visit.ask("What is Outworker?")
+        visit.page.wait_for_selector("dialog.token[open]")
+    assert "refuses the token" in visit.page.locator("#token-error").inner_text()
+    visit.page.fill("#token", live.token)
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_selector("dialog.token", state="hidden")
+    assert visit.page.input_value("#composer") == "What is Outworker?"
+    visit.page.press("#composer", "Enter")
+    visit.until("document.querySelectorAll('article.reply').length === 2")
+    visit.wait_done()
+    assert visit.said()
+
+
+def test_what_the_model_and_the_user_write_is_text(visit: Visit) -> None:
+    """The engine can't be made to write markup, so its events are: the page is what is looked at."""
+    import json
+
+    event = EVENT.format(text=json.dumps(MARKUP))
+    body = f'{event}data: {{"response": "", "usage": {{"prompt_tokens": 1, "completion_tokens": 1}}}}\n\ndata: [DONE]\n\n'
+    visit.page.route("**/ai/run/**", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    assert visit.answer(MARKUP) == MARKUP
+    assert visit.page.locator(".question .text").inner_text() == MARKUP
+    assert visit.page.locator(".log :is(img, script, b)").count() == 0
+    assert visit.page.title() == "Outworker playground"
+
+
+def test_no_script_but_the_servers_files_runs(visit: Visit) -> None:
+    """Each way that injected markup could take is closed by the policy."""
+    refused = visit.page.evaluate("""async () => {
+      const seen = [];
+      document.addEventListener("securitypolicyviolation", (event) => seen.push(event.effectiveDirective));
+      const tried = [];
+      const attempt = (name, work) => { try { work(); tried.push(name); } catch { /* refused */ } };
+      attempt("innerHTML", () => { document.body.innerHTML = "<p>no</p>"; });
+      attempt("script", () => { document.createElement("script").text = "window.ran = true"; });
+      const image = new Image();
+      image.src = "http://203.0.113.1/x.png";
+      const style = document.createElement("style");
+      style.textContent = "body { display: none }";
+      document.head.append(style);
+      await new Promise((resolve) => setTimeout(resolve, 0)); // DevTools lifts the policy until here
+      attempt("eval", () => (0, eval)("1"));
+      await fetch("http://203.0.113.1/").catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return { tried, seen: [...new Set(seen)].sort(), ran: window.ran ?? false };
+    }""")
+    assert refused["tried"] == []
+    assert refused["ran"] is False
+    assert {"connect-src", "img-src", "style-src-elem", "require-trusted-types-for"} <= set(refused["seen"])
+    visit.complaints.clear()  # a line for each
+    visit.requests.clear()
+
+
+def test_the_page_waits_for_the_engine(visit: Visit) -> None:
+    answers = iter([503, 503])
+
+    def ready(route) -> None:
+        status = next(answers, None)
+        if status is None:
+            route.continue_()
+        else:
+            route.fulfill(status=status, body="{}")
+
+    visit.page.route("**/ready", ready)
+    visit.page.reload()
+    visit.page.wait_for_selector(".trouble:has-text('engine is starting')")
+    visit.page.wait_for_selector(".trouble", state="hidden")
+    visit.complaints.clear()  # Chromium's lines for 503
+
+
+def test_nothing_of_the_token_is_in_the_servers_log(visit: Visit, live: LiveServer) -> None:
+    visit.answer("What is Outworker?")
+    assert live.token not in Path(live.data_dir / "server.log").read_text()
+    assert all(live.token not in url for url in visit.requests)
