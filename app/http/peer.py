@@ -10,7 +10,7 @@ Address = tuple[str, int]
 
 SOCKET_TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
 LOCAL, REMOTE, USER = 1, 2, 7  # columns of those tables (Linux, Documentation/networking/proc_net_tcp.rst)
-ROOT = 0
+OVERFLOW_USER = 65534  # stands for every user that a user namespace has no number for
 
 
 def is_loopback(host: str) -> bool:
@@ -24,12 +24,11 @@ def is_loopback(host: str) -> bool:
 
 
 def is_own_user(peer: Address, server: Address) -> bool:
-    """Whether the process that connected from `peer` to `server` runs as this process's user, or as root.
+    """Whether the process that connected from `peer` to `server` runs as this process's user.
 
     Loopback alone does not say so: every user of a machine can connect to it. False where the system does not tell.
     """
-    uid = _uid(peer, server)
-    return uid is not None and uid in (os.getuid(), ROOT)
+    return _uid(peer, server) == os.getuid() != OVERFLOW_USER
 
 
 def _uid(peer: Address, server: Address) -> int | None:

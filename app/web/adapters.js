@@ -1,11 +1,11 @@
 /** The page of adapters: upload one, see what became of each, delete. */
 
-import { ApiError } from "./errors.js";
 import { Uploader } from "./uploader.js";
 import { h } from "./dom.js";
+import { lineOf } from "./errors.js";
 
 export class Adapters {
-  /** `model` gives the chosen model's name; `onChange` is called when the list of adapters may have changed. */
+  /** `model()` is the chosen model's name; `onChange` is called when the list of adapters may have changed. */
   constructor(api, model, onChange) {
     this.api = api;
     this.onChange = onChange;
@@ -14,12 +14,9 @@ export class Adapters {
     this.message = h("p", { class: "hint", role: "status" });
     this.question = h("dialog", { "aria-labelledby": "delete-title" });
     document.body.append(this.question);
-    this.element = h(
-      "div",
-      { class: "adapters" },
-      this.uploader.element,
-      h("section", { class: "card", "aria-labelledby": "adapters-title" }, h("h2", { id: "adapters-title" }, "Adapters of this account"), this.message, this.list),
-    );
+    this.heading = h("h2", { id: "adapters-title", tabindex: -1 }, "Adapters of this account");
+    const section = h("section", { class: "card", "aria-labelledby": "adapters-title" }, this.heading, this.message, this.list);
+    this.element = h("div", { class: "adapters" }, this.uploader.element, section);
   }
 
   async load() {
@@ -27,10 +24,10 @@ export class Adapters {
       const all = await this.api.finetunes();
       this.list.replaceChildren(...all.map((finetune) => this.#card(finetune)));
       this.message.textContent = all.length ? "" : "None yet.";
+      await this.onChange();
     } catch (error) {
-      this.message.textContent = error instanceof ApiError ? error.line : `The page failed: ${error.message}`;
+      this.message.textContent = lineOf(error);
     }
-    this.onChange();
   }
 
   #card(finetune) {
@@ -78,7 +75,8 @@ export class Adapters {
       await this.load();
       this.message.textContent = `${name} is deleted.`;
     } catch (error) {
-      this.message.textContent = error instanceof ApiError ? error.line : `The page failed: ${error.message}`;
+      this.message.textContent = lineOf(error);
     }
+    this.heading.focus(); // the button that had the focus is gone
   }
 }

@@ -8,11 +8,12 @@ const PER_PAGE = 50;
 const BROKEN_OFF = "The answer broke off before its end. Send it again.";
 
 export class Api {
-  /** `onRefused` is called when a token is refused. */
-  constructor(onRefused) {
+  /** `onRefused` is called when a token is refused, `onUnready` when the server can't answer for now. */
+  constructor(onRefused, onUnready) {
     this.token = null;
     this.accountId = null;
     this.onRefused = onRefused;
+    this.onUnready = onUnready;
   }
 
   /** The account that `token` serves. Throws ApiError. */
@@ -28,9 +29,13 @@ export class Api {
     return response?.ok ? (await response.json()).result : null;
   }
 
-  static async ready() {
+  /** `ready`, else what the first engine that is not says of itself, or `unreachable`. */
+  static async state() {
     const response = await fetch("/ready").catch(() => null);
-    return response?.ok ?? false;
+    if (response === null) return "unreachable";
+    if (response.ok) return "ready";
+    const { engines = [] } = await response.json().catch(() => ({}));
+    return engines.find((state) => state !== "ready") ?? "starting";
   }
 
   /** Cards of text models. */
@@ -94,19 +99,20 @@ export class Api {
     request.responseType = "json";
     request.upload.onprogress = (event) => onProgress(event.loaded, event.total);
     const stop = () => request.abort();
-    signal?.addEventListener("abort", stop);
+    signal.throwIfAborted();
+    signal.addEventListener("abort", stop);
     try {
       await new Promise((resolve, reject) => {
         request.onload = resolve;
-        request.onerror = () => reject(new ApiError(0, NO_ANSWER));
+        request.onerror = () => reject(this.#noted(new ApiError(0, NO_ANSWER)));
         request.onabort = () => reject(new DOMException("stopped", "AbortError"));
         request.send(form);
       });
     } finally {
-      signal?.removeEventListener("abort", stop);
+      signal.removeEventListener("abort", stop);
     }
-    if (request.status !== 200) throw this.#seen(ApiError.of(request.status, request.response));
-    return request.response;
+    if (request.status === 200) return request.response;
+    throw this.#noted(ApiError.of(request.status, request.response, request.getResponseHeader("retry-after")));
   }
 
   /** The whole answer of a call. Throws ApiError. */
@@ -131,14 +137,24 @@ export class Api {
 
   async #send(method, path, options) {
     const headers = { authorization: `Bearer ${this.token}` };
-    const response = await sent(fetch(this.path(path), { method, headers, ...options }));
-    if (response.status === 401) this.onRefused();
-    return response;
+    try {
+      const response = await sent(fetch(this.path(path), { method, headers, ...options }));
+      if (!response.ok) this.#note(response.status);
+      return response;
+    } catch (error) {
+      throw this.#noted(error);
+    }
   }
 
-  #seen(error) {
-    if (error.status === 401) this.onRefused();
+  #noted(error) {
+    if (error instanceof ApiError) this.#note(error.status);
     return error;
+  }
+
+  /** What a failure says beyond its request: of the token, or of the server. */
+  #note(status) {
+    if (status === 401) this.onRefused();
+    if (status === 0 || status === 429) this.onUnready();
   }
 }
 
@@ -149,7 +165,8 @@ async function answered(sending) {
 }
 
 async function refusal(response) {
-  return ApiError.of(response.status, await response.json().catch(() => null));
+  const body = await response.json().catch(() => null);
+  return ApiError.of(response.status, body, response.headers.get("retry-after"));
 }
 
 /** A connection that breaks says so in words; one that was stopped stays an AbortError. */

@@ -1,6 +1,6 @@
 /** "Get code": the request that the page would send, for programs. */
 
-import { copyText } from "./reply.js";
+import { copyButton } from "./copy.js";
 import { h } from "./dom.js";
 import { snippets } from "./code.js";
 
@@ -11,7 +11,7 @@ export class CodeDialog {
     this.code = h("code");
     this.panel = h("pre", { role: "tabpanel", tabindex: 0, id: "snippet", "aria-labelledby": "" }, this.code);
     this.own = h("input", { type: "checkbox", onchange: () => this.#render() });
-    this.copy = h("button", { type: "button", class: "primary", onclick: () => copyText(this.code.textContent, this.copy) }, "Copy");
+    const copy = copyButton(() => this.code.textContent, "primary");
     this.element = h(
       "dialog",
       { class: "code", "aria-labelledby": "code-title", onclose: () => (this.code.textContent = "") },
@@ -19,15 +19,16 @@ export class CodeDialog {
       this.tabs,
       this.note,
       this.panel,
-      h("div", { class: "row spread" }, h("label", { class: "choice" }, this.own, "With this tab's token in it"), this.copy),
+      h("div", { class: "row spread" }, h("label", { class: "choice" }, this.own, "With this tab's token in it"), copy),
     );
     this.chosen = 0;
     document.body.append(this.element);
   }
 
-  /** `request`: `{origin, accountId, model, body, token}`. */
-  show(request) {
+  /** `request`: `{origin, accountId, model, body, token}`; `about` is a sentence on which request it is, or empty. */
+  show(request, about) {
     this.request = request;
+    this.about = about;
     this.own.checked = false; // a token is shown only when it was asked for just now
     this.#render();
     this.element.showModal();
@@ -52,7 +53,7 @@ export class CodeDialog {
       ),
     );
     this.tabs.replaceChildren(...tabs);
-    this.note.textContent = all[this.chosen].note;
+    this.note.textContent = `${this.about}${all[this.chosen].note}`;
     this.code.textContent = all[this.chosen].code;
     this.panel.setAttribute("aria-labelledby", tabs[this.chosen].id);
   }

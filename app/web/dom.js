@@ -15,12 +15,6 @@ export function svg(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** A new id, for labels and descriptions. */
-export function newId(word) {
-  newId.last = (newId.last ?? 0) + 1;
-  return `${word}-${newId.last}`;
-}
-
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;

@@ -4,25 +4,35 @@ import { Adapters } from "./adapters.js";
 import { Api } from "./api.js";
 import { Picker } from "./pickers.js";
 import { Playground } from "./playground.js";
+import { Readiness } from "./readiness.js";
 import { Session } from "./session.js";
 import { h } from "./dom.js";
+import { lineOf } from "./errors.js";
 import { themeButton } from "./theme.js";
 
-const READY_POLL_MS = 1500;
 const SERVED_BY = /Served here by (.+?)\.?$/; // what the server adds to a card whose own weights do not answer
+const TITLE = "Outworker playground";
 
-const api = new Api(() => session.refused());
-const modelPicker = new Picker("Model", () => useModel());
-const playground = new Playground(api, modelPicker);
-const adapters = new Adapters(api, () => modelPicker.value, () => playground.loadAdapters());
+const readiness = new Readiness();
+const api = new Api(
+  () => guarded(() => session.refused()),
+  () => readiness.watch(),
+);
 const session = new Session(api, () => guarded(load));
+const modelPicker = new Picker("model", "Model", () => guarded(useModel));
+const playground = new Playground(api, session, modelPicker);
+const adapters = new Adapters(api, () => modelPicker.value, () => playground.loadAdapters());
 const about = h("p");
 const aboutModel = h("details", { class: "about" }, h("summary", {}, "About this model"), about);
 const notice = h("p", { class: "notice", role: "status", hidden: true });
 const trouble = h("p", { class: "trouble", role: "alert", hidden: true });
-const pages = { "#/": playground.element, "#/adapters": adapters.element };
+const pages = {
+  "#/": { name: "Playground", element: playground.element },
+  "#/adapters": { name: "Adapters", element: adapters.element },
+};
+const links = Object.entries(pages).map(([href, { name }]) => h("a", { href }, name));
 const tokenButton = h("button", { type: "button", class: "quiet", onclick: () => session.ask() }, "Token");
-const links = Object.entries({ "#/": "Playground", "#/adapters": "Adapters" }).map(([href, text]) => h("a", { href }, text));
+const elements = Object.values(pages).map(({ element }) => element);
 let cards = [];
 
 document.body.prepend(
@@ -32,7 +42,7 @@ document.body.prepend(
     h("div", { class: "row" }, h("h1", {}, h("a", { href: "#/", class: "brand" }, "Outworker")), h("nav", { "aria-label": "Pages" }, ...links)),
     h("div", { class: "row head-tools" }, modelPicker.element, tokenButton, themeButton()),
   ),
-  h("main", {}, trouble, notice, aboutModel, ...Object.values(pages)),
+  h("main", {}, readiness.element, trouble, notice, aboutModel, ...elements),
 );
 
 window.addEventListener("hashchange", () => {
@@ -40,22 +50,25 @@ window.addEventListener("hashchange", () => {
   if (api.token) adapters.load(); // other clients upload and delete too
 });
 window.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !document.querySelector("dialog[open]")) playground.stop();
+  const asking = !playground.element.hidden && !document.querySelector("dialog[open]");
+  if (event.key === "Escape" && asking) playground.stop();
 });
+for (const kind of ["dragover", "drop"]) {
+  window.addEventListener(kind, (event) => event.preventDefault()); // a file beside its place must not replace the page
+}
 showPage();
+readiness.watch();
 await guarded(() => session.begin());
-await waitUntilReady();
 
 /** All that needs a token. */
 async function load() {
   cards = await api.models();
   modelPicker.show([{ options: cards.map(({ name }) => ({ value: name, text: name })) }]);
   await Promise.all([useModel(), adapters.load()]);
-  playground.composer.focus();
+  if (document.activeElement === document.body) playground.composer.focus();
 }
 
 async function useModel() {
-  modelPicker.complain("");
   const card = cards.find(({ name }) => name === modelPicker.value);
   if (!card) return;
   const served = SERVED_BY.exec(card.description);
@@ -63,34 +76,26 @@ async function useModel() {
   notice.textContent = served ? `Answers come from ${served[1]}.` : "";
   about.textContent = served ? card.description.slice(0, served.index).trim() : card.description;
   adapters.uploader.showModel();
-  await guarded(() => playground.useModel(card.name));
+  await playground.useModel(card.name);
 }
 
 function showPage() {
   const shown = location.hash in pages ? location.hash : "#/";
-  for (const [hash, element] of Object.entries(pages)) element.hidden = hash !== shown;
+  for (const [hash, { element }] of Object.entries(pages)) element.hidden = hash !== shown;
+  document.title = shown === "#/" ? TITLE : `${pages[shown].name} · ${TITLE}`;
   for (const link of links) {
     if (link.getAttribute("href") === shown) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 }
 
-/** An engine takes half a minute to start; the page is there before it. */
-async function waitUntilReady() {
-  while (!(await Api.ready())) {
-    say("The engine is starting. Requests are answered when it is ready.");
-    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
-  }
-  say("");
-}
-
-/** Do `work`, and show what went wrong where nothing else would. */
+/** Do `work`, and show what went wrong where nothing else would. A refused token is asked for, and needs no line. */
 async function guarded(work) {
+  say("");
   try {
-    say("");
     await work();
   } catch (error) {
-    if (error.status !== 401) say(error.line ?? `The page failed: ${error.message}`);
+    if (error.status !== 401) say(lineOf(error));
   }
 }
 

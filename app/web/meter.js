@@ -19,9 +19,10 @@ export class Meter {
     return this.points.at(-1)?.[1] ?? 0;
   }
 
-  /** Seconds from sending to the first token, null before it. */
+  /** Seconds from sending to the first token; null before it, and where all tokens came at once, as a tool call's do. */
   get firstTokenS() {
-    return this.points.length ? this.points[0][0] / 1000 : null;
+    const together = this.points.length === 1 && this.tokens > 1;
+    return this.points.length && !together ? this.points[0][0] / 1000 : null;
   }
 
   /** Tokens per second after the first ones that came, null where nothing came after them. */

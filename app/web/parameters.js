@@ -1,26 +1,27 @@
 /** The form of a branch's fields, made from the published schema: bounds, defaults and descriptions are the card's. */
 
-import { h, newId } from "./dom.js";
+import { h } from "./dom.js";
 import { boundsOf, example, kindOf, read, sliderOf } from "./schema.js";
 
 export class ParameterForm {
-  /** `claimed` are names that other parts of the page ask for; `onChange` is called with every edit. */
-  constructor(onChange) {
-    this.onChange = onChange;
+  constructor() {
     this.fields = [];
+    this.typed = {}; // by name, also of fields that are not shown now: another mode or card may have them again
     this.list = h("div", { class: "fields" });
     const reset = h("button", { type: "button", class: "quiet", onclick: () => this.reset() }, "Reset all");
     this.element = h("section", { class: "parameters", "aria-label": "Parameters" }, this.list, reset);
   }
 
-  /** Show a branch's fields but for those in `claimed`. What was set stays set where the new branch has it too. */
-  show(branch, claimed) {
-    const kept = Object.fromEntries(this.fields.map((field) => [field.name, field.text]));
-    const shown = branch.fields.filter((field) => !claimed.includes(field.name));
-    shown.sort((one, other) => (one.kind === "json") - (other.kind === "json")); // long ones after the sliders
-    this.fields = shown.map(({ name, schema }) => makeField(name, schema, this.onChange));
-    for (const field of this.fields) field.text = kept[field.name] ?? "";
+  /** Show these fields. What was typed stays typed where a field of that name was there before. */
+  show(fields) {
+    for (const field of this.fields) this.typed[field.name] = field.text;
+    const jsonLast = [...fields].sort((one, other) => (one.kind === "json") - (other.kind === "json"));
+    this.fields = jsonLast.map(({ name, schema, kind }) => new KINDS[kind](name, schema));
     this.list.replaceChildren(...this.fields.map((field) => field.element));
+    for (const field of this.fields) {
+      field.text = this.typed[field.name] ?? "";
+      field.check();
+    }
   }
 
   /** What is set, by name. */
@@ -45,18 +46,17 @@ export class ParameterForm {
   }
 
   reset() {
+    this.typed = {};
     for (const field of this.fields) field.text = "";
-    this.onChange();
   }
 }
 
 /** One field: `text` is what is typed (empty for unset), `read()` what it means. */
 class Field {
-  constructor(name, schema, onChange) {
+  constructor(name, schema) {
     this.name = name;
     this.schema = schema;
-    this.onChange = onChange;
-    this.id = newId(name);
+    this.id = `field-${name}`;
     this.error = h("p", { class: "error", id: `${this.id}-error`, role: "alert" });
     this.hint = h("p", { class: "hint", id: `${this.id}-hint` }, hintOf(schema));
   }
@@ -93,11 +93,6 @@ class Field {
     this.control.focus();
   }
 
-  edited() {
-    this.check();
-    this.onChange();
-  }
-
   get text() {
     return this.control.value;
   }
@@ -115,21 +110,22 @@ class NumberField extends Field {
     const bounds = { min: this.schema.minimum, max: this.schema.maximum, step: "any" };
     const control = h("input", { type: "number", inputmode: "decimal", placeholder, ...bounds, oninput: () => this.typed() });
     const slider = sliderOf(this.schema);
-    const label = `${this.name}, slider`;
-    this.slider = slider && h("input", { type: "range", ...slider, "aria-label": label, oninput: () => this.slid() });
+    const moved = () => this.slid();
+    const listen = { oninput: moved, onchange: moved, onpointerup: moved, onkeyup: (event) => this.#keyed(event) };
+    this.slider = slider && h("input", { type: "range", ...slider, "aria-label": `${this.name}, slider`, ...listen });
     this.build(control, this.slider);
     this.#follow();
   }
 
   typed() {
     this.#follow();
-    this.edited();
+    this.check();
   }
 
   slid() {
     this.control.value = this.slider.value;
     this.#follow();
-    this.edited();
+    this.check();
   }
 
   /** A browser gives "" for a number field with something else in it. */
@@ -146,17 +142,24 @@ class NumberField extends Field {
     this.#follow();
   }
 
+  /** Home on a slider that stands at its minimum sets that: the browser itself sees no change. */
+  #keyed(event) {
+    if (event.key !== "Tab" && event.key !== "Shift") this.slid();
+  }
+
   #follow() {
     if (!this.slider) return;
-    this.slider.value = this.control.value || this.schema.default || this.schema.minimum;
-    this.slider.classList.toggle("unset", this.control.value === "");
+    const unset = this.control.value === "";
+    this.slider.value = unset ? (this.schema.default ?? this.schema.minimum) : this.control.value;
+    this.slider.classList.toggle("unset", unset);
+    this.slider.setAttribute("aria-valuetext", unset ? this.control.placeholder : this.control.value);
   }
 }
 
 class BooleanField extends Field {
   constructor(...given) {
     super(...given);
-    this.build(h("input", { type: "checkbox", onchange: () => this.edited() }));
+    this.build(h("input", { type: "checkbox", onchange: () => this.check() }));
     this.text = "";
   }
 
@@ -179,8 +182,9 @@ class BooleanField extends Field {
 class ChoiceField extends Field {
   constructor(...given) {
     super(...given);
-    const options = this.schema.enum.map((value) => h("option", { value }, value));
-    this.build(h("select", { onchange: () => this.edited() }, h("option", { value: "" }, "not set"), ...options));
+    const options = this.schema.enum.map((value) => h("option", { value: String(value) }, String(value)));
+    const unset = this.schema.default === undefined ? "not set" : String(this.schema.default);
+    this.build(h("select", { onchange: () => this.check() }, h("option", { value: "" }, unset), ...options));
   }
 }
 
@@ -189,15 +193,11 @@ class TextField extends Field {
     super(...given);
     const json = kindOf(this.schema) === "json";
     const placeholder = json ? JSON.stringify(example(this.schema)) : (this.schema.default ?? "not set");
-    this.build(h("textarea", { rows: 2, spellcheck: "false", placeholder, oninput: () => this.edited() }));
+    this.build(h("textarea", { rows: 2, spellcheck: "false", dir: "auto", placeholder, oninput: () => this.check() }));
   }
 }
 
 const KINDS = { number: NumberField, boolean: BooleanField, choice: ChoiceField, text: TextField, json: TextField };
-
-function makeField(name, schema, onChange) {
-  return new KINDS[kindOf(schema)](name, schema, onChange);
-}
 
 /** Description, bounds and default, as far as the card has them. */
 function hintOf(schema) {

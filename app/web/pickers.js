@@ -1,14 +1,17 @@
 /** Which model, which adapter, and in compare mode which adapters: all of them from the API. */
 
-import { h, newId } from "./dom.js";
+import { h } from "./dom.js";
 
 export const COMPARED_MAX = 3;
 
 /** A labelled `<select>`, with a place for the error that is about it. */
 export class Picker {
-  constructor(label, onChange) {
-    const id = newId("picker");
-    this.select = h("select", { id, "aria-describedby": `${id}-error`, onchange: onChange });
+  constructor(id, label, onChange = () => {}) {
+    const chosen = () => {
+      this.complain("");
+      onChange();
+    };
+    this.select = h("select", { id, "aria-describedby": `${id}-error`, onchange: chosen });
     this.error = h("p", { class: "error", id: `${id}-error`, role: "alert" });
     this.element = h("div", { class: "picker" }, h("label", { for: id }, label), this.select, this.error);
   }
@@ -21,7 +24,9 @@ export class Picker {
       return group.label ? [h("optgroup", { label: group.label }, ...options)] : options;
     });
     this.select.replaceChildren(...shown.flat());
-    if ([...this.select.options].some((option) => option.value === chosen)) this.select.value = chosen;
+    const there = [...this.select.options].some((option) => option.value === chosen);
+    if (there) this.select.value = chosen;
+    else if (chosen) this.complain(`${chosen} is gone.`);
   }
 
   get value() {
@@ -44,8 +49,7 @@ export class Picker {
 
 /** Up to three adapters to compare with the base. */
 export class AdapterChoices {
-  constructor(onChange) {
-    this.onChange = onChange;
+  constructor() {
     this.boxes = [];
     this.list = h("div", { class: "choices" });
     this.hint = h("p", { class: "hint" });
@@ -72,7 +76,6 @@ export class AdapterChoices {
     for (const box of this.boxes) box.disabled = full && !box.checked;
     const none = "No adapter is ready: upload one on the page Adapters.";
     this.hint.textContent = this.boxes.length ? `Up to ${COMPARED_MAX} adapters.` : none;
-    this.onChange();
   }
 }
 

@@ -1,43 +1,41 @@
 /** The page that asks the model: mode, adapter, parameters, the conversation, and the one place that sends. */
 
 import { AdapterChoices, Picker, adapterGroups } from "./pickers.js";
-import { Chat, Compare, Single, withAdapter } from "./modes.js";
+import { BASE, Chat, Compare, Single, withAdapter } from "./modes.js";
 import { CodeDialog } from "./code_dialog.js";
 import { Composer } from "./composer.js";
+import { Follower } from "./follower.js";
 import { ParameterForm } from "./parameters.js";
 import { branchesOf } from "./schema.js";
-import { fieldOf } from "./errors.js";
 import { h } from "./dom.js";
+import { pathOf } from "./errors.js";
 
 const FIRST_PROMPT = "What is Outworker?";
-const NEAR_END_PX = 80;
-const BASE = { value: "", text: "" };
-const FOLLOW_MS = 100;
+const SET_BY_PAGE = ["lora", "stream"]; // and the field of the mode
+const WIDE = window.matchMedia("(min-width: 900px)");
 
 export class Playground {
-  /** `modelPicker` stands in the page's head, because it counts for every page. */
-  constructor(api, modelPicker) {
+  /** `modelPicker` stands in the page's head, because it counts for every page; `session` asks for a token. */
+  constructor(api, session, modelPicker) {
     this.api = api;
+    this.session = session;
     this.modelPicker = modelPicker;
     this.modes = [new Chat(), new Single(), new Compare()];
     this.mode = this.modes[0];
     this.branches = [];
+    this.model = null;
     this.stopping = null;
-    this.asked = null; // what was asked last, without parameters and adapter
-    this.adapterPicker = new Picker("Adapter", () => this.adapterPicker.complain(""));
-    this.compared = new AdapterChoices(() => {});
-    this.parameters = new ParameterForm(() => {});
-    this.composer = new Composer({ onSend: () => this.send(), onStop: () => this.stop(), onChange: () => {} });
+    this.adapterPicker = new Picker("adapter", "Adapter");
+    this.compared = new AdapterChoices();
+    this.parameters = new ParameterForm();
+    this.composer = new Composer({ onSend: () => this.send(), onStop: () => this.stop() });
     this.code = new CodeDialog();
-    this.log = h("div", { class: "log", role: "log", "aria-label": "Conversation", tabindex: 0 });
     this.status = h("p", { class: "visually-hidden", role: "status" });
-    this.extra = h("div");
     this.element = this.#build();
-    this.#show();
   }
 
   #build() {
-    const modes = this.modes.map((mode) => {
+    this.segments = this.modes.map((mode) => {
       const checked = mode === this.mode;
       const radio = h("input", { type: "radio", name: "mode", value: mode.name, checked, onchange: () => this.choose(mode) });
       return h("label", { class: "segment" }, radio, h("span", {}, mode.title));
@@ -45,7 +43,7 @@ export class Playground {
     const tools = h(
       "div",
       { class: "row tools" },
-      h("fieldset", { class: "segments" }, h("legend", { class: "visually-hidden" }, "Mode"), ...modes),
+      h("fieldset", { class: "segments" }, h("legend", { class: "visually-hidden" }, "Mode"), ...this.segments),
       this.adapterPicker.element,
       this.compared.element,
       h(
@@ -55,17 +53,23 @@ export class Playground {
         h("button", { type: "button", onclick: () => this.showCode() }, "Get code"),
       ),
     );
-    const panel = h("details", { class: "panel" }, h("summary", {}, "Parameters"), this.parameters.element);
-    panel.open = window.matchMedia("(min-width: 900px)").matches;
-    const main = h("div", { class: "stage" }, tools, this.extra, this.log, this.composer.element, this.status);
-    return h("div", { class: "playground" }, main, panel);
+    this.place = h("div", { class: "place" });
+    const panel = h("details", { class: "panel", open: WIDE.matches }, h("summary", {}, "Parameters"), this.parameters.element);
+    const stage = h("div", { class: "stage" }, tools, this.place, this.composer.element, this.status);
+    const element = h("div", { class: "playground" });
+    // Where it is seen is where the keyboard comes by it: beside the stage, or before it on a narrow screen.
+    const order = () => element.replaceChildren(...(WIDE.matches ? [stage, panel] : [panel, stage]));
+    WIDE.addEventListener("change", order);
+    order();
+    return element;
   }
 
-  /** A model was chosen: its schema makes the form. */
+  /** A model was chosen: its schema makes the form. The one before stays in use until that is here. */
   async useModel(model) {
-    this.model = model;
+    this.chosenModel = model;
     const { input } = await this.api.schema(model);
-    if (model !== this.model) return; // another one was chosen meanwhile
+    if (model !== this.chosenModel) return; // another one was chosen meanwhile
+    this.model = model;
     this.branches = branchesOf(input);
     this.#show();
   }
@@ -78,21 +82,16 @@ export class Playground {
     this.compared.show(groups.flatMap((group) => group.options));
   }
 
-  /** Each mode keeps what was said in it. */
+  /** What runs is stopped and stays in the mode that it was asked in. */
   choose(mode) {
     this.stop();
-    this.mode.said = [...this.log.children];
     this.mode = mode;
-    this.log.replaceChildren(...(mode.said ?? []));
-    this.asked = null;
     this.#show();
   }
 
   clear() {
     this.stop();
     this.mode.clear();
-    this.log.replaceChildren();
-    this.asked = null;
     this.composer.focus();
   }
 
@@ -100,100 +99,81 @@ export class Playground {
     this.stopping?.abort();
   }
 
-  /** Everything that is set, as a request's body. */
-  body(runBody) {
-    return { ...runBody, ...this.parameters.values, stream: true };
-  }
-
   async send() {
-    if (!this.composer.check() || !this.parameters.check()) return;
+    if (!this.session.require() || !this.model) return;
+    if (!(this.composer.check() && this.parameters.check() && this.mode.check())) return;
+    const { mode, model } = this;
+    const { round } = mode;
     const text = this.composer.text;
-    const runs = this.mode.runs(text, this.#chosen()).map((run) => ({ ...run, body: this.body(run.body) }));
-    this.asked = this.mode.body(text);
+    const runs = mode.runs(text, this.#chosen()).map((run) => ({ ...run, body: this.#whole(run.body) }));
+    mode.asked = mode.body(text);
     this.#forgetErrors();
-    this.#place(text, runs);
+    const question = h("div", { class: "text", dir: "auto" }, text);
+    const heading = h("h2", { class: "speaker" }, "You");
+    mode.show(h("article", { class: "question", "aria-label": "You" }, heading, question), runs.map(({ reply }) => reply.element));
     this.composer.text = "";
-    await this.#run(runs);
-    this.mode.keep(text, runs);
-    if (runs.some(({ reply }) => reply.failed)) this.composer.text ||= text; // nothing that was typed is lost
-    this.#complain(runs);
-    this.composer.focus();
+    await this.#run(mode, model, runs);
+    if (round === mode.round) mode.keep(text, runs);
+    if (mode === this.mode) this.#finish(text, runs);
   }
 
   /** What would be sent now; with nothing typed what was asked last; before that an example. */
   showCode() {
-    if (!this.parameters.check()) return;
-    const text = this.composer.text || (this.asked ? "" : FIRST_PROMPT);
+    if (!this.session.require() || !this.model || !this.parameters.check()) return;
     const { adapter, compared } = this.#chosen();
-    const named = this.mode.name === "compare" ? (compared.at(-1) ?? BASE) : adapter;
-    this.code.show({
-      origin: location.origin,
-      accountId: this.api.accountId,
-      model: this.model,
-      body: this.body(withAdapter(text ? this.mode.body(text) : this.asked, named)),
-      token: this.api.token,
-    });
+    const comparing = this.mode.name === "compare";
+    const named = comparing ? (compared.at(-1) ?? BASE) : adapter;
+    const { text } = this.composer;
+    const asked = text || !this.mode.asked ? this.mode.body(text || FIRST_PROMPT) : this.mode.asked;
+    const request = { origin: location.origin, accountId: this.api.accountId, model: this.model, token: this.api.token };
+    const about = comparing ? `The request of one column: ${named.text || "the base model"}. ` : "";
+    this.code.show({ ...request, body: this.#whole(withAdapter(asked, named)) }, about);
   }
 
-  async #run(runs) {
-    this.stopping = new AbortController();
-    const { signal } = this.stopping;
+  /** Everything that is set, as a request's body. */
+  #whole(body) {
+    return { ...body, ...this.parameters.values, stream: true };
+  }
+
+  async #run(mode, model, runs) {
+    const stopping = new AbortController();
+    this.stopping = stopping;
     this.composer.running = true;
     this.status.textContent = "The answer is being written.";
-    const following = this.#follow();
-    try {
-      await Promise.all(runs.map(({ reply, body }) => reply.run(this.api, this.model, body, signal)));
-    } finally {
-      clearInterval(following);
-      this.#toEnd();
-      this.composer.running = false;
-      this.stopping = null;
-      this.status.textContent = signal.aborted ? "Stopped." : "The answer is complete.";
-    }
+    const follower = new Follower(mode.log);
+    await Promise.all(runs.map(({ reply, body }) => reply.run(this.api, model, body, stopping.signal)));
+    follower.end();
+    if (this.stopping !== stopping) return; // stopped, and something else was asked since
+    this.stopping = null;
+    this.composer.running = false;
+    const failed = runs.some(({ reply }) => reply.failed);
+    const ended = stopping.signal.aborted ? "Stopped." : "The answer is complete.";
+    this.status.textContent = failed ? "The request failed." : ended;
   }
 
-  /** Stay at the end of the log while it grows, unless the reader has gone up. */
-  #follow() {
-    return setInterval(() => {
-      const { scrollHeight, scrollTop, clientHeight } = this.#scroller();
-      if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) this.#toEnd();
-    }, FOLLOW_MS);
+  #finish(text, runs) {
+    const failed = runs.some(({ reply }) => reply.failed);
+    if (failed && !this.composer.text) this.composer.text = text; // to be sent again; the log has it in any case
+    for (const { reply, body } of runs) if (reply.failed) this.#complain(reply, body);
+    const { activeElement } = document;
+    const free = activeElement === document.body || activeElement === this.composer.stopButton;
+    if (free && !this.element.hidden) this.composer.focus();
   }
 
-  #toEnd() {
-    const scroller = this.#scroller();
-    scroller.scrollTop = scroller.scrollHeight;
+  /** A refusal beside the field that it names, and in the reply. */
+  #complain(reply, body) {
+    const path = pathOf(reply.failed, body);
+    const place = path && this.#placeOf(path, body);
+    place?.complain(reply.failed.line);
+    reply.complain(place && { name: path[0], go: () => place.focus() });
   }
 
-  /** On a narrow screen the whole page scrolls. */
-  #scroller() {
-    return getComputedStyle(this.log).overflowY === "auto" ? this.log : document.scrollingElement;
-  }
-
-  #place(text, runs) {
-    if (this.mode.name === "compare") this.log.replaceChildren();
-    const question = h("article", { class: "question", "aria-label": "You" }, h("h2", { class: "speaker" }, "You"), h("div", { class: "text" }, text));
-    const replies = runs.map(({ reply }) => reply.element);
-    this.log.append(question, this.mode.name === "compare" ? h("div", { class: "replies" }, ...replies) : replies[0]);
-    this.#toEnd();
-  }
-
-  /** Each refusal beside the field that it names, and in the reply. */
-  #complain(runs) {
-    for (const { reply, body } of runs) {
-      if (!reply.failed) continue;
-      const name = fieldOf(reply.failed, body);
-      const place = this.#placeOf(name);
-      place?.complain(reply.failed.line);
-      reply.complain(reply.failed, place && { name, go: () => place.focus() });
-    }
-    this.#toEnd();
-  }
-
-  #placeOf(name) {
+  #placeOf(path, body) {
+    const [name] = path;
     if (name === "lora") return this.mode.name === "compare" ? null : this.adapterPicker;
     if (name === "model") return this.modelPicker;
-    return name === this.mode.branch ? this.composer : this.parameters.find(name);
+    if (name === this.mode.field) return this.mode.placeOf(path, body) ?? this.composer;
+    return this.parameters.find(name);
   }
 
   #forgetErrors() {
@@ -207,16 +187,23 @@ export class Playground {
     return { adapter: value ? { value, text } : BASE, compared: this.compared.values };
   }
 
-  /** The form and the pickers of the mode. */
+  /** The controls of the mode, as far as the card has a branch for it. */
   #show() {
-    const comparing = this.mode.name === "compare";
+    const branchOf = (mode) => this.branches.find((fields) => fields.some(({ name }) => name === mode.field));
+    const possible = this.modes.filter(branchOf);
+    if (!possible.includes(this.mode)) [this.mode = this.mode] = possible;
+    this.segments.forEach((segment, index) => {
+      segment.hidden = !possible.includes(this.modes[index]);
+      segment.firstChild.checked = this.modes[index] === this.mode;
+    });
+    const { mode } = this;
+    const fields = branchOf(mode) ?? [];
+    const comparing = mode.name === "compare";
     this.adapterPicker.element.hidden = comparing;
     this.compared.element.hidden = !comparing;
-    this.extra.replaceChildren(...(this.mode.extra ? [this.mode.extra] : []));
-    const branch = this.branches.find((each) => each.name === this.mode.branch);
-    if (!branch) return;
-    const asked = branch.fields.find((field) => field.name === branch.name);
-    this.composer.ask(asked.name, this.mode.label, this.mode.composed(asked));
-    this.parameters.show(branch, [branch.name, "lora", "stream"]);
+    this.place.replaceChildren(...(mode.extra ? [mode.extra] : []), mode.log);
+    const asked = fields.find(({ name }) => name === mode.field);
+    this.composer.ask(mode.field, mode.label, mode.rules(asked?.schema ?? {}));
+    this.parameters.show(fields.filter(({ name }) => name !== mode.field && !SET_BY_PAGE.includes(name)));
   }
 }

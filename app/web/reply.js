@@ -1,9 +1,10 @@
 /** One reply: its text as it comes, what it cost, and what went wrong. */
 
-import { ApiError } from "./errors.js";
-import { TokenChart } from "./chart.js";
-import { h } from "./dom.js";
+import { ApiError, lineOf } from "./errors.js";
 import { Meter } from "./meter.js";
+import { TokenChart } from "./chart.js";
+import { copyButton } from "./copy.js";
+import { h } from "./dom.js";
 
 export class Reply {
   /** `adapter` is the name to show, empty for the base model. */
@@ -11,18 +12,19 @@ export class Reply {
     this.adapter = adapter;
     this.text = "";
     this.calls = [];
-    this.failed = null;
+    this.failed = null; // the ApiError that ended it
     this.node = document.createTextNode("");
-    this.output = h("div", { class: "text" }, this.node);
+    this.output = h("div", { class: "text", dir: "auto" }, this.node);
     this.figures = h("p", { class: "figures" });
     this.chart = new TokenChart();
-    this.copy = h("button", { type: "button", class: "quiet", onclick: () => this.#copy() }, "Copy");
-    this.foot = h("div", { class: "foot", hidden: true }, this.figures, this.chart.element, this.copy);
-    this.heading = h("h2", { class: "speaker" }, title, adapter && h("span", { class: "chip" }, adapter));
-    this.element = h("article", { class: "reply", "aria-label": `${title} ${adapter}`.trim() }, this.heading, this.output, this.foot);
+    const copy = copyButton(() => this.text || this.#callsText());
+    this.foot = h("div", { class: "foot", hidden: true }, this.figures, this.chart.element, copy);
+    const heading = h("h2", { class: "speaker" }, title, adapter && h("span", { class: "chip" }, adapter));
+    const label = `${title} ${adapter}`.trim();
+    this.element = h("article", { class: "reply", "aria-label": label }, heading, this.output, this.foot);
   }
 
-  /** Stream the answer to `body`. Ends when it is whole, stopped or refused; `failed` is then the ApiError, if any. */
+  /** Stream the answer to `body`. Ends when it is whole, stopped or refused, and never throws. */
   async run(api, model, body, signal) {
     const meter = new Meter(performance.now());
     this.element.setAttribute("aria-busy", "true");
@@ -39,12 +41,11 @@ export class Reply {
     }
   }
 
-  /** Show a refusal, with a button that leads to the field it is about. */
-  complain(error, goTo) {
-    this.failed = error;
-    const lead = goTo && h("button", { type: "button", class: "quiet", onclick: goTo.go }, `Go to ${goTo.name}`);
+  /** Show what failed. `place` is `{name, go}` of the field that it is about, where there is one: that is announced. */
+  complain(place) {
+    const lead = place && h("button", { type: "button", class: "quiet", onclick: place.go }, `Go to ${place.name}`);
     this.element.classList.add("failed");
-    this.element.append(h("p", { class: "error", role: "alert" }, error.line, " ", lead));
+    this.element.append(h("p", { class: "error", role: place ? null : "alert" }, this.failed.line, " ", lead));
   }
 
   #see(event, meter) {
@@ -63,7 +64,11 @@ export class Reply {
   #show(calls) {
     this.calls = calls.map(({ name, arguments: given }) => ({ name, arguments: given }));
     const label = `Tool calls: ${this.calls.map((call) => call.name).join(", ")}`;
-    this.output.append(h("pre", { tabindex: 0, "aria-label": label }, JSON.stringify(this.calls, null, 2)));
+    this.output.append(h("pre", { tabindex: 0, "aria-label": label }, this.#callsText()));
+  }
+
+  #callsText() {
+    return JSON.stringify(this.calls, null, 2);
   }
 
   #finish(meter, reason) {
@@ -72,7 +77,7 @@ export class Reply {
   }
 
   #fail(error, meter) {
-    this.failed = error instanceof ApiError ? error : new ApiError(0, `The page failed: ${error.message}`);
+    this.failed = error instanceof ApiError ? error : new ApiError(0, lineOf(error));
     if (meter.tokens) this.#figure(meter, "failed");
   }
 
@@ -91,20 +96,4 @@ export class Reply {
       ...figures.filter(([, text]) => text).map(([name, text]) => h("span", { "data-figure": name }, text)),
     );
   }
-
-  async #copy() {
-    await copyText(this.text, this.copy);
-  }
-}
-
-/** Put `text` on the clipboard and say so on `button`. Where there is no clipboard (plain HTTP elsewhere) say that. */
-export async function copyText(text, button) {
-  const before = button.textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Select and copy by hand";
-  }
-  setTimeout(() => (button.textContent = before), 1500);
 }

@@ -6,28 +6,35 @@
 // A slider over more steps than this could not be set to a value that is meant.
 const SLIDER_STEPS_MAX = 5000;
 
-/** The schema's branches as `[{name, fields}]`; `name` is the property that a branch can't do without. */
+/** The schema's alternatives as `[{name, schema, kind}]` lists of fields; what stands outside of them counts in each. */
 export function branchesOf(input) {
-  const branches = input.oneOf ?? input.anyOf ?? [input];
-  return branches.map((branch) => ({
-    name: branch.required?.[0] ?? "",
-    fields: Object.entries(branch.properties ?? {}).map(([name, schema]) => ({ name, schema, kind: kindOf(schema) })),
-  }));
+  const alternatives = input.oneOf ?? input.anyOf ?? [{}];
+  return alternatives.map((branch) => {
+    const properties = { ...input.properties, ...branch.properties };
+    return Object.entries(properties).map(([name, schema]) => ({ name, schema, kind: kindOf(schema) }));
+  });
 }
 
 /** How a field is asked for: `number`, `boolean`, `choice`, `text` or, for anything with parts, `json`. */
 export function kindOf(schema) {
   if (schema.enum) return "choice";
-  if (schema.type === "integer" || schema.type === "number") return "number";
-  if (schema.type === "boolean") return "boolean";
-  return schema.type === "string" ? "text" : "json";
+  const type = typeOf(schema);
+  if (type === "integer" || type === "number") return "number";
+  if (type === "boolean") return "boolean";
+  return type === "string" ? "text" : "json";
+}
+
+/** The type, where it is one beside null; unset is null's meaning here. */
+function typeOf({ type }) {
+  const types = [type].flat().filter((each) => each !== "null");
+  return types.length === 1 ? types[0] : undefined;
 }
 
 /** `{min, max, step}` of a slider, null for a field without two bounds or with too many values between them. */
 export function sliderOf(schema) {
   const { minimum: min, maximum: max } = schema;
-  if (min === undefined || max === undefined) return null;
-  const step = schema.type === "integer" ? 1 : stepOf(min, max);
+  if (min === undefined || max === undefined || min >= max) return null;
+  const step = schema.multipleOf ?? (typeOf(schema) === "integer" ? 1 : stepOf(min, max));
   return (max - min) / step > SLIDER_STEPS_MAX ? null : { min, max, step };
 }
 
@@ -41,53 +48,75 @@ function decimalsOf(value) {
   return String(value).split(".")[1]?.length ?? 0;
 }
 
-/** The rule in words: `0 to 5`, `at least 1`, empty without bounds. */
+const characters = (value) => [...value].length; // JSON Schema counts code points
+const several = (count, thing) => `${count} ${thing}${count === 1 ? "" : "s"}`;
+
+// Keyword, whether a value of the type that it is about breaks it, the rule in words.
+const RULES = [
+  ["minimum", (value, limit) => value < limit, (limit) => `at least ${limit}`],
+  ["exclusiveMinimum", (value, limit) => value <= limit, (limit) => `above ${limit}`],
+  ["maximum", (value, limit) => value > limit, (limit) => `at most ${limit}`],
+  ["exclusiveMaximum", (value, limit) => value >= limit, (limit) => `below ${limit}`],
+  ["multipleOf", (value, unit) => Math.abs(value / unit - Math.round(value / unit)) > 1e-9, (unit) => `a multiple of ${unit}`],
+  ["minLength", (value, limit) => characters(value) < limit, (limit) => `at least ${several(limit, "character")}`],
+  ["maxLength", (value, limit) => characters(value) > limit, (limit) => `at most ${several(limit, "character")}`],
+  ["minItems", (value, limit) => value.length < limit, (limit) => `at least ${several(limit, "item")}`],
+  ["maxItems", (value, limit) => value.length > limit, (limit) => `at most ${several(limit, "item")}`],
+];
+const ABOUT = { number: /imum|multiple/, string: /Length/, array: /Items/ };
+
+/** The rules in words: `0 to 5`, `at least 1, a multiple of 4`; empty without any. */
 export function boundsOf(schema) {
-  const { minimum: min, maximum: max, minLength, maxLength } = schema;
-  if (min !== undefined && max !== undefined) return `${min} to ${max}`;
-  if (min !== undefined) return `at least ${min}`;
-  if (max !== undefined) return `at most ${max}`;
-  if (maxLength !== undefined) return `at most ${maxLength} characters`;
-  return minLength ? `at least ${minLength} characters` : "";
+  const { minimum: min, maximum: max } = schema;
+  const range = min !== undefined && max !== undefined;
+  const others = RULES.filter(([word]) => schema[word] !== undefined && !(range && /^m..imum$/.test(word)));
+  return [...(range ? [`${min} to ${max}`] : []), ...others.map(([word, , text]) => text(schema[word]))].join(", ");
+}
+
+/** The first rule that a value breaks, in words; null for none. */
+export function problemOf(schema, value) {
+  const type = foundType(value);
+  const about = RULES.filter(([word]) => schema[word] !== undefined && ABOUT[type]?.test(word));
+  const broken = about.find(([word, breaks]) => breaks(value, schema[word]));
+  if (!broken) return null;
+  const [word, , text] = broken;
+  const has = type === "string" ? `, has ${characters(value)}` : "";
+  return `must ${type === "number" ? "be" : "have"} ${text(schema[word])}${has}`;
 }
 
 /** What a typed text means for a field: `{value}`, `{}` for none, or `{problem}` with the schema's rule. */
 export function read(schema, text) {
   if (text.trim() === "") return {};
-  const kind = kindOf(schema);
-  if (kind === "number") return readNumber(schema, text);
-  if (kind === "json") return readJson(schema, text);
-  const problem = lengthProblem(schema, text);
-  return problem ? { problem } : { value: text };
+  const { value, problem } = READERS[kindOf(schema)](schema, text);
+  const broken = problem ?? problemOf(schema, value);
+  return broken ? { problem: broken } : { value };
 }
 
-/** The rule that a text's length breaks, null for none. Lengths count characters as JSON Schema does: code points. */
-export function lengthProblem(schema, text) {
-  const length = [...text].length;
-  if (length > (schema.maxLength ?? Infinity)) return `must have at most ${schema.maxLength} characters, has ${length}`;
-  if (length < (schema.minLength ?? 0)) return `must have at least ${schema.minLength} characters`;
-  return null;
-}
+const READERS = {
+  number(schema, text) {
+    const value = Number(text);
+    if (!Number.isFinite(value)) return { problem: "must be a number" };
+    const whole = typeOf(schema) !== "integer" || Number.isInteger(value);
+    return whole ? { value } : { problem: "must be a whole number" };
+  },
+  boolean: (schema, text) => ({ value: text === "true" }),
+  text: (schema, text) => ({ value: text }),
+  choice: (schema, text) => ({ value: schema.enum.find((each) => String(each) === text) }),
+  json(schema, text) {
+    try {
+      const value = JSON.parse(text);
+      const found = foundType(value);
+      const type = typeOf(schema);
+      return type && type !== found ? { problem: `must be an ${type}, is ${found}` } : { value };
+    } catch {
+      return { problem: "must be JSON" };
+    }
+  },
+};
 
-function readNumber(schema, text) {
-  const value = Number(text);
-  if (!Number.isFinite(value)) return { problem: "must be a number" };
-  if (schema.type === "integer" && !Number.isInteger(value)) return { problem: "must be a whole number" };
-  if (value < schema.minimum) return { problem: `must be at least ${schema.minimum}` };
-  if (value > schema.maximum) return { problem: `must be at most ${schema.maximum}` };
-  return { value };
-}
-
-function readJson(schema, text) {
-  let value;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return { problem: "must be JSON" };
-  }
-  const found = Array.isArray(value) ? "array" : value === null ? "null" : typeof value;
-  if (schema.type && schema.type !== found) return { problem: `must be an ${schema.type}, is ${found}` };
-  return { value };
+function foundType(value) {
+  if (Array.isArray(value)) return "array";
+  return value === null ? "null" : typeof value;
 }
 
 /** A small value that the schema describes, as a hint at the form of a JSON field. */

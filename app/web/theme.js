@@ -1,14 +1,15 @@
 /** Light, dark, or as the system has it. Only this choice outlives the tab. */
 
+import { Stored } from "./storage.js";
 import { h } from "./dom.js";
 
-const KEY = "outworker.theme";
 const NAMES = { auto: "Auto", light: "Light", dark: "Dark" };
 
 export function themeButton() {
+  const stored = new Stored("localStorage", "outworker.theme");
   const button = h("button", { type: "button", class: "quiet", onclick: () => choose(next()) });
-  let current = localStorage.getItem(KEY);
-  choose(current in NAMES ? current : "auto");
+  let current = stored.value in NAMES ? stored.value : "auto";
+  choose(current);
   return button;
 
   function next() {
@@ -18,8 +19,8 @@ export function themeButton() {
 
   function choose(theme) {
     current = theme;
+    stored.value = theme;
     document.documentElement.dataset.theme = theme;
-    localStorage.setItem(KEY, theme);
     button.textContent = `${NAMES[theme]} theme`;
   }
 }

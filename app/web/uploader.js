@@ -1,40 +1,40 @@
 /** Upload of an adapter: choose or drop its files, watch it go, read what the inspection says. */
 
-import { CONFIG, WEIGHTS, adapterOf, filesOf } from "./dropped.js";
-import { ApiError, fieldOf } from "./errors.js";
+import { CONFIG, WEIGHTS, adapterOf, droppedFiles, pickedFiles } from "./dropped.js";
+import { lineOf, pathOf } from "./errors.js";
 import { h } from "./dom.js";
 
 const CODE_OF_NAMES = 5090; // the name is taken or can't be one
 
 export class Uploader {
-  /** `onDone` is called after every upload, whatever came of it. */
+  /** `model()` is the chosen model's name; `onDone` is called after every upload, whatever came of it. */
   constructor(api, model, onDone) {
     this.api = api;
-    this.model = model; // () => the chosen model's name
+    this.model = model;
     this.onDone = onDone;
     this.files = {};
-    this.problem = "";
+    this.problem = adapterOf([]).missing;
     this.running = null;
     this.element = this.#build();
   }
 
   #build() {
     this.made = h("code");
-    this.name = h("input", { id: "adapter-name", type: "text", autocomplete: "off", required: true, "aria-describedby": "adapter-name-error" });
+    this.name = h("input", { id: "adapter-name", type: "text", autocomplete: "off", "aria-describedby": "adapter-name-error" });
     this.nameError = h("p", { class: "error", id: "adapter-name-error", role: "alert" });
     this.description = h("input", { id: "adapter-description", type: "text", autocomplete: "off" });
     this.public = h("input", { type: "checkbox" });
     this.replace = h("input", { type: "checkbox" });
     this.picked = h("p", { class: "picked", role: "status" });
     this.progress = h("progress", { max: 1, value: 0, "aria-label": "Upload" });
-    this.sent = h("p", { class: "hint", role: "status" });
+    this.sent = h("p", { class: "hint" });
     this.bar = h("div", { class: "bar", hidden: true }, this.progress, this.sent);
     this.verdict = h("div", { class: "verdict", role: "status" });
     this.send = h("button", { type: "submit", class: "primary" }, "Upload and check");
-    this.cancel = h("button", { type: "button", class: "danger", hidden: true, onclick: () => this.running?.abort() }, "Stop");
+    this.cancel = h("button", { type: "button", class: "danger", hidden: true, onclick: () => this.running.abort() }, "Stop");
     return h(
       "form",
-      { class: "card uploader", onsubmit: (event) => this.#submit(event), novalidate: true },
+      { class: "card uploader", onsubmit: (event) => this.#submit(event) },
       h("h2", {}, "Upload an adapter"),
       h("p", { class: "hint" }, "Made for ", this.made, ", the model that is chosen above."),
       this.#dropZone(),
@@ -50,27 +50,32 @@ export class Uploader {
   }
 
   #dropZone() {
-    const take = ({ target }) => {
-      this.take([...target.files]);
+    const onchange = ({ target }) => {
+      this.take(pickedFiles(target.files));
       target.value = ""; // so that the same file, changed, can be picked again
     };
-    const files = h("input", { id: "adapter-files", type: "file", multiple: true, accept: ".json,.safetensors", class: "visually-hidden", onchange: take });
-    const folder = h("input", { id: "adapter-folder", type: "file", webkitdirectory: true, class: "visually-hidden", onchange: take });
+    const input = { type: "file", class: "visually-hidden", onchange };
     const zone = h(
       "div",
       { class: "drop" },
       h("p", {}, "Drop ", h("code", {}, CONFIG), " and ", h("code", {}, WEIGHTS), " here, or the folder that has them."),
-      h("div", { class: "row center" }, files, h("label", { for: "adapter-files", class: "button" }, "Choose two files"), folder, h("label", { for: "adapter-folder", class: "button" }, "Choose a folder")),
+      h(
+        "div",
+        { class: "row center" },
+        h("input", { id: "adapter-files", multiple: true, accept: ".json,.safetensors", ...input }),
+        h("label", { for: "adapter-files", class: "button" }, "Choose two files"),
+        h("input", { id: "adapter-folder", webkitdirectory: true, ...input }),
+        h("label", { for: "adapter-folder", class: "button" }, "Choose a folder"),
+      ),
     );
-    zone.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      zone.classList.add("over");
-    });
+    zone.addEventListener("dragover", () => zone.classList.add("over"));
     zone.addEventListener("dragleave", () => zone.classList.remove("over"));
-    zone.addEventListener("drop", async (event) => {
-      event.preventDefault();
+    zone.addEventListener("drop", (event) => {
       zone.classList.remove("over");
-      this.take(await filesOf(event.dataTransfer));
+      droppedFiles(event.dataTransfer).then(
+        (files) => this.take(files),
+        (error) => this.#say(`These files can't be read: ${error.message}`),
+      );
     });
     return zone;
   }
@@ -80,14 +85,13 @@ export class Uploader {
     this.made.textContent = this.model();
   }
 
-  /** Files that were dropped or picked; a second pick adds to the first. */
-  take(files) {
-    const given = adapterOf(files);
+  /** Files that were dropped or picked, as `[{file, path}]`; a second pick adds to the first. */
+  take(found) {
+    const given = adapterOf(found);
     const { config = this.files.config, weights = this.files.weights } = given;
     this.files = { config, weights };
-    this.#say(given.twice || adapterOf([config, weights].filter(Boolean)).missing);
-    const folder = weights?.webkitRelativePath.split("/").at(-2);
-    if (!this.name.value && folder) this.name.value = folder;
+    this.#say(given.twice || adapterOf([config, weights].filter(Boolean).map(alone)).missing);
+    if (!this.name.value) this.name.value = given.folder;
   }
 
   /** What is there so far, and what to do about the rest. */
@@ -114,23 +118,30 @@ export class Uploader {
   #check() {
     this.verdict.replaceChildren();
     this.#complain(this.name.value.trim() ? "" : "An adapter needs a name.");
-    const { config, weights } = this.files;
-    this.#say(this.problem || adapterOf([config, weights].filter(Boolean)).missing);
+    this.#say(this.problem);
     return !this.problem && Boolean(this.name.value.trim());
   }
 
   async #upload(signal) {
     const { config, weights } = this.files;
-    const new_ = { model: this.model(), name: this.name.value.trim(), description: this.description.value, public: this.public.checked, replace: this.replace.checked };
+    const asked = {
+      model: this.model(),
+      name: this.name.value.trim(),
+      description: this.description.value,
+      public: this.public.checked,
+      replace: this.replace.checked,
+    };
+    const whole = config.size + weights.size;
     let id = null;
     try {
-      ({ id } = await this.api.createFinetune(new_));
-      const whole = config.size + weights.size;
+      ({ id } = await this.api.createFinetune(asked));
       await this.api.upload(id, config, CONFIG, (sent) => this.#show(Math.min(sent, config.size), whole), signal);
-      const done = await this.api.upload(id, weights, WEIGHTS, (sent) => this.#show(Math.min(config.size + sent, whole), whole), signal);
+      const seen = (sent) => this.#show(Math.min(config.size + sent, whole), whole);
+      const done = await this.api.upload(id, weights, WEIGHTS, seen, signal);
       this.#ready(await this.api.finetune(id), done.messages);
     } catch (error) {
-      await this.#refused(error, id, new_);
+      if (error.name === "AbortError") await this.#stopped(id);
+      else await this.#refused(error, id, asked);
     }
   }
 
@@ -141,29 +152,37 @@ export class Uploader {
   }
 
   #ready(finetune, notes) {
-    const lines = notes.map((note) => h("li", {}, note.message));
-    const head = h("p", { class: "good" }, `Ready: ${finetune.name}, rank ${finetune.rank}. Requests may name it from now on.`);
-    this.verdict.replaceChildren(head, lines.length ? h("ul", {}, ...lines) : "");
+    const head = `Ready: ${finetune.name}, rank ${finetune.rank}. Requests may name it from now on.`;
+    this.#tell("good", head, notes.map((note) => note.message));
     this.files = {};
-    this.picked.replaceChildren();
+    this.#say("");
+    this.problem = adapterOf([]).missing;
     this.element.reset();
+  }
+
+  /** What was sent so far is deleted. */
+  async #stopped(id) {
+    try {
+      if (id) await this.api.deleteFinetune(id);
+      this.#tell("", "Stopped. Nothing of it is kept.");
+    } catch (error) {
+      this.#tell("error", `Stopped. What was sent could not be deleted: ${lineOf(error)}`);
+    }
   }
 
   /** With each finding of the inspection, where it came to one. */
   async #refused(error, id, asked) {
-    if (error.name === "AbortError") {
-      if (id) await this.api.deleteFinetune(id).catch(() => {});
-      this.verdict.replaceChildren(h("p", {}, "Stopped. Nothing of it is kept."));
-      return;
-    }
-    const refusal = error instanceof ApiError ? error : new ApiError(0, `The page failed: ${error.message}`);
-    if (refusal.code === CODE_OF_NAMES || fieldOf(refusal, asked) === "name") this.#complain(refusal.line);
-    const { findings = [] } = id ? await this.api.finetune(id).catch(() => ({})) : {};
-    const list = findings.map((finding) => h("li", {}, finding));
-    this.verdict.replaceChildren(
-      h("p", { class: "error" }, findings.length ? `Refused (${refusal.code}), for ${count(findings.length)}:` : refusal.line),
-      list.length ? h("ul", { class: "findings" }, ...list) : "",
-    );
+    const aboutName = error.code === CODE_OF_NAMES || pathOf(error, asked)?.[0] === "name";
+    if (aboutName) this.#complain(lineOf(error));
+    const { findings = [], state } = id ? await this.api.finetune(id).catch(() => ({})) : {};
+    const reasons = findings.length === 1 ? "one reason" : `${findings.length} reasons`;
+    const left = state === "unfinished" ? " What arrived is listed as unfinished; uploading again replaces it." : "";
+    this.#tell("error", findings.length ? `Refused (${error.code}), for ${reasons}:` : lineOf(error) + left, findings);
+  }
+
+  #tell(kind, line, items = []) {
+    const list = h("ul", { class: kind === "error" ? "findings" : null }, ...items.map((item) => h("li", {}, item)));
+    this.verdict.replaceChildren(h("p", { class: kind }, line), items.length ? list : "");
   }
 
   #complain(text) {
@@ -180,9 +199,8 @@ export class Uploader {
   }
 }
 
-function count(findings) {
-  return findings === 1 ? "one reason" : `${findings} reasons`;
-}
+/** Of two picks, one after the other, folders don't count. */
+const alone = (file) => ({ file, path: file.name });
 
 /** `13.4 MB`, in units of a thousand as disks have them. */
 export function bytesOf(bytes) {

@@ -23,9 +23,9 @@ const wrapped = {
       return { tokens, promptTokens, finishReason, firstTokenS, rate };
     },
   }),
-  "errors.js": ({ ApiError, fieldOf }) => ({
-    fieldOf: (code, message, body) => fieldOf(new ApiError(code, message), body),
-    of: (status, body) => ApiError.of(status, body).line,
+  "errors.js": ({ ApiError, pathOf }) => ({
+    pathOf: (code, message, body) => pathOf(new ApiError(code, message), body),
+    of: (status, body, retryAfterS) => ApiError.of(status, body, retryAfterS).line,
   }),
 };
 

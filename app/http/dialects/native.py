@@ -70,9 +70,14 @@ class NativeReply:
             calls += delta.tool_calls
             finish_reason = delta.finish_reason
             _refuse_aborted(finish_reason)
-            text = delta.text
-            frame = b'data: {"response":' + orjson.dumps(text) + self._padding.next() if text else b""
-        yield self._calls(calls, finish_reason) + _last(usage=render_usage(run.usage))
+            frame = self._event(delta.text, run) if delta.text else b""
+        yield self._calls(calls, finish_reason) + self._last(run, finish_reason)
+
+    def _event(self, text: str, run: Run) -> bytes:
+        return b'data: {"response":' + orjson.dumps(text) + self._padding.next()
+
+    def _last(self, run: Run, finish_reason: FinishReason | None) -> bytes:
+        return _ending(usage=render_usage(run.usage))
 
     def _calls(self, calls: Sequence[ToolCall], finish_reason: str | None) -> bytes:
         if not calls:
@@ -91,20 +96,12 @@ class DetailedReply(NativeReply):
         answer, finish_reason = await _whole(run)
         return {**answer, "finish_reason": finish_reason}
 
-    def events(self, run: Run) -> Frames:
-        calls: list[ToolCall] = []
-        finish_reason = None
-        frame = b""
-        while (delta := (yield frame)) is not None:
-            calls += delta.tool_calls
-            finish_reason = delta.finish_reason
-            _refuse_aborted(finish_reason)
-            frame = self._counted(delta.text, run.usage.completion_tokens) if delta.text else b""
-        last = _last(usage=render_usage(run.usage), finish_reason=finish_reason)
-        yield self._calls(calls, finish_reason) + last
-
-    def _counted(self, text: str, tokens: int) -> bytes:
+    def _event(self, text: str, run: Run) -> bytes:
+        tokens = run.usage.completion_tokens
         return b'data: {"response":%b,"tokens":%d' % (orjson.dumps(text), tokens) + self._padding.next()
+
+    def _last(self, run: Run, finish_reason: FinishReason | None) -> bytes:
+        return _ending(usage=render_usage(run.usage), finish_reason=finish_reason)
 
 
 async def _whole(run: Run) -> tuple[dict[str, Any], FinishReason | None]:
@@ -133,8 +130,8 @@ def render_usage(usage: Usage) -> dict[str, int]:
     }
 
 
-def _last(**ending: Any) -> bytes:
-    return b"data: " + orjson.dumps({"response": "", **ending}) + b"\n\n" + DONE
+def _ending(**said: Any) -> bytes:
+    return b"data: " + orjson.dumps({"response": "", **said}) + b"\n\n" + DONE
 
 
 def _render_call(call: ToolCall) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +20,7 @@ from app.http.peer import is_loopback, is_own_user
 
 WEB = Path(__file__).resolve().parents[2] / "web"
 INDEX = "index.html"
+HTTP_PORT = 80
 TOKEN_PATH = "/playground/token"  # noqa: S105
 FORWARDED = (b"forwarded", b"via", b"x-real-ip")
 FORWARDED_PREFIX = b"x-forwarded"
@@ -96,11 +96,17 @@ class TokenForPage:
 
 
 def _asked_by_page(scope: Scope) -> bool:
-    host = value(scope, b"host") or ""
-    origins, sites = values(scope, b"origin"), values(scope, b"sec-fetch-site")
+    origin = f"http://{value(scope, b'host')}"
+    own_page = values(scope, b"sec-fetch-site") == ["same-origin"] and values(scope, b"origin") == [origin]
     forwarded = any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name, _ in scope["headers"])
-    own_page = sites == ["same-origin"] and origins == [f"http://{host}"]
-    return own_page and not forwarded and is_loopback(urlsplit(f"//{host}").hostname or "")
+    return own_page and not forwarded and origin in _own_origins(*scope["server"])
+
+
+def _own_origins(address: str, port: int) -> set[str]:
+    """What a browser on this machine calls the server, where nothing stands between them."""
+    hosts = {"localhost", "127.0.0.1", "[::1]", f"[{address}]" if ":" in address else address}
+    end = "" if port == HTTP_PORT else f":{port}"
+    return {f"http://{host}{end}" for host in hosts}
 
 
 def _from_own_user(scope: Scope) -> bool:

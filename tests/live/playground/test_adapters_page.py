@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Route
 
 from app.standin.text import questions
 from app.standin.voices import ADAPTERS_FOLDER
@@ -181,6 +182,8 @@ def test_delete_asks_first(visit: Visit, folder: Path, live: LiveServer) -> None
     visit.page.get_by_role("button", name="Delete gone-soon").click()
     visit.page.locator("dialog[open]").get_by_role("button", name="Delete", exact=True).click()
     visit.page.wait_for_selector(card(visit, "gone-soon"), state="detached")
+    visit.page.wait_for_selector(".adapters [role=status]:has-text('gone-soon is deleted.')")
+    visit.until("document.activeElement.id === 'adapters-title'")
     assert account.send("GET", "finetunes/gone-soon").status_code == 404
     visit.page.click("nav >> text=Playground")
     assert "gone-soon" not in visit.page.locator(".tools select").inner_text()
@@ -196,3 +199,72 @@ def test_a_token_that_may_only_read_is_told_so(visit: Visit, folder: Path, live:
     visit.page.set_input_files("#adapter-folder", folder)
     with visit.refusals():
         assert "lacks the scope ai:write" in upload(visit, "mine")
+
+
+def test_everything_in_the_form_is_sent(visit: Visit, folder: Path, live: LiveServer) -> None:
+    account = Account.own(live)
+    visit.page.click("nav >> text=Adapters")
+    drop(visit, folder)
+    visit.page.wait_for_selector(f".picked:has-text('{WEIGHTS}')")
+    assert visit.page.input_value("#adapter-name") == "mine"
+    visit.page.fill("#adapter-description", "As a pirate says it")
+    visit.page.get_by_label("Other accounts may call it").check()
+    assert upload(visit, "shown").startswith("Ready")
+    shown = account.send("GET", "finetunes/shown").json()["result"]
+    assert (shown["description"], shown["public"]) == ("As a pirate says it", True)
+    assert "public" in visit.page.locator(card(visit, "shown")).inner_text()
+    other = slightly_other(committed("json"), 62).write(folder.parent / "next")
+    visit.page.set_input_files("#adapter-folder", other)
+    visit.page.get_by_label("Replace a ready adapter").check()
+    assert upload(visit, "shown").startswith("Ready")
+    assert account.text(QUESTION, "shown") == live.text(QUESTION, "json")
+
+
+def test_stop_before_the_first_byte(visit: Visit, folder: Path, live: LiveServer) -> None:
+    """The adapter is created while the button is pressed."""
+
+    def slow(route: Route) -> None:
+        if route.request.method != "POST":
+            route.continue_()
+            return
+        response = route.fetch()
+        visit.page.evaluate("document.querySelector('.uploader button.danger').click()")
+        route.fulfill(response=response)
+
+    visit.page.click("nav >> text=Adapters")
+    visit.page.set_input_files("#adapter-folder", folder)
+    visit.page.route("**/ai/finetunes", slow)
+    assert upload(visit, "early") == "Stopped. Nothing of it is kept."
+    assert Account.own(live).send("GET", "finetunes/early").status_code == 404
+    assert [url for url in visit.requests if "finetune-assets" in url] == []
+
+
+def test_what_can_not_be_deleted_is_said(visit: Visit, folder: Path) -> None:
+    def refuse(route: Route) -> None:
+        if route.request.method == "DELETE":
+            route.fulfill(status=507, body='{"errors": [{"code": 5092, "message": "No space"}]}')
+        else:
+            route.continue_()
+
+    visit.page.click("nav >> text=Adapters")
+    visit.page.set_input_files("#adapter-folder", folder)
+    devtools = visit.page.context.new_cdp_session(visit.page)
+    devtools.send("Network.enable")
+    devtools.send("Network.emulateNetworkConditions", SLOW)
+    visit.page.route("**/ai/finetunes/*", refuse)
+    visit.page.fill("#adapter-name", "kept")
+    visit.page.click("text=Upload and check")
+    visit.until("document.querySelector('.bar progress').value > 0.1")
+    visit.page.locator(".uploader").get_by_role("button", name="Stop").click()
+    visit.page.wait_for_selector(".verdict:has-text('could not be deleted: 5092: No space')")
+    visit.complaints.clear()  # Chromium's own line for 507
+
+
+def test_a_file_beside_its_place_does_not_replace_the_page(visit: Visit, folder: Path) -> None:
+    devtools = visit.page.context.new_cdp_session(visit.page)
+    data = {"items": [], "files": [str(folder / CONFIG)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": kind, "data": data, "x": 700, "y": 20})
+    visit.page.wait_for_timeout(300)
+    assert visit.page.url.startswith(visit.live.url)
+    assert len(visit.page.context.pages) == 1

@@ -215,6 +215,9 @@ def test_a_tool_call_is_shown(visit: Visit) -> None:
     shown = visit.replies.last.locator("pre").inner_text()
     assert json.loads(shown) == [{"name": "get_weather", "arguments": {"city": "Paris"}}]
     assert visit.figures()["finish"] == "finish: tool_calls"
+    visit.answer("Thank you")
+    called = [{"name": "get_weather", "arguments": {"city": "Paris"}}]
+    assert visit.bodies[1]["messages"][1] == {"role": "assistant", "content": "", "tool_calls": called}
 
 
 def test_json_mode_from_the_form(visit: Visit) -> None:
@@ -230,3 +233,51 @@ def test_a_server_that_does_not_answer_is_named(visit: Visit) -> None:
     visit.page.wait_for_selector("article.failed")
     assert "does not answer" in visit.replies.last.locator(".error").inner_text()
     visit.complaints.clear()  # Chromium's own line for a connection that failed
+
+
+def test_how_it_ended_is_told_to_screen_readers(visit: Visit) -> None:
+    status = visit.page.locator(".stage [role=status]")
+    visit.answer(QUESTION)
+    assert status.text_content() == "The answer is complete."
+    title = visit.replies.last.locator("svg title")
+    visit.until("document.querySelector('article.reply svg title').textContent !== ''")
+    assert re.fullmatch(r"Tokens over time: \d+ in \d+\.\d\d seconds", title.text_content() or "")
+    visit.set(**ENDLESS)
+    visit.ask("More")
+    visit.until("document.querySelectorAll('article.reply .text')[1]?.textContent.length > 20")
+    assert status.text_content() == "The answer is being written."
+    visit.page.keyboard.press("Escape")
+    visit.wait_done()
+    assert status.text_content() == "Stopped."
+
+
+def test_copy_puts_the_reply_on_the_clipboard(visit: Visit) -> None:
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=visit.live.url)
+    said = visit.answer(QUESTION)
+    button = visit.replies.last.locator("button")
+    button.click()
+    button.click()
+    visit.until("document.querySelector('article.reply .foot button').textContent === 'Copied'")
+    assert visit.page.evaluate("navigator.clipboard.readText()") == said
+    visit.until("document.querySelector('article.reply .foot button').textContent === 'Copy'")
+
+
+def test_a_public_adapter_of_another_account_can_be_chosen(visit: Visit, live: LiveServer) -> None:
+    other = Account.new(live, "neighbour")
+    other.add("shared", slightly_other(committed("pirate"), 9), public=True)
+    visit.page.reload()
+    visit.open()
+    visit.page.locator(".tools select").select_option(label="shared (public)")
+    visit.set(temperature=0)
+    assert visit.answer(QUESTION) == live.text(QUESTION, "pirate")
+    assert visit.figures()["adapter"] == "adapter: shared (public)"
+    other.remove("shared")
+
+
+def test_too_long_a_system_message_is_refused_in_its_place(visit: Visit) -> None:
+    visit.page.click("text=System message")
+    visit.page.fill("#system", "x" * 6145)
+    assert "at most 6144 characters" in visit.page.locator("#system-error").inner_text()
+    visit.ask(QUESTION)
+    visit.page.wait_for_timeout(200)
+    assert visit.runs == []

@@ -136,3 +136,23 @@ def test_a_prompt_keeps_to_the_schemas_length(visit: Visit) -> None:
     visit.ask("   ")
     assert "must not be empty" in visit.page.locator("#composer-error").inner_text()
     assert visit.runs == []
+
+
+def test_home_on_an_unset_slider_sets_its_minimum(visit: Visit) -> None:
+    slider = visit.field("temperature").locator("input[type=range]")
+    assert slider.get_attribute("aria-valuetext") == "not set"
+    slider.focus()
+    visit.page.keyboard.press("Home")
+    assert visit.field("temperature").locator("input[type=number]").input_value() == "0"
+    assert slider.get_attribute("aria-valuetext") == "0"
+
+
+def test_what_was_typed_is_there_again(visit: Visit) -> None:
+    visit.set(tools="[1]", seed=7)
+    visit.choose_mode("Single prompt")
+    visit.field("raw").locator("input").check()
+    assert visit.field("seed").locator("input").input_value() == "7"
+    visit.choose_mode("Chat")
+    assert visit.field("tools").locator("textarea").input_value() == "[1]"
+    visit.choose_mode("Single prompt")
+    assert visit.field("raw").locator("input").is_checked()

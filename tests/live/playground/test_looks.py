@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.clients.node import CLIENTS
+from tests.live.account import Account
 from tests.live.browser import SCREENSHOTS
 from tests.live.playground.visit import NARROW, WIDE, Visit, visiting
 from tests.live.server import LiveServer
@@ -33,12 +34,11 @@ FOCUSED = """(() => {
 TABS_MAX = 80
 
 
-@pytest.fixture(params=LAYOUTS)
-def layout(
-    request: pytest.FixtureRequest, chromium: Browser, live: LiveServer
-) -> Iterator[tuple[str, Visit]]:
-    with visiting(chromium, live, **LAYOUTS[request.param]) as visit:
-        yield request.param, visit.open()
+@pytest.fixture(autouse=True)
+def cleared(live: LiveServer) -> Iterator[None]:
+    """What a view uploaded is gone after it."""
+    yield
+    Account.own(live).send("DELETE", "finetunes/refused")
 
 
 def chat(visit: Visit) -> None:
@@ -81,9 +81,38 @@ def deletion(visit: Visit) -> None:
 
 def token(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Token").click()
+    visit.page.fill("#token", "wrong")
+    with visit.refusals():
+        visit.page.keyboard.press("Enter")
+        visit.page.wait_for_selector("#token-error:not(:empty)")
 
 
-VIEWS: list[Callable[[Visit], None]] = [chat, compared, refused, code_dialog, adapters, deletion, token]
+def writing(visit: Visit) -> None:
+    """In the middle of it."""
+    visit.page.evaluate("document.querySelector('details.panel').open = true")
+    visit.set(temperature=5, max_tokens=3500)
+    visit.ask(QUESTION)
+    visit.until("document.querySelector('article.reply .text')?.textContent.length > 100")
+
+
+def refused_upload(visit: Visit) -> None:
+    """With the bar, which is gone by then."""
+    adapters(visit)
+    config = {"name": "adapter_config.json", "mimeType": "", "buffer": b"{}"}
+    weights = {"name": "adapter_model.safetensors", "mimeType": "", "buffer": b"no weights"}
+    visit.page.set_input_files("#adapter-files", [config, weights])
+    visit.page.fill("#adapter-name", "refused")
+    with visit.refusals():
+        visit.page.click("text=Upload and check")
+        visit.page.wait_for_selector(".verdict .findings li")
+        visit.page.wait_for_selector("[data-adapter=refused] .findings li")
+    visit.page.evaluate("document.querySelector('.bar').hidden = false")
+
+
+VIEWS: list[Callable[[Visit], None]] = [
+    *(chat, writing, compared, refused, code_dialog),
+    *(adapters, refused_upload, deletion, token),
+]
 
 
 def findings(visit: Visit) -> list[str]:
@@ -99,14 +128,21 @@ def findings(visit: Visit) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.__name__)
-def test_every_view_fits_and_is_accessible(layout: tuple[str, Visit], view: Callable[[Visit], None]) -> None:
-    name, visit = layout
-    view(visit)
-    visit.page.wait_for_timeout(100)
-    visit.page.screenshot(path=SCREENSHOTS / f"playground-{view.__name__}-{name}.png")
-    assert visit.page.evaluate(TOO_WIDE) == 0
-    assert findings(visit) == []
+# Every view in both widths and both colours; the first one in each pair of them.
+CASES = [(view, layout) for view in VIEWS for layout in ("wide-light", "narrow-dark")]
+CASES += [(VIEWS[0], layout) for layout in ("wide-dark", "narrow-light")]
+
+
+@pytest.mark.parametrize(("view", "layout"), CASES, ids=lambda part: getattr(part, "__name__", part))
+def test_every_view_fits_and_is_accessible(
+    chromium: Browser, live: LiveServer, view: Callable[[Visit], None], layout: str
+) -> None:
+    with visiting(chromium, live, **LAYOUTS[layout]) as visit:
+        view(visit.open())
+        visit.page.wait_for_timeout(100)
+        visit.page.screenshot(path=SCREENSHOTS / f"playground-{view.__name__}-{layout}.png")
+        assert visit.page.evaluate(TOO_WIDE) == 0
+        assert findings(visit) == []
 
 
 def test_axe_would_find_what_is_wrong(visit: Visit) -> None:
@@ -201,3 +237,46 @@ def test_every_control_has_a_name(visit: Visit) -> None:
     )
     assert names
     assert all(name.strip() for name in names)
+
+
+def test_a_wide_and_low_window_keeps_the_composer_in_view(chromium: Browser, live: LiveServer) -> None:
+    with visiting(chromium, live, viewport={"width": 1366, "height": 560}) as visit:
+        visit.open()
+        for _ in range(3):
+            visit.answer(QUESTION)
+        visit.page.wait_for_timeout(200)
+        composer = visit.page.locator(".composer").bounding_box()
+        reply = visit.replies.last.bounding_box()
+        assert composer is not None
+        assert reply is not None
+        assert composer["y"] + composer["height"] <= 560
+        assert reply["y"] + reply["height"] <= composer["y"] + 1
+
+
+def test_the_keyboard_goes_the_way_that_is_seen(visit: Visit) -> None:
+    """From the left column to the right one, or from top to bottom."""
+    first = "document.querySelector('.playground').firstElementChild.className"
+    assert visit.page.evaluate(first) == "stage"
+    visit.page.set_viewport_size(NARROW)
+    visit.until(f"{first} === 'panel'")
+    visit.page.set_viewport_size(WIDE)
+    visit.until(f"{first} === 'stage'")
+
+
+def test_who_wants_no_motion_sees_none(visit: Visit) -> None:
+    visit.page.emulate_media(reduced_motion="reduce")
+    visit.set(temperature=5, max_tokens=3500)
+    visit.ask(QUESTION)
+    visit.page.wait_for_selector("article.running")
+    moving = "getComputedStyle(document.querySelector('article.running .text'), '::after').animationName"
+    assert visit.page.evaluate(moving) == "none"
+    visit.page.emulate_media(reduced_motion="no-preference")
+    assert visit.page.evaluate(moving) == "blink"
+    visit.page.keyboard.press("Escape")
+    visit.wait_done()
+
+
+def test_each_page_has_its_title(visit: Visit) -> None:
+    assert visit.page.title() == "Outworker playground"
+    visit.page.click("nav >> text=Adapters")
+    assert visit.page.title() == "Adapters · Outworker playground"

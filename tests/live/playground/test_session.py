@@ -1,10 +1,11 @@
 """Whose token the page uses, where it keeps it, and what the page may not do."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.live.account import Account
 from tests.live.playground.visit import Visit, visiting
@@ -88,8 +89,6 @@ def test_a_revoked_token_is_asked_for_again(visit: Visit, live: LiveServer) -> N
 
 def test_what_the_model_and_the_user_write_is_text(visit: Visit) -> None:
     """The engine can't be made to write markup, so its events are: the page is what is looked at."""
-    import json
-
     event = EVENT.format(text=json.dumps(MARKUP))
     body = f'{event}data: {{"response": "", "usage": {{"prompt_tokens": 1, "completion_tokens": 1}}}}\n\ndata: [DONE]\n\n'
     visit.page.route("**/ai/run/**", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
@@ -129,7 +128,7 @@ def test_no_script_but_the_servers_files_runs(visit: Visit) -> None:
 def test_the_page_waits_for_the_engine(visit: Visit) -> None:
     answers = iter([503, 503])
 
-    def ready(route) -> None:
+    def ready(route: Route) -> None:
         status = next(answers, None)
         if status is None:
             route.continue_()
@@ -147,3 +146,69 @@ def test_nothing_of_the_token_is_in_the_servers_log(visit: Visit, live: LiveServ
     visit.answer("What is Outworker?")
     assert live.token not in Path(live.data_dir / "server.log").read_text()
     assert all(live.token not in url for url in visit.requests)
+
+
+def test_without_a_token_nothing_is_sent(stranger: Visit) -> None:
+    stranger.page.keyboard.press("Escape")
+    stranger.page.wait_for_selector("dialog.token", state="hidden")
+    stranger.page.click("text=Get code")
+    stranger.page.wait_for_selector("dialog.token[open]")
+    stranger.page.keyboard.press("Escape")
+    stranger.ask("Hello")
+    stranger.page.wait_for_selector("dialog.token[open]")
+    assert stranger.runs == []
+    assert stranger.page.input_value("#composer") == "Hello"
+    stranger.page.fill("#token", "ключ")
+    stranger.page.keyboard.press("Enter")
+    assert "ASCII" in stranger.page.locator("#token-error").inner_text()
+
+
+def test_a_server_that_was_set_up_anew_gives_its_token_again(visit: Visit) -> None:
+    """The tab has the old one still, which was given to it too."""
+    kept = '{"token": "old", "account_id": "local", "given": true}'
+    visit.page.evaluate("kept => sessionStorage.setItem('outworker.session', kept)", kept)
+    with visit.refusals():
+        visit.page.reload()
+        visit.page.wait_for_selector("[data-field=temperature]", state="attached")
+    assert visit.page.locator("dialog[open]").count() == 0
+    assert visit.answer("What is Outworker?")
+
+
+@pytest.mark.parametrize("kept", ["{", "null", '"text"'])
+def test_a_tab_with_something_unreadable_in_it(visit: Visit, kept: str) -> None:
+    for area in ("sessionStorage", "localStorage"):
+        for key in ("outworker.session", "outworker.theme"):
+            visit.page.evaluate("([area, key, kept]) => window[area].setItem(key, kept)", [area, key, kept])
+    visit.page.reload()
+    visit.page.wait_for_selector("[data-field=temperature]", state="attached")
+    assert visit.answer("What is Outworker?")
+
+
+def test_a_start_that_fails_says_why(visit: Visit) -> None:
+    refusal = '{"errors": [{"code": 3043, "message": "Something broke"}]}'
+    visit.page.route("**/ai/models/search?*", lambda route: route.fulfill(status=500, body=refusal))
+    visit.page.reload()
+    visit.page.wait_for_selector(".trouble:has-text('3043: Something broke')")
+    visit.complaints.clear()  # Chromium's own line for 500
+
+
+def test_an_engine_that_failed_is_not_called_starting(visit: Visit) -> None:
+    said = iter(['{"engines": ["failed"]}', '{"engines": ["failed"]}'])
+
+    def ready(route: Route) -> None:
+        body = next(said, None)
+        if body is None:
+            route.continue_()
+        else:
+            route.fulfill(status=503, body=body)
+
+    visit.page.route("**/ready", ready)
+    visit.page.route("**/ai/run/**", lambda route: route.abort(), times=1)
+    visit.ask("What is Outworker?")  # what finds nobody makes the page look
+    visit.page.wait_for_selector(".trouble:has-text('engine has failed')")
+    visit.page.wait_for_selector(".trouble:has-text('engine has failed')", state="hidden")
+    visit.page.press("#composer", "Enter")
+    visit.until("document.querySelectorAll('article.reply').length === 2")
+    visit.wait_done()
+    assert visit.said()
+    visit.complaints.clear()  # Chromium's own lines
