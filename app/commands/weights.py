@@ -17,7 +17,7 @@ from app.weights.pull import pull as pull_from_hugging_face
 from app.weights.variants import GB, Variant, load_catalogues, named_variant
 
 COLUMNS = ("variant", "format", "quantization", "disk GB", "memory GB", "engines", "here")
-NO_TERMINAL_WIDTH = 200
+NO_TERMINAL_WIDTH = 1000  # characters: a line for each variant, whatever reads it
 
 
 def list_weights() -> None:

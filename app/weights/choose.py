@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from app.errors import StartupError
-from app.weights.fits import Fit, best_fit, computes_on
+from app.weights.fits import Fit, all_fits, computes_on, fewest_reasons
 from app.weights.machine import Machine
-from app.weights.variants import GB, Catalogue, Variant
+from app.weights.variants import GB, Catalogue, Device, Variant
+
+CPU: Final[Device] = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +22,21 @@ class Chosen:
 
 
 def choose(catalogue: Catalogue, machine: Machine, is_pulled: Callable[[Variant], bool]) -> Chosen:
-    """The first of the catalogue's preference without reasons against it. Raises StartupError when none fits."""
+    """The first of the catalogue's preference without reasons against it, on the CPU only when no GPU will do.
+
+    Raises StartupError when none fits.
+    """
     passed: list[tuple[Variant, Fit]] = []
-    for variant in catalogue.preferred(computes_on(machine)):
-        fit = best_fit(variant, machine, pulled=is_pulled(variant))
-        if fit.fits:
-            return Chosen(variant, fit.run.engine, _why(variant, fit, machine, passed))
-        passed.append((variant, fit))
+    for device in dict.fromkeys((computes_on(machine), CPU)):
+        for variant in catalogue.preferred(device):
+            fits = all_fits(variant, machine, pulled=is_pulled(variant))
+            on_device = [fit for fit in fits if fit.device == device]
+            if not on_device:
+                continue
+            fit = fewest_reasons(on_device)
+            if fit.fits:
+                return Chosen(variant, fit.run.engine, _why(variant, fit, machine, passed))
+            passed.append((variant, fit))
     smallest, fit = min(passed, key=lambda each: (len(each[1].reasons), each[1].run.memory_gb))
     raise StartupError(
         f"--auto: no variant of {catalogue.model} fits this machine: {smallest.id} comes nearest: "

@@ -42,17 +42,26 @@ def measure_for(catalogues: Iterable[Catalogue]) -> Machine:
     return measure(dict.fromkeys((*engines, *chain.from_iterable(run.packages for run in runs))))
 
 
+def all_fits(variant: Variant, machine: Machine, *, pulled: bool) -> list[Fit]:
+    """Each engine on each device where it would compute. A pulled variant needs no more room on the disk."""
+    return [
+        Fit(run, device, tuple(_reasons(variant, run, device, machine, pulled=pulled)))
+        for run in variant.engines
+        for device in devices(run, machine)
+    ]
+
+
 def best_fit(variant: Variant, machine: Machine, *, pulled: bool, engine: str | None = None) -> Fit:
     """The first engine and device without reasons against them, else the one with the fewest.
 
-    `engine` narrows it to one of the variant's engines. A pulled variant needs no more room on the disk.
+    `engine` narrows it to one of the variant's engines.
     """
-    runs = [run for run in variant.engines if engine in (None, run.engine)]
-    fits = [
-        Fit(run, device, tuple(_reasons(variant, run, device, machine, pulled=pulled)))
-        for run in runs
-        for device in devices(run, machine)
-    ]
+    fits = all_fits(variant, machine, pulled=pulled)
+    return fewest_reasons([fit for fit in fits if engine in (None, fit.run.engine)])
+
+
+def fewest_reasons(fits: list[Fit]) -> Fit:
+    """Of equals the first."""
     return min(fits, key=lambda fit: len(fit.reasons))
 
 
@@ -67,7 +76,7 @@ def devices(run: Run, machine: Machine) -> tuple[Device, ...]:
 
 
 def computes_on(machine: Machine) -> Device:
-    """Which preference counts here."""
+    """Which preference counts first here."""
     return "gpu" if machine.gpus else "cpu"
 
 

@@ -73,11 +73,17 @@ def _downloaded(copy: Copy, cache: Path, download: Any) -> Path:
             ignore_patterns=list(copy.leave_out) or None,
         )
     except (HubError, OSError, ValueError) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
         raise PullFailed(
-            f"ModelScope: {copy.repository} at {copy.revision}: {printable(lines[0])}: what arrived is kept, pull again"
+            f"ModelScope: {copy.repository} at {copy.revision}: {_cause(error)}: what arrived is kept, pull again"
         ) from None
     return Path(folder)
+
+
+def _cause(error: Exception) -> str:
+    """One line: of an error that sums up several files, the first file's."""
+    failed: dict[str, Exception] = getattr(error, "failed_files", None) or {}
+    first = next(iter(failed.values()), error)
+    return printable((str(first).splitlines() or [type(first).__name__])[0])
 
 
 def _write_record(copy: Copy, folder: Path) -> None:

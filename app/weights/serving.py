@@ -18,16 +18,17 @@ from app.weights.variants import Catalogue, Variant, find_variant, load_catalogu
 from app.weights.words import Words, by_words
 
 
-def with_words(settings: Settings, words: Words) -> tuple[Settings, str]:
+def with_words(settings: Settings, words: Words, machine: Machine | None = None) -> tuple[Settings, str]:
     """The settings with the variant and engine that the words mean in every model, and a line that says why.
 
+    `machine` is measured when it is not given.
     Raises SettingsError for words that mean none, StartupError when `--auto` finds none that fits.
     """
     if words.auto and words.narrows:
         raise SettingsError("--auto chooses engine, format and quantization: leave out one or the other")
     catalogue = load_catalogues()[0]
-    machine = measure_for([catalogue])
-    chosen = choose(catalogue, machine, _is_pulled) if words.auto else _chosen(catalogue, words, machine)
+    here = machine or measure_for([catalogue])
+    chosen = choose(catalogue, here, _is_pulled) if words.auto else _chosen(catalogue, words, here)
     line = f"weights {chosen.variant.id} with {chosen.engine}: {chosen.why}"
     return _replaced(settings, chosen), line
 

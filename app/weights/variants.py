@@ -4,7 +4,6 @@ GB are 10^9 bytes, as the model cards count.
 """
 
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -104,7 +103,7 @@ def load_catalogues(folder: Path = FOLDER) -> tuple[Catalogue, ...]:
     shape = jsonschema_rs.Draft202012Validator(_read(folder / SCHEMA_FILE), mask="the value", offline=True)
     paths = sorted(path for path in folder.glob("*.json") if path.name != SCHEMA_FILE)
     catalogues = tuple(_load(path, shape) for path in paths)
-    ids = [variant.id for variant in chain.from_iterable(each.variants for each in catalogues)]
+    ids = variant_ids(catalogues)
     for index, name in enumerate(ids):
         if name in ids[:index]:
             raise SettingsError(f"{folder}: two variants have the id {name}: keep one")
@@ -116,14 +115,17 @@ def find_variant(catalogues: tuple[Catalogue, ...], name: str) -> Variant | None
     return next((v for each in catalogues for v in each.variants if v.id == name), None)
 
 
+def variant_ids(catalogues: tuple[Catalogue, ...]) -> list[str]:
+    """Of all catalogues, in their order."""
+    return [variant.id for each in catalogues for variant in each.variants]
+
+
 def named_variant(catalogues: tuple[Catalogue, ...], name: str) -> Variant:
     """The variant that a person typed. Raises SettingsError."""
     variant = find_variant(catalogues, name)
     if variant is None:
-        ids = [variant.id for each in catalogues for variant in each.variants]
-        raise SettingsError(
-            f"no variant {printable(name)}{did_you_mean(name, ids)}: `outworker weights list` has them all"
-        )
+        near = did_you_mean(name, variant_ids(catalogues))
+        raise SettingsError(f"no variant {printable(name)}{near}: `outworker weights list` has them all")
     return variant
 
 

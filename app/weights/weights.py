@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Final
 
 from app.engines.weights import find_weights
+from app.errors import StartupError
+from app.settings.check import did_you_mean
 from app.standin.expand import ensure_expanded
 from app.weights.locate import locate
 from app.weights.sidecar import is_model_file, sidecar_of
-from app.weights.variants import find_variant, load_catalogues
+from app.weights.variants import find_variant, load_catalogues, variant_ids
 
 STAND_IN: Final = "stand-in"
 
@@ -44,8 +46,15 @@ class Weights:
     def _found(self) -> Path:
         if self.name == STAND_IN:
             return ensure_expanded(self._data_dir)
-        variant = find_variant(load_catalogues(), self.name)
+        catalogues = load_catalogues()
+        variant = find_variant(catalogues, self.name)
         if variant is not None:
             return locate(variant)
         file = Path(self.name).expanduser()
-        return file if is_model_file(file) else find_weights(self.name)
+        if is_model_file(file):
+            return file
+        try:
+            return find_weights(self.name)
+        except StartupError as error:
+            near = did_you_mean(self.name, variant_ids(catalogues), "the variant ")
+            raise StartupError(f"{error}{near}") from None
