@@ -89,6 +89,8 @@ def _reasons(variant: Variant, run: Run, device: Device, machine: Machine, *, pu
 
 
 def _software(run: Run, device: Device, machine: Machine) -> Iterator[str]:
+    if run.refused is not None:
+        yield run.refused
     sets = ENGINE_PACKAGES[run.engine]
     if not any(all(package in machine.packages for package in packages) for packages in sets):
         yield f"{run.engine} is not installed"

@@ -48,12 +48,14 @@ def check_pairs(settings: Settings) -> None:
 def _pair_mistakes(model: Model, variant: Variant | None) -> Iterator[str]:
     if model.engine == "fake":
         return
-    engines = [run.engine for run in variant.engines] if variant is not None else []
+    runs = variant.engines if variant is not None else ()
+    engines = [run.engine for run in runs if run.refused is None]
     if Path(model.weights).suffix.lower() in MODEL_FILES:
         engines = ["llamacpp"]
     if engines and model.engine not in engines:
         expected = " or ".join(f'"{engine}"' for engine in engines)
-        yield f"expected {expected} for the weights {found(model.weights)}, found {found(model.engine)}"
+        why = "".join(f": {run.refused}" for run in runs if run.engine == model.engine and run.refused)
+        yield f"expected {expected} for the weights {found(model.weights)}, found {found(model.engine)}{why}"
 
 
 def _chosen(catalogue: Catalogue, words: Words, machine: Machine) -> Chosen:

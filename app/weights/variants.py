@@ -43,13 +43,15 @@ class Copy:
 class Run:
     """An engine that can load the variant, on which devices, with how much of the device's memory.
 
-    `packages` are Python packages that it needs besides its own.
+    `packages` are Python packages that it needs besides its own; `refused` is why the engine does not load it
+    although a card names the two together.
     """
 
     engine: Engine
     devices: tuple[Device, ...]
     memory_gb: float
     packages: tuple[str, ...] = ()
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +171,13 @@ def _variant(item: dict[str, Any]) -> Variant:
         )
         for hub in item["hubs"]
     )
-    engines = tuple(
-        Run(run["engine"], tuple(run["devices"]), run["memory_gb"], tuple(run.get("packages", ())))
-        for run in item["engines"]
-    )
+    engines = tuple(_run(run) for run in item["engines"])
     return Variant(**{**item, "hubs": hubs, "engines": engines})
+
+
+def _run(item: dict[str, Any]) -> Run:
+    packages = tuple(item.get("packages", ()))
+    return Run(**{**item, "devices": tuple(item["devices"]), "packages": packages})
 
 
 def _read(path: Path) -> Any:

@@ -68,6 +68,8 @@ def rules(catalogue: Catalogue) -> Iterator[str]:
 def _memory(run: Run) -> str:
     where = " or ".join("GPU" if device == "gpu" else "CPU" for device in run.devices)
     needs = f", with {' and '.join(run.packages)}" if run.packages else ""
+    if run.refused is not None:
+        return f"not {ENGINE_WORDS[run.engine]}: {run.refused}"
     return f"{ENGINE_WORDS[run.engine]} {run.memory_gb:.2f} GB ({where}{needs})"
 
 

@@ -26,10 +26,10 @@ def test_a_gpu_with_room_gets_the_original() -> None:
 @pytest.mark.parametrize(
     ("gpu_gb", "expected"),
     [
-        (19.9, "gptq-gptq-8bit-32g-actorder_True"),
+        (19.9, "gptq-gptq-8bit--1g-actorder_True"),
         (13.1, "gptq-gptq-8bit--1g-actorder_True"),
-        (10.5, "gptq-gptq-4bit-32g-actorder_True"),
-        (9.7, "gptq-main"),
+        (13.0, "awq"),
+        (9.7, "awq"),
     ],
 )
 def test_a_smaller_gpu_gets_fewer_bits(gpu_gb: float, expected: str) -> None:

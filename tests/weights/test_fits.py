@@ -42,16 +42,21 @@ def test_an_engine_built_for_gpus_without_one() -> None:
 
 
 def test_a_cpu_build_beside_a_gpu_computes_on_the_cpu() -> None:
-    fit = best_fit(
-        named_variant(CATALOGUES, "gptq-main"), machine(gpu_gb=24, packages=CPU_PACKAGES), pulled=True
-    )
+    fit = best_fit(named_variant(CATALOGUES, "awq"), machine(gpu_gb=24, packages=CPU_PACKAGES), pulled=True)
     assert (fit.device, fit.fits) == ("cpu", True)
 
 
 def test_8_bit_gptq_needs_a_gpu_under_vllm() -> None:
-    name = "gptq-gptq-8bit-32g-actorder_True"
-    assert reasons(name, machine(), engine="vllm") == ("needs a GPU with 13.67 GB, none is here",)
+    name = "gptq-gptq-8bit--1g-actorder_True"
+    assert reasons(name, machine(), engine="vllm") == ("needs a GPU with 13.02 GB, none is here",)
     assert reasons(name, machine(gpu_gb=16), engine="vllm") == ()
+
+
+def test_what_an_engine_refuses() -> None:
+    refused = "vLLM 0.32 no longer loads GPTQ with act order and groups"
+    assert reasons("gptq-main", machine(gpu_gb=24), engine="vllm") == (refused,)
+    fit = best_fit(named_variant(CATALOGUES, "gptq-main"), machine(gpu_gb=24), pulled=False)
+    assert (fit.fits, fit.run.engine) == (True, "transformers")
 
 
 def test_too_little_disk_unless_pulled() -> None:

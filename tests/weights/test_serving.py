@@ -53,6 +53,7 @@ def test_models_that_can_not_share_an_engine(settings: Settings) -> None:
         ("gguf-Q4_K_M", "vllm", '"llamacpp"'),
         ("awq", "llamacpp", '"vllm" or "transformers"'),
         ("pytorch-8-bit", "vllm", '"transformers"'),
+        ("gptq-main", "llamacpp", '"transformers"'),
         ("/models/a.gguf", "vllm", '"llamacpp"'),
         ("/models/A.LLAMAFILE", "transformers", '"llamacpp"'),
     ],
@@ -65,6 +66,14 @@ def test_engines_that_can_not_load_the_weights(
         check_pairs(replace(settings, models=models))
     text = f'models[0].engine: expected {expected} for the weights "{weights}", found "{engine}"'
     assert str(caught.value) == f"{settings.source}: {text}"
+
+
+def test_an_engine_that_refuses_says_why(settings: Settings) -> None:
+    models = (replace(settings.models[0], weights="gptq-main", engine="vllm"),)
+    with pytest.raises(SettingsError) as caught:
+        check_pairs(replace(settings, models=models))
+    line = 'found "vllm": vLLM 0.32 no longer loads GPTQ with act order and groups'
+    assert str(caught.value).endswith(f'expected "transformers" for the weights "gptq-main", {line}')
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_words_that_are_left_out_follow_the_preference() -> None:
     assert by_words(CATALOGUE, Words(engine="llamacpp", quantization="q8_0"), "cpu")[0].id == "gguf-Q8_0"
     assert by_words(CATALOGUE, Words(quantization="8-bit"), "gpu")[1] == "transformers"
     assert by_words(CATALOGUE, Words(size_in_billions="7"), "gpu")[0].id == "pytorch"
-    assert by_words(CATALOGUE, Words(format="gptq"), "gpu")[0].id == "gptq-gptq-8bit-32g-actorder_True"
+    assert by_words(CATALOGUE, Words(format="gptq"), "gpu")[0].id == "gptq-gptq-8bit--1g-actorder_True"
 
 
 def test_branches_are_words_too() -> None:
@@ -52,12 +52,12 @@ def test_branches_are_words_too() -> None:
     ("words", "expected"),
     [
         (Words(engine="SGLang"), "--model-engine SGLang: expected one of llama.cpp, vLLM, Transformers"),
-        (Words(format="mlx"), "--model-format mlx: expected one of ggufv2, llamafile, pytorch, gptq, awq"),
-        (Words("vLLM", "ggufv2"), "--model-format ggufv2: expected one of pytorch, gptq, awq"),
+        (Words(format="mlx"), "--model-format mlx: expected one of ggufv2, llamafile, pytorch, awq, gptq"),
+        (Words("vLLM", "ggufv2"), "--model-format ggufv2: expected one of pytorch, awq, gptq"),
         (Words("vLLM", "pytorch", "4-bit"), "--quantization 4-bit: expected one of none"),
         (Words("Transformers", "awq", "Int8"), "--quantization Int8: expected one of Int4"),
         (Words(size_in_billions="70"), "--size-in-billions 70: expected 7"),
-        (Words(format="a\nb"), "--model-format ab: expected one of ggufv2, llamafile, pytorch, gptq, awq"),
+        (Words(format="a\nb"), "--model-format ab: expected one of ggufv2, llamafile, pytorch, awq, gptq"),
     ],
 )
 def test_a_wrong_word_lists_the_possible_ones(words: Words, expected: str) -> None:
