@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app.errors import StartupError
 from app.weights import modelscope
+from app.weights.machine import cache_folder
 from app.weights.variants import Copy, Variant
 
 
@@ -36,15 +37,21 @@ def in_hugging_face_cache(copy: Copy) -> Path | None:
     import huggingface_hub  # noqa: PLC0415  half a second that a folder or the stand-in does not need
     from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
 
+    cache = cache_folder()
     with suppress(LocalEntryNotFoundError):
         if copy.single_file is not None:
             file = huggingface_hub.hf_hub_download(
-                copy.repository, copy.single_file, revision=copy.revision, local_files_only=True
+                copy.repository,
+                copy.single_file,
+                revision=copy.revision,
+                cache_dir=cache,
+                local_files_only=True,
             )
             return Path(file)
         folder = huggingface_hub.snapshot_download(
             copy.repository,
             revision=copy.revision,
+            cache_dir=cache,
             allow_patterns=list(copy.files),
             ignore_patterns=list(copy.leave_out) or None,
             local_files_only=True,

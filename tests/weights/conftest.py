@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from app.weights.locate import find_pulled
+from app.weights.variants import load_catalogues, named_variant
 from tests.hub.server import Hub, serving
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -72,12 +74,8 @@ class Puller:
         return lines[0]
 
     def place(self, variant: str) -> str:
-        """What `weights show` says about where it is: a path or `no`."""
-        done = self.run("weights", "show", variant)
-        assert done.returncode == 0, done.stderr
-        return next(
-            line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line.startswith("pulled ")
-        )
+        """Where it is for whoever asks now: a path or `no`."""
+        return str(find_pulled(named_variant(load_catalogues(), variant)) or "no")
 
     def partial_files(self) -> list[Path]:
         return list(self.cache.glob("*/blobs/*.incomplete"))
@@ -93,8 +91,14 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture
-def puller(hub: Hub, tmp_path: Path) -> Puller:
-    return Puller(hub, tmp_path / "home")
+def puller(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Puller:
+    """The test's own process looks into the same cache."""
+    home = tmp_path / "home"
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(home))
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(home / "ms"))
+    return Puller(hub, home)
 
 
 Folder = Callable[[str], dict[str, bytes]]

@@ -48,13 +48,10 @@ def test_without_the_client(puller: Puller) -> None:
     assert line.endswith("run `.venv/bin/pip install modelscope`, or pull from huggingface")
 
 
-def test_a_pulled_file_is_found_as_long_as_it_is_whole(
-    scope: Puller, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pulled_file_is_found_as_long_as_it_is_whole(scope: Puller) -> None:
     place = scope.pulls(VARIANT, "--hub", "modelscope")
     assert (place.name, place.read_bytes()) == (GGUF_FILE, b"a whole file")
     assert scope.place(VARIANT) == str(place)
-    monkeypatch.setenv("MODELSCOPE_CACHE", str(scope.home / "ms"))
     catalogues = load_catalogues()
     copy = named_variant(catalogues, VARIANT).copy("modelscope")
     assert find(copy) == place

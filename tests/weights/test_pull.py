@@ -30,6 +30,7 @@ def test_a_file_into_the_usual_cache(puller: Puller, hub: Hub) -> None:
     assert place.resolve() == storage / "blobs" / hashlib.sha256(LARGE).hexdigest()
     assert (storage / "refs" / "main").read_text() == commit
     assert puller.place(VARIANT) == str(place)
+    assert f"pulled       {place}" in puller.run("weights", "show", VARIANT).stdout.splitlines()
     assert not puller.partial_files()
     assert not hub.asked("README.md")
 
@@ -155,8 +156,9 @@ def test_a_missing_file(puller: Puller, hub: Hub, folder_files: Folder) -> None:
 
 def test_a_repository_that_needs_a_token(puller: Puller, hub: Hub) -> None:
     hub.private = True
-    assert "401" in puller.refused(VARIANT)
-    assert "HF_TOKEN" in puller.refused(VARIANT)
+    line = puller.refused(VARIANT)
+    assert "401" in line
+    assert "HF_TOKEN" in line
     puller.environment["HF_TOKEN"] = TOKEN
     assert puller.pulls(VARIANT).read_bytes() == LARGE
     assert {each.authorization for each in hub.requests if each.host == "files"} == {None}
