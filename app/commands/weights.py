@@ -51,8 +51,12 @@ def show_weights(name: str) -> None:
 
 def pull_weights(name: str, hub: str) -> None:
     """Download a variant, and print where it is and how to serve it. Raises OperatorError."""
-    variant = named_variant(load_catalogues(), name)
+    catalogues = load_catalogues()
+    variant = named_variant(catalogues, name)
     copy = variant.copy(hub.strip().lower())
+    fit = best_fit(variant, measure_for(catalogues), pulled=True)
+    if not fit.fits:
+        print(f"note: this machine can't serve it as it is: {'; '.join(fit.reasons)}")
     try:
         place = _pull(variant, copy.hub)
     except KeyboardInterrupt:

@@ -1,8 +1,9 @@
 """The setting `weights` on disk: the stand-in, a variant, a file, a repository in the cache, or a folder."""
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from app.engines.weights import find_weights
 from app.errors import StartupError
@@ -13,6 +14,9 @@ from app.weights.sidecar import is_model_file, sidecar_of
 from app.weights.variants import find_variant, load_catalogues, variant_ids
 
 STAND_IN: Final = "stand-in"
+
+Rounding = Literal["none", "8-bit", "4-bit"]
+ROUNDED: Final[Mapping[str, Rounding]] = {"8-bit": "8-bit", "4-bit": "4-bit"}
 
 
 class Weights:
@@ -37,6 +41,13 @@ class Weights:
                 path = self._find()
                 self._folder = sidecar_of(path, self._data_dir) if path.is_file() else path
             return self._folder
+
+    def rounding(self) -> Rounding:
+        """To how many bits the engine rounds the weights while it loads them: a variant's 8-bit or 4-bit, else none."""
+        variant = find_variant(load_catalogues(), self.name)
+        return (
+            ROUNDED.get(variant.quantization, "none") if variant and variant.format == "pytorch" else "none"
+        )
 
     def _find(self) -> Path:
         if self._path is None:

@@ -6,6 +6,7 @@ import pytest
 
 from app.cli import main
 from app.weights.variants import load_catalogues
+from tests.weights.machines import machine
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -59,3 +60,20 @@ def test_an_unknown_variant(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
         main(["weights", "show", "awk"])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("outworker: no variant awk; did you mean awq?")
+
+
+def test_a_pull_of_what_does_not_fit_says_so_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Under llama.cpp on a machine without AVX2: the note comes, then the pull (here without a client for its hub)."""
+    monkeypatch.setattr(
+        "app.commands.weights.measure_for", lambda catalogues: machine(instruction_sets="sse2")
+    )
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main(["weights", "pull", "gguf-Q4_K_M", "--hub", "modelscope"])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    reason = "llamacpp needs a processor with avx2 and fma and f16c"
+    assert said.out == f"note: this machine can't serve it as it is: {reason}\n"
+    assert "ModelScope's client is not installed" in said.err

@@ -29,6 +29,20 @@ def test_a_file(tmp_path: Path, name: str) -> None:
     assert Weights(str(tmp_path / name), tmp_path).path() == tmp_path / name
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pytorch", "none"),
+        ("pytorch-8-bit", "8-bit"),
+        ("pytorch-4-bit", "4-bit"),
+        ("awq", "none"),
+        (STAND_IN, "none"),
+    ],
+)
+def test_rounding_while_loading(tmp_path: Path, name: str, expected: str) -> None:
+    assert Weights(name, tmp_path).rounding() == expected
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="no folder"):
         Weights(str(tmp_path / "none.gguf"), tmp_path).path()
