@@ -11,7 +11,10 @@ from typing import Final
 from app.files import private_folder
 
 FOLDER_NAME: Final = "sidecars"
-MODEL_FILES: Final = (".gguf", ".llamafile")
+LLAMAFILE: Final = ".llamafile"
+MODEL_FILES: Final = (".gguf", LLAMAFILE)
+GGUF_FOLDER_NAME: Final = "llamacpp"
+"""Below the data directory: what llama.cpp's engine keeps."""
 
 MakeSidecar = Callable[[Path, Path], None]
 """`make(file, folder)` writes the two files into an empty folder."""
@@ -19,6 +22,17 @@ MakeSidecar = Callable[[Path, Path], None]
 
 def is_model_file(path: Path) -> bool:
     return path.suffix.lower() in MODEL_FILES and path.is_file()
+
+
+def is_llamafile(path: Path) -> bool:
+    return path.suffix.lower() == LLAMAFILE and path.is_file()
+
+
+def gguf_of(llamafile: Path, data_dir: Path) -> Path:
+    """The GGUF file inside a llamafile, copied out when it isn't there yet. Raises StartupError."""
+    from app.engines.llamacpp.llamafile import gguf_in  # noqa: PLC0415  for such weights only
+
+    return gguf_in(llamafile, data_dir / GGUF_FOLDER_NAME)
 
 
 def sidecar_of(file: Path, data_dir: Path, make: MakeSidecar | None = None) -> Path:

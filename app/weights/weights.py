@@ -10,7 +10,7 @@ from app.errors import StartupError
 from app.settings.check import did_you_mean
 from app.standin.expand import ensure_expanded
 from app.weights.locate import locate
-from app.weights.sidecar import is_model_file, sidecar_of
+from app.weights.sidecar import gguf_of, is_llamafile, is_model_file, sidecar_of
 from app.weights.variants import find_variant, load_catalogues, variant_ids
 
 STAND_IN: Final = "stand-in"
@@ -30,7 +30,10 @@ class Weights:
         self._folder: Path | None = None
 
     def path(self) -> Path:
-        """What the engine loads: a folder, or a .gguf or .llamafile. Raises OperatorError: missing or broken."""
+        """What the engine loads: a folder or a GGUF file, which of a llamafile is copied out once.
+
+        Raises OperatorError: missing or broken.
+        """
         with self._lock:
             return self._find()
 
@@ -51,7 +54,8 @@ class Weights:
 
     def _find(self) -> Path:
         if self._path is None:
-            self._path = self._found()
+            path = self._found()
+            self._path = gguf_of(path, self._data_dir) if is_llamafile(path) else path
         return self._path
 
     def _found(self) -> Path:
