@@ -45,7 +45,8 @@ def fetch(file: RemoteFile, blob: Path, headers: dict[str, str]) -> None:
     partial = partial_path(blob)
     with partial.open("ab") as out:
         if out.tell() > file.size:
-            out.truncate(0)
+            out.seek(0)  # or it would go on telling the old end
+            out.truncate()
         http_get(
             file.url,
             out,

@@ -1,5 +1,6 @@
 """`outworker weights` as a person runs it, against a hub on loopback and an empty cache."""
 
+import hashlib
 import os
 import random
 import subprocess
@@ -76,6 +77,12 @@ class Puller:
     def place(self, variant: str) -> str:
         """Where it is for whoever asks now: a path or `no`."""
         return str(find_pulled(named_variant(load_catalogues(), variant)) or "no")
+
+    def leave_partial(self, data: bytes) -> None:
+        """As an earlier pull of the large file would, that broke off after `data`."""
+        blobs = self.cache / f"models--{GGUF_REPOSITORY.replace('/', '--')}" / "blobs"
+        blobs.mkdir(parents=True)
+        (blobs / f"{hashlib.sha256(LARGE).hexdigest()}.incomplete").write_bytes(data)
 
     def partial_files(self) -> list[Path]:
         return list(self.cache.glob("*/blobs/*.incomplete"))

@@ -87,6 +87,31 @@ def test_a_killed_pull_leaves_nothing_that_is_used_and_the_next_goes_on(puller: 
     assert not puller.partial_files()
 
 
+def test_a_hub_that_sends_all_when_asked_for_the_rest(puller: Puller, hub: Hub) -> None:
+    puller.leave_partial(LARGE[: 20 * MIB])
+    hub.ignores_range = True
+    assert puller.pulls(VARIANT).read_bytes() == LARGE
+    assert [each.range for each in hub.asked(GGUF_FILE)] == [f"bytes={20 * MIB}-"]
+
+
+def test_a_part_that_was_whole_only_needs_the_check(puller: Puller, hub: Hub) -> None:
+    puller.leave_partial(LARGE)
+    assert puller.pulls(VARIANT).read_bytes() == LARGE
+    assert not hub.asked(GGUF_FILE)
+
+
+def test_a_part_that_is_longer_than_the_file_is_begun_anew(puller: Puller, hub: Hub) -> None:
+    puller.leave_partial(LARGE + b"more")
+    assert puller.pulls(VARIANT).read_bytes() == LARGE
+    assert [each.range for each in hub.asked(GGUF_FILE)] == [None]
+
+
+def test_a_part_of_something_else_is_found_out(puller: Puller) -> None:
+    puller.leave_partial(b"x" * 1000)
+    assert "wrong checksum" in puller.refused(VARIANT)
+    assert puller.pulls(VARIANT).read_bytes() == LARGE
+
+
 def test_ctrl_c_is_one_line(puller: Puller, hub: Hub) -> None:
     hub.stall_after[GGUF_FILE] = 21 * MIB
     process = puller.start("weights", "pull", VARIANT)
