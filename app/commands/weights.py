@@ -27,12 +27,21 @@ def list_weights() -> None:
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for column in (3, 4):
         table.columns[column].justify = "right"
+    _fit_terminals(table)
     for catalogue in catalogues:
         for variant in catalogue.variants:
             table.add_row(*(escape(cell) for cell in _row(variant, machine)))
     print(*_machine(machine), "", sep="\n")
     console = Console(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH, highlight=False)
     console.print(table)
+
+
+def _fit_terminals(table: Table) -> None:
+    """Names are to be copied, so they stay whole; what is long and can be broken leaves room to the last column."""
+    variant, form, quantization, _, _, engines, _ = table.columns
+    variant.no_wrap = form.no_wrap = True
+    quantization.overflow, quantization.max_width = "fold", 14
+    engines.max_width = len("transformers,")
 
 
 def show_weights(name: str) -> None:
