@@ -27,7 +27,8 @@ def list_weights() -> None:
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for column in (3, 4):
         table.columns[column].justify = "right"
-    _fit_terminals(table)
+    if sys.stdout.isatty():
+        _fit_terminals(table)
     for catalogue in catalogues:
         for variant in catalogue.variants:
             table.add_row(*(escape(cell) for cell in _row(variant, machine)))

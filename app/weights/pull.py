@@ -5,12 +5,14 @@ its name; their names in the snapshot of the commit; last the branch, which is w
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from app.errors import printable
 from app.files import folder_lock
 from app.weights.failures import PullFailed, hub_failures, no_space
 from app.weights.machine import free_bytes
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 QUIET: Final = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
 """No reports to the hub, and plain HTTP: what Xet downloads can't be resumed and checked by us."""
+
+ETAG: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 Say = Callable[[str], None]
 
@@ -73,9 +77,8 @@ def _download(api: "HfApi", copy: Copy, commit: str, blobs: Path, say: Say) -> l
     missing = [file for file in files if not (blobs / file.etag).exists()]
     _check_space(missing, blobs)
     size = sum(file.size for file in missing)
-    say(
-        f"{copy.repository} at {copy.revision}: {len(files)} files, {len(missing)} to download, {size / 1e9:.2f} GB"
-    )
+    count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
+    say(f"{copy.repository} at {copy.revision}: {count}, {len(missing)} to download, {size / 1e9:.2f} GB")
     for file in missing:
         fetch(file, blobs / file.etag, build_hf_headers())
     return paths
@@ -86,8 +89,10 @@ def _remote(copy: Copy, commit: str, entry: "RepoFile") -> RemoteFile:
 
     url = hf_hub_url(copy.repository, entry.path, revision=commit)
     etag = get_hf_file_metadata(url).etag
-    if etag is None:
-        raise PullFailed(f"the hub gives no etag for {entry.path} of {copy.repository}: try again later")
+    if etag is None or not ETAG.fullmatch(etag):  # it names a file in the cache
+        raise PullFailed(
+            f"the hub gives no etag for {printable(entry.path)} that could name a file: try again later"
+        )
     size = entry.size if entry.lfs is None else entry.lfs.size
     sha256 = None if entry.lfs is None else entry.lfs.sha256
     # Not the address that the hub points to: that one is signed and may have ended when a later file's turn comes.

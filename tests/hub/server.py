@@ -45,6 +45,8 @@ class Hub:
     declared_sizes: dict[str, int] = field(default_factory=dict)
     corrupt: set[str] = field(default_factory=set)
     """Files whose bytes differ from what their checksum says."""
+    etag: str | None = None
+    """Of large files, instead of their checksum."""
     ignores_range: bool = False
     private: bool = False
     gated: bool = False
@@ -168,9 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         size = self.hub.declared_sizes.get(file, len(data))
         self.send_response(302)
-        for key, value in (
-            headers | {"X-Linked-Etag": f'"{_sha256(data)}"', "X-Linked-Size": str(size)}
-        ).items():
+        linked = {"X-Linked-Etag": f'"{self.hub.etag or _sha256(data)}"', "X-Linked-Size": str(size)}
+        for key, value in (headers | linked).items():
             self.send_header(key, value)
         self.send_header("Location", f"{self.hub.files_url}/{repository}/{commit}/{file}")
         self.send_header("Content-Length", "0")

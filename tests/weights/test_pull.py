@@ -164,6 +164,12 @@ def test_a_newer_commit_that_comes_half_leaves_the_older_one(puller: Puller, hub
     assert puller.place(VARIANT) == str(new) != str(old)
 
 
+def test_an_etag_that_is_a_path(puller: Puller, hub: Hub) -> None:
+    hub.etag = "../../outside"
+    assert f"no etag for {GGUF_FILE} that could name a file" in puller.refused(VARIANT)
+    assert not list(puller.home.rglob("outside*"))
+
+
 def test_a_missing_revision(puller: Puller, hub: Hub, folder_files: Folder) -> None:
     hub.repositories[GPTQ_REPOSITORY] = {"main": folder_files("x")}
     line = puller.refused("gptq-gptq-8bit-32g-actorder_True")
