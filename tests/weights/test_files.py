@@ -1,0 +1,38 @@
+"""Weights that are one file, for real: the stand-in as GGUF and as llamafile."""
+
+import zipfile
+from pathlib import Path
+
+from app.adapters.base import read_base
+from app.standin.gguf import ensure_gguf
+from app.weights import Weights
+from tests.hub.server import Hub
+from tests.weights.conftest import GGUF_FILE, GGUF_REPOSITORY, Puller
+
+
+def test_a_gguf_file_has_config_and_tokenizer_beside_it(tmp_path: Path, standin_folder: Path) -> None:
+    weights = Weights(str(ensure_gguf(tmp_path)), tmp_path)
+    folder = weights.folder()
+    assert folder.parent == tmp_path / "sidecars"
+    assert read_base(folder, "w") == read_base(standin_folder, "w")
+    assert (folder / "tokenizer.json").is_file()
+
+
+def test_a_llamafile_is_the_gguf_file_in_it(tmp_path: Path) -> None:
+    gguf = ensure_gguf(tmp_path)
+    llamafile = tmp_path / "mine.llamafile"
+    with zipfile.ZipFile(llamafile, "w", zipfile.ZIP_STORED) as archive:
+        archive.write(gguf, "mine.gguf")
+    weights = Weights(str(llamafile), tmp_path)
+    assert weights.path().read_bytes() == gguf.read_bytes()
+    assert weights.path().parent == tmp_path / "llamacpp"
+    assert (weights.folder() / "config.json").is_file()
+
+
+def test_a_pulled_variant(puller: Puller, hub: Hub, tmp_path: Path, standin_folder: Path) -> None:
+    """From the hub to what an engine loads and adapters are checked against."""
+    hub.repositories[GGUF_REPOSITORY]["main"][GGUF_FILE] = ensure_gguf(tmp_path).read_bytes()
+    place = puller.pulls("gguf-Q4_K_M")
+    weights = Weights("gguf-Q4_K_M", tmp_path)
+    assert weights.path() == place
+    assert read_base(weights.folder(), "w") == read_base(standin_folder, "w")
