@@ -8,7 +8,9 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -59,16 +61,18 @@ def ensure_gguf(data_dir: Path) -> Path:
     return folder / FILE_NAME
 
 
-def write_gguf(path: Path, kind: str = "F16") -> None:
+def write_gguf(path: Path, kind: str = "F16", counts: Mapping[str, int] = MappingProxyType({})) -> None:
     """`kind` is a type that the `gguf` package can write: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1.
 
-    Norms are F32 in every kind, as llama.cpp wants them.
+    Norms are F32 in every kind, as llama.cpp wants them. `counts` are metadata beside the usual.
     """
     import gguf  # noqa: PLC0415  a second of import, for a file that is nearly always there
 
     writer = gguf.GGUFWriter(path, "llama")
     _add_shape(writer)
     _add_vocabulary(writer)
+    for key, count in counts.items():
+        writer.add_uint16(key, count)
     writer.add_file_type(gguf.LlamaFileType["ALL_F32" if kind == "F32" else f"MOSTLY_{kind}"])
     for name, values in _tensors().items():
         one_row = values.ndim == 1

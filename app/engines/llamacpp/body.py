@@ -15,14 +15,15 @@ SAMPLERS: Final = ("penalties", "temperature", "top_k", "top_p")
 
 
 def body_of(
-    token_ids: Sequence[int], sampling: Sampling, *, adapter: int | None, window: int
+    prompt: Sequence[int], answered: Sequence[int], sampling: Sampling, *, adapter: int | None, window: int
 ) -> dict[str, Any]:
-    """`adapter` is the place of the one that answers; penalties look back `window` tokens, which must be all.
+    """`answered` are tokens of the answer that are there already. `adapter` is the place of the one that answers;
+    penalties look back `window` tokens, which must be all.
 
     Raises JsonModeUnmet for a grammar that can't be written. Stop texts and `min_tokens` are not in it.
     """
     return {
-        "prompt": list(token_ids),
+        "prompt": [*prompt, *answered],
         "stream": True,
         "stream_options": {"include_usage": True},
         "timings_per_token": True,
@@ -34,7 +35,7 @@ def body_of(
         "n_probs": sampling.logprobs if sampling.logprobs else int(sampling.logprobs is not None),
         "ignore_eos": sampling.ignore_eos,
         "grammar": "" if sampling.grammar is None else gbnf_of(sampling.grammar),
-        "logit_bias": _biases(token_ids, sampling),
+        "logit_bias": _biases(prompt, sampling),
         **_samplers(sampling, window),
     }
 
@@ -60,7 +61,7 @@ def _samplers(sampling: Sampling, window: int) -> dict[str, Any]:
     }
 
 
-def _biases(token_ids: Sequence[int], sampling: Sampling) -> list[list[float]]:
+def _biases(prompt: Sequence[int], sampling: Sampling) -> list[list[float]]:
     """Takes back what llama.cpp's penalties count of the prompt: vLLM counts the answer's tokens alone.
 
     Exact for the frequency. The presence penalty then never falls on a token of the prompt, where vLLM's does once the
@@ -69,4 +70,4 @@ def _biases(token_ids: Sequence[int], sampling: Sampling) -> list[list[float]]:
     frequency, presence = sampling.frequency_penalty, sampling.presence_penalty
     if not frequency and not presence:
         return []
-    return [[token, times * frequency + presence] for token, times in Counter(token_ids).items()]
+    return [[token, times * frequency + presence] for token, times in Counter(prompt).items()]

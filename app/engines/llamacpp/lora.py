@@ -1,6 +1,5 @@
 """A PEFT adapter as the GGUF file that llama.cpp loads, made once and kept by content."""
 
-import hashlib
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from app.engines.llamacpp.model import GgufModel
 from app.engines.llamacpp.rows import interleaved
 from app.files import folder_lock, private_folder, sync_folder
+from app.types import StoredAdapter
 
 CONFIG_FILE: Final = "adapter_config.json"
 WEIGHTS_FILE: Final = "adapter_model.safetensors"
@@ -35,20 +35,23 @@ NAMES: Final = {
 NUMBERS: Final = {"F32": np.float32, "F16": np.float16, "F64": np.float64}
 
 
-def converted(adapter: Path, model: GgufModel, cache: Path) -> Path:
-    """The GGUF of the adapter in the folder `adapter`, for the shape of `model`, in the folder `cache`.
+def converted(adapter: StoredAdapter, model: GgufModel, cache: Path) -> Path:
+    """The adapter's GGUF for the shape of `model`, in the folder `cache`.
 
     Raises OSError, and ValueError when the files are not what was checked at their upload.
     """
-    config, weights = (adapter / CONFIG_FILE).read_bytes(), (adapter / WEIGHTS_FILE).read_bytes()
-    shape = f"{CONVERSION} {model.heads} {model.key_heads}"
-    name = hashlib.sha256(b"\0".join((shape.encode(), config, weights))).hexdigest()
-    path = private_folder(cache) / f"{name}.gguf"
+    path = place_of(adapter, model, private_folder(cache))
     if not path.exists():
         with folder_lock(cache):
             if not path.exists():
-                _write(path, _tensors(json.loads(config), weights, model))
+                config = json.loads((adapter.folder / CONFIG_FILE).read_bytes())
+                _write(path, _tensors(config, (adapter.folder / WEIGHTS_FILE).read_bytes(), model))
     return path
+
+
+def place_of(adapter: StoredAdapter, model: GgufModel, cache: Path) -> Path:
+    """Equal adapters of two accounts share a file, which holds nothing else of either."""
+    return cache / f"{adapter.digest}-{model.heads}-{model.key_heads}-{CONVERSION}.gguf"
 
 
 def _write(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:

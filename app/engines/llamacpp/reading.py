@@ -64,7 +64,8 @@ class Reading:
             return None
         reason: FinishReason | None = choice["finish_reason"]
         count = _count(chunk) - self._counted
-        text, ids = choice["text"], self.ids.of(choice["text"], count) if count > 0 else []
+        text = choice["text"]
+        ids = self._ids(text, count, cut=reason is not None) if count > 0 else []
         logprobs = self._logprobs(choice.get("logprobs"), ids)
         self._counted += len(ids)
         checked = len(self.token_ids) >= self.sampling.min_tokens
@@ -75,6 +76,10 @@ class Reading:
         if not shown and not ids and not self.ended:
             return None
         return Delta(shown, ids, "stop" if stopped else ended, 0, logprobs)
+
+    def _ids(self, text: str, count: int, *, cut: bool) -> list[int]:
+        """`cut` says that the request's end came over tokens that had become no text yet."""
+        return [UNKNOWN] * count if cut else self.ids.of(text, count)
 
     def _shown(self, text: str, *, checked: bool, ends: bool) -> tuple[str, bool]:
         """What may be shown now, and whether a stop text was found."""
