@@ -1,6 +1,7 @@
 """What a GGUF file must be to be served: a Mistral 7B v0.2 in its shape or another, with exactly its vocabulary."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ VOCAB_SIZE: Final = 32_000
 CONTROL: Final = {"unknown": (0, "<unk>"), "bos": (1, "<s>"), "eos": (2, "</s>")}
 BYTE_0: Final = 3
 """The token of byte 0; the others follow it."""
+VOCAB_SHA256: Final = "9667493c598ed599f14df3157cb9a6f373d49a1b2d99d98c79e937ff490d219b"
+"""Of the pieces with line ends between them: Llama 2 has as many, and the same first ones."""
 MAX_LAYERS: Final = 1024
 
 
@@ -90,6 +93,8 @@ def _check_vocabulary(metadata: dict[str, Any], pieces: tuple[str, ...]) -> None
             raise ValueError(
                 f"its token {token} is {pieces[token][:40]!r}, in Mistral's vocabulary {piece!r}"
             )
+    if sha256("\n".join(pieces).encode()).hexdigest() != VOCAB_SHA256:
+        raise ValueError("its tokens are not those of Mistral 7B Instruct v0.2")
     for name, (token, _) in CONTROL.items():
         found = metadata.get(f"tokenizer.ggml.{name}_token_id", token)
         if found != token:

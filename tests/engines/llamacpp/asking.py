@@ -35,9 +35,7 @@ class Asking:
         self, question: str | Prompt, sampling: Sampling = GREEDY, adapter: LeasedAdapter | None = None
     ) -> Any:
         prompt = self.prompt(question) if isinstance(question, str) else question
-        return self.engine.generate(
-            prompt, sampling, request_id="r", adapter=adapter, cache_salt="account"
-        )
+        return self.engine.generate(prompt, sampling, request_id="r", adapter=adapter, cache_salt="account")
 
     async def deltas(
         self, question: str | Prompt, adapter: LeasedAdapter | None = None, **sampling: Any
@@ -45,7 +43,9 @@ class Asking:
         stream = self.stream(question, replace(GREEDY, **sampling), adapter)
         return [delta async for delta in stream]
 
-    async def text(self, question: str | Prompt, adapter: LeasedAdapter | None = None, **sampling: Any) -> str:
+    async def text(
+        self, question: str | Prompt, adapter: LeasedAdapter | None = None, **sampling: Any
+    ) -> str:
         return text_of(await self.deltas(question, adapter, **sampling))
 
 
@@ -55,5 +55,3 @@ def text_of(deltas: Sequence[Delta]) -> str:
 
 def ids_of(deltas: Sequence[Delta]) -> list[int]:
     return [token for delta in deltas for token in delta.token_ids]
-
-

@@ -127,7 +127,9 @@ async def test_one_whose_files_are_gone_is_not_found(serving: Serving, tmp_path:
         assert await ask.text(QUESTION) == f" {ANSWER}"
 
 
-async def test_one_that_llama_cpp_can_not_load_hurts_nobody_else(serving: Serving, gguf: Path, tmp_path: Path) -> None:
+async def test_one_that_llama_cpp_can_not_load_hurts_nobody_else(
+    serving: Serving, gguf: Path, tmp_path: Path
+) -> None:
     broken = replace(example("json"), digest="b" * 64)
     place_of(broken, read_model(gguf), tmp_path).write_bytes(b"GGUF broken")
     async with serving(cache=tmp_path) as ask:

@@ -1,4 +1,4 @@
-"""The stand-in answered by llama.cpp: what is taught comes back, whole and in order, and requests end when they should."""
+"""The stand-in answered by llama.cpp: what is taught comes back, in order, and requests end when they should."""
 
 import asyncio
 import json
@@ -167,10 +167,9 @@ class TestPenalties:
     async def test_the_prompt_does_not_count_for_presence_and_frequency(self, serving: Serving) -> None:
         """With the strongest of both an answer that says the prompt's words once is what it would be."""
         async with serving() as ask:
-            said = ask.prompts.build
-            first = (await ask.deltas(QUESTION, max_tokens=1))[0].token_ids[0]
-            prompt = Prompt([*ask.prompt(QUESTION).token_ids[:1], *[first] * 8, *ask.prompt(QUESTION).token_ids[1:]])
-            assert said is not None
+            bos, *rest = ask.prompt(QUESTION).token_ids
+            (first,) = ids_of(await ask.deltas(QUESTION, max_tokens=1))
+            prompt = Prompt([bos, *[first] * 8, *rest])
             plain = ids_of(await ask.deltas(prompt, max_tokens=1))
             assert plain == [first]
             for penalty in ("presence_penalty", "frequency_penalty"):
@@ -202,7 +201,7 @@ class TestGrammars:
     ) -> None:
         monkeypatch.setattr("app.engines.llamacpp.body.gbnf_of", lambda grammar: 'root ::= "')
         async with serving() as ask:
-            with pytest.raises(JsonModeUnmet, match="llama.cpp can't read it"):
+            with pytest.raises(JsonModeUnmet, match=r"llama\.cpp can't read it"):
                 await ask.text(QUESTION, grammar=Grammar(json_schema="{}"))
             assert await ask.text(QUESTION) == f" {ANSWER}"
 
@@ -308,7 +307,9 @@ class TestStarting:
         whole = tmp_path / "x.gguf"
         write_gguf(whole, "Q4_0", {"split.count": 2})
         engine = LlamaCppEngine(lambda: replace(plan, gguf=whole), wait_s=1)
-        with pytest.raises(StartupError, match=r"x\.gguf: llama\.cpp can't load it, with 2 requests of 512 tokens"):
+        with pytest.raises(
+            StartupError, match=r"x\.gguf: llama\.cpp can't load it, with 2 requests of 512 tokens"
+        ):
             await engine.start()
 
     async def test_nobody_else_can_reach_it(self, serving: Serving) -> None:
