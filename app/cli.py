@@ -1,4 +1,4 @@
-"""The command line: `outworker serve | doctor | token | adapter`.
+"""The command line: `outworker serve | doctor | weights | token | adapter`.
 
 Imports are inside the commands: `outworker serve` must start its server process without delay.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 app = App(name="outworker", help="Workers AI on hardware you own.", version="0.1.0", help_format="plaintext")
 token_app = App(name="token", help="Tokens of the accounts.")
 adapter_app = App(name="adapter", help="LoRA adapters: upload, check, list, remove.")
+weights_app = App(name="weights", help="Published forms of the model: list, show, pull.")
+app.command(weights_app)
 app.command(token_app)
 app.command(adapter_app)
 
@@ -56,14 +58,36 @@ def serve(
         str | None,
         Parameter(help='Log file, "-" for this terminal. Default: server.log in the data directory.'),
     ] = None,
+    model_engine: Annotated[str | None, Parameter(help="vLLM, Transformers or llama.cpp.")] = None,
+    model_format: Annotated[str | None, Parameter(help="pytorch, gptq, awq, ggufv2 or llamafile.")] = None,
+    quantization: Annotated[
+        str | None, Parameter(help="none, 8-bit, 4-bit, Int4, Q4_K_M, …: see `outworker weights list`.")
+    ] = None,
+    size_in_billions: Annotated[str | None, Parameter(help="7.")] = None,
+    auto: Annotated[
+        bool,
+        Parameter(negative="", help="Serve the best form of the model that fits this machine, and say why."),
+    ] = False,
 ) -> int:
-    """Serve the API until Ctrl-C or SIGTERM; running requests may finish first."""
+    """Serve the API until Ctrl-C or SIGTERM; running requests may finish first.
+
+    The words for engine, format, quantization and size are xinference's, for all models of the settings.
+    """
     from app.launcher import Launcher
     from app.processes import ProcessRecord
     from app.settings import load_settings
 
     data_dir = load_settings(config, env, os.environ).server.data_dir
-    arguments = [*(["--config", str(config)] if config else []), *(["--env", env] if env else [])]
+    options = {
+        "--config": config and str(config),
+        "--env": env,
+        "--model-engine": model_engine,
+        "--model-format": model_format,
+        "--quantization": quantization,
+        "--size-in-billions": size_in_billions,
+    }
+    arguments = [word for name, value in options.items() if value for word in (name, value)]
+    arguments += ["--auto"] if auto else []
     log_file = None if log == "-" else Path(log) if log else data_dir / "server.log"
     return Launcher(arguments, log_file, ProcessRecord(data_dir / "processes.json")).run()
 
@@ -75,6 +99,35 @@ def doctor(*, config: Config = None, env: Env = None) -> int:
     from app.settings import load_settings
 
     return examine(load_settings(config, env, os.environ))
+
+
+@weights_app.command(name="list")
+def weights_list() -> None:
+    """All published forms of the model, and whether each fits this machine or why not."""
+    from app.commands.weights import list_weights
+
+    list_weights()
+
+
+@weights_app.command(name="show")
+def weights_show(variant: str, /) -> None:
+    """One form: where it is, whether it is pulled, how each engine would run it here."""
+    from app.commands.weights import show_weights
+
+    show_weights(variant)
+
+
+@weights_app.command(name="pull")
+def weights_pull(
+    variant: str,
+    /,
+    *,
+    hub: Annotated[str, Parameter(help="huggingface or modelscope.")] = "huggingface",
+) -> None:
+    """Download one into the usual cache. What arrived before is not downloaded again."""
+    from app.commands.weights import pull_weights
+
+    pull_weights(variant, hub)
 
 
 @token_app.command(name="create")

@@ -6,6 +6,7 @@
     │   ├── StartupError          weights, engine, port: the server can't start
     │   ├── StorageError          the data directory can't take what it should
     │   ├── AdapterRefused        an adapter's files break a rule; names file, tensor, rule and number
+    │   ├── PullFailed            weights can't be downloaded: network, token, disk, checksum (app.weights.failures)
     │   ├── ServerRefused         a server that a command talks to answered an error (app.client.answers)
     │   └── ForeignAnswer         ... or what this API doesn't answer (app.client.answers)
     └── ApiError                  the envelope with `code` and HTTP `status`

@@ -35,6 +35,8 @@ from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
 from app.settings import CHECKOUT, Settings, check_models, load_settings
 from app.stores import stores_of
+from app.weights.serving import check_pairs, with_words
+from app.weights.words import Words
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,11 @@ def main() -> None:
     reached("imports")
     try:
         settings = load_settings(arguments.config, arguments.env, os.environ)
+        words = _words(arguments)
+        if words.any:
+            settings, line = with_words(settings, words)
+            report(line)
+        check_pairs(settings)
         _run(settings, report)
     except OperatorError as error:
         report(f"outworker: {error}")
@@ -180,7 +187,20 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m app.serve")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--env")
+    for option in ("--model-engine", "--model-format", "--quantization", "--size-in-billions"):
+        parser.add_argument(option)
+    parser.add_argument("--auto", action="store_true")
     return parser.parse_args()
+
+
+def _words(arguments: argparse.Namespace) -> Words:
+    return Words(
+        engine=arguments.model_engine,
+        format=arguments.model_format,
+        quantization=arguments.quantization,
+        size_in_billions=arguments.size_in_billions,
+        auto=arguments.auto,
+    )
 
 
 if __name__ == "__main__":

@@ -198,7 +198,10 @@ MISTAKES = [
     ("[server]\nstream_padding = 1", "server.stream_padding: expected true or false, found 1"),
     ("models = []", "models: expected at least one entry, found a list without entries"),
     ("models = [{}]", "models[0].name: expected a text, found nothing"),
-    ('models = [{name = "a", engine = "vlm"}]', 'models[0].engine: expected "vllm" or "fake", found "vlm"'),
+    (
+        'models = [{name = "a", engine = "vlm"}]',
+        'models[0].engine: expected "vllm" or "transformers" or "llamacpp" or "fake", found "vlm"',
+    ),
     ('models = [{name = "a"}, {name = "a"}]', 'models[1].name: expected each card once, found "a" again'),
     (
         'models = [{name = "a", max_adapters_in_batch = 8, max_adapters_resident = 4}]',

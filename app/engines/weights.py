@@ -14,6 +14,8 @@ MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 CONFIG_FILE = "config.json"
 TOKENIZER_FILE = "tokenizer.json"
 INDEX_FILE = "model.safetensors.index.json"
+REPOSITORY_FILES = ("*.json", "*.safetensors", "tokenizer*")
+LEFT_OUT = "consolidated*"  # the same weights once more, in Mistral's own layout
 
 
 def find_weights(name: str) -> Path:
@@ -30,11 +32,15 @@ def find_weights(name: str) -> Path:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
 
     try:
-        return Path(huggingface_hub.snapshot_download(name, local_files_only=True))
+        snapshot = huggingface_hub.snapshot_download(
+            name, allow_patterns=list(REPOSITORY_FILES), ignore_patterns=[LEFT_OUT], local_files_only=True
+        )
+        return Path(snapshot)
     except (LocalEntryNotFoundError, HFValidationError):
         raise StartupError(
             f"weights: {name} is neither a folder nor in the Hugging Face cache: "
-            f"download it with `.venv/bin/hf download {name}`"
+            f"download it with `.venv/bin/hf download {name}`, "
+            "or pull a variant of `outworker weights list` and name that"
         ) from None
 
 

@@ -37,10 +37,10 @@ def model_mistakes(models: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*_duplicates(models), *_unequal(models), *_batches(models)]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean X?`, or nothing when no known name is near."""
+def did_you_mean(name: str, known: Iterable[str], kind: str = "") -> str:
+    """`; did you mean X?`, or nothing when no known name is near. `kind` is a word before the name."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {kind}{near[0]}?" if near else ""
 
 
 def found(value: object) -> str:

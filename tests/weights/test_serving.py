@@ -1,0 +1,111 @@
+"""Words and `--auto` change weights and engine of every model; pairs that can't be are refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.errors import SettingsError
+from app.settings import Settings, load_settings
+from app.weights.serving import check_pairs, with_words
+from app.weights.words import Words
+from tests.live.server import HF, outworker
+from tests.weights.machines import machine
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(None, None, {})
+
+
+def test_words_are_for_every_model(settings: Settings) -> None:
+    changed, line = with_words(settings, Words("llama.cpp", "ggufv2", "Q4_K_M", "7"))
+    assert {(model.weights, model.engine) for model in changed.models} == {("gguf-Q4_K_M", "llamacpp")}
+    assert [model.name for model in changed.models] == [model.name for model in settings.models]
+    assert line == "weights gguf-Q4_K_M with llamacpp: as the command line says"
+    assert replace(changed, models=settings.models) == settings
+
+
+def test_auto_says_why(settings: Settings) -> None:
+    changed, line = with_words(settings, Words(auto=True), machine(gpu_gb=24))
+    assert {(model.weights, model.engine) for model in changed.models} == {("pytorch", "vllm")}
+    assert line.startswith("weights pytorch with vllm: ")
+    assert "needs 19.99 GB of GPU memory, 24.00 GB are free" in line
+
+
+def test_auto_and_words_at_once(settings: Settings) -> None:
+    with pytest.raises(SettingsError, match="--auto chooses engine, format and quantization"):
+        with_words(settings, Words(engine="vllm", auto=True))
+
+
+def test_models_that_can_not_share_an_engine(settings: Settings) -> None:
+    first, second = settings.models
+    apart = replace(settings, models=(first, replace(second, weights="/other", adapters=False)))
+    with pytest.raises(
+        SettingsError, match=r"models\[1\]\.adapters: expected the same as models\[0\]\.adapters"
+    ):
+        with_words(apart, Words(format="awq"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "engine", "expected"),
+    [
+        ("gguf-Q4_K_M", "vllm", '"llamacpp"'),
+        ("awq", "llamacpp", '"vllm" or "transformers"'),
+        ("pytorch-8-bit", "vllm", '"transformers"'),
+        ("gptq-main", "llamacpp", '"transformers"'),
+        ("/models/a.gguf", "vllm", '"llamacpp"'),
+        ("/models/A.LLAMAFILE", "transformers", '"llamacpp"'),
+    ],
+)
+def test_engines_that_can_not_load_the_weights(
+    settings: Settings, weights: str, engine: str, expected: str
+) -> None:
+    models = (replace(settings.models[0], weights=weights, engine=engine),)
+    with pytest.raises(SettingsError) as caught:
+        check_pairs(replace(settings, models=models))
+    text = f'models[0].engine: expected {expected} for the weights "{weights}", found "{engine}"'
+    assert str(caught.value) == f"{settings.source}: {text}"
+
+
+def test_an_engine_that_refuses_says_why(settings: Settings) -> None:
+    models = (replace(settings.models[0], weights="gptq-main", engine="vllm"),)
+    with pytest.raises(SettingsError) as caught:
+        check_pairs(replace(settings, models=models))
+    line = 'found "vllm": vLLM 0.32 no longer loads GPTQ with act order and groups'
+    assert str(caught.value).endswith(f'expected "transformers" for the weights "gptq-main", {line}')
+
+
+@pytest.mark.parametrize(
+    ("weights", "engine"),
+    [
+        ("stand-in", "vllm"),
+        ("stand-in", "llamacpp"),
+        ("awq", "fake"),
+        ("gguf-Q4_K_M", "llamacpp"),
+        ("a/b", "vllm"),
+    ],
+)
+def test_engines_that_can(settings: Settings, weights: str, engine: str) -> None:
+    check_pairs(replace(settings, models=(replace(settings.models[0], weights=weights, engine=engine),)))
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    """A server whose weights are not there says what it chose, and how to get them."""
+    cache = {"HF_HOME": str(tmp_path / "none"), "PORT": "0"}
+    words = ("--model-engine", "LLAMA.CPP", "--model-format", "ggufv2", "--quantization", "q6_k")
+    done = outworker("serve", *words, "--size-in-billions", "7", data_dir=tmp_path, **cache)
+    assert done.returncode == 2
+    assert "weights gguf-Q6_K with llamacpp: as the command line says" in done.stdout
+    assert "pull it with `outworker weights pull gguf-Q6_K`" in done.stdout
+    done = outworker("serve", "--quantization", "Q7", data_dir=tmp_path, **cache)
+    assert done.returncode == 2
+    assert "outworker: --quantization Q7: expected one of " in done.stdout
+
+
+def test_a_pair_that_can_not_be_is_refused_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f'[[models]]\nname = "{HF}"\nweights = "gguf-Q4_K_M"\n')
+    done = outworker("serve", "--config", str(file), data_dir=tmp_path, PORT="0")
+    assert done.returncode == 2
+    assert done.stdout.startswith(f'outworker: {file}: models[0].engine: expected "llamacpp" for the weights')

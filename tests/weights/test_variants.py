@@ -1,0 +1,172 @@
+"""The data: it follows its schema, its own rules, and says what the cards say; broken data is refused in one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from app.errors import SettingsError
+from app.weights.variants import FOLDER, SCHEMA_FILE, Variant, find_variant, load_catalogues, named_variant
+
+DATA = FOLDER / "mistral-7b-instruct-v0.2.json"
+CATALOGUES = load_catalogues()
+VARIANTS = CATALOGUES[0].variants
+GGUF_WORDS = [
+    "Q2_K",
+    "Q3_K_S",
+    "Q3_K_M",
+    "Q3_K_L",
+    "Q4_0",
+    "Q4_K_S",
+    "Q4_K_M",
+    "Q5_0",
+    "Q5_K_S",
+    "Q5_K_M",
+    "Q6_K",
+    "Q8_0",
+]
+
+
+def of_format(name: str) -> list[Variant]:
+    return [variant for variant in VARIANTS if variant.format == name]
+
+
+class TestData:
+    def test_follows_its_schema(self) -> None:
+        schema = json.loads((FOLDER / SCHEMA_FILE).read_text())
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.Draft202012Validator(schema).validate(json.loads(DATA.read_text()))
+
+    def test_has_every_form_of_the_cards(self) -> None:
+        words = {name: [v.quantization for v in of_format(name)] for name in ("pytorch", "awq", "ggufv2")}
+        assert words == {"pytorch": ["none", "8-bit", "4-bit"], "awq": ["Int4"], "ggufv2": GGUF_WORDS}
+        assert [v.quantization for v in of_format("llamafile")] == GGUF_WORDS
+        assert len(of_format("gptq")) == 6
+        assert len(VARIANTS) == 34
+
+    def test_gptq_branches(self) -> None:
+        """As the table of the GPTQ card: branch, bits, group size, size in GB."""
+        rows = {(v.hubs[0].revision, v.bits, v.group_size, v.size_gb) for v in of_format("gptq")}
+        assert rows == {
+            ("main", 4, 128, 4.16),
+            ("gptq-4bit-32g-actorder_True", 4, 32, 4.57),
+            ("gptq-8bit--1g-actorder_True", 8, None, 7.52),
+            ("gptq-8bit-128g-actorder_True", 8, 128, 7.68),
+            ("gptq-8bit-32g-actorder_True", 8, 32, 8.17),
+            ("gptq-4bit-64g-actorder_True", 4, 64, 4.29),
+        }
+        assert all(v.act_order for v in of_format("gptq"))
+
+    def test_llamafiles(self) -> None:
+        """Size and memory as in the table of the llamafile card; the GGUF files hold the same."""
+        rows = [(v.size_gb, v.engines[0].memory_gb) for v in of_format("llamafile")]
+        assert rows == [
+            (3.08, 5.58),
+            (3.16, 5.66),
+            (3.52, 6.02),
+            (3.82, 6.32),
+            (4.11, 6.61),
+            (4.14, 6.64),
+            (4.37, 6.87),
+            (5.00, 7.50),
+            (5.00, 7.50),
+            (5.13, 7.63),
+            (5.94, 8.44),
+            (7.70, 10.20),
+        ]
+        assert [(v.size_gb, v.engines[0].memory_gb) for v in of_format("ggufv2")] == rows
+
+    def test_what_is_derived_follows_the_stated_rules(self) -> None:
+        full = round(7.70 / 34 * 32 * 2, 2)
+        by_id = {variant.id: variant for variant in VARIANTS}
+        assert {v.size_gb for v in of_format("pytorch")} == {full}
+        assert by_id["awq"].size_gb == by_id["gptq-main"].size_gb
+        in_memory = {"pytorch-8-bit": 7.68, "pytorch-4-bit": 4.16}
+        for variant in VARIANTS:
+            for run in variant.engines:
+                weights = in_memory.get(variant.id, variant.size_gb)
+                if run.engine == "transformers" and variant.format in ("gptq", "awq"):
+                    weights = full
+                program = 2.5 if run.engine == "llamacpp" else 5.5
+                assert run.memory_gb == pytest.approx(weights + program), variant.id
+
+    def test_hubs(self) -> None:
+        hubs = {(v.format, copy.hub, copy.repository) for v in VARIANTS for copy in v.hubs}
+        assert hubs == {
+            ("pytorch", "huggingface", "mistralai/Mistral-7B-Instruct-v0.2"),
+            ("pytorch", "modelscope", "AI-ModelScope/Mistral-7B-Instruct-v0.2"),
+            ("gptq", "huggingface", "TheBloke/Mistral-7B-Instruct-v0.2-GPTQ"),
+            ("awq", "huggingface", "TheBloke/Mistral-7B-Instruct-v0.2-AWQ"),
+            ("ggufv2", "huggingface", "TheBloke/Mistral-7B-Instruct-v0.2-GGUF"),
+            ("ggufv2", "modelscope", "Xorbits/Mistral-7B-Instruct-v0.2-GGUF"),
+            ("llamafile", "huggingface", "jartine/Mistral-7B-Instruct-v0.2-llamafile"),
+        }
+
+    def test_words_mean_one_variant(self) -> None:
+        words = [(v.format, v.quantization.casefold()) for v in VARIANTS]
+        assert len(set(words)) == len(words)
+
+
+class TestLookup:
+    def test_by_id(self) -> None:
+        variant = find_variant(CATALOGUES, "gguf-Q4_K_M")
+        assert variant is not None
+        assert variant.hubs[0].single_file == "mistral-7b-instruct-v0.2.Q4_K_M.gguf"
+        assert named_variant(CATALOGUES, "gguf-Q4_K_M") is variant
+        assert find_variant(CATALOGUES, "gguf-Q4_K_X") is None
+
+    def test_an_unknown_id(self) -> None:
+        with pytest.raises(
+            SettingsError, match=r"no variant awk; did you mean awq\?: `outworker weights list`"
+        ):
+            named_variant(CATALOGUES, "awk")
+
+    def test_an_engine_that_does_not_run_it(self) -> None:
+        variant = named_variant(CATALOGUES, "awq")
+        assert variant.run("llamacpp") is None
+        assert variant.hubs[0].single_file is None
+
+
+class TestBrokenData:
+    @pytest.fixture
+    def raw(self) -> dict[str, Any]:
+        return dict(json.loads(DATA.read_text()))
+
+    def refusal(self, folder: Path, text: str) -> str:
+        (folder / SCHEMA_FILE).write_text((FOLDER / SCHEMA_FILE).read_text())
+        (folder / "mine.json").write_text(text)
+        with pytest.raises(SettingsError) as caught:
+            load_catalogues(folder)
+        line = str(caught.value)
+        assert str(folder) in line
+        assert "\n" not in line
+        return line
+
+    def test_not_json(self, tmp_path: Path) -> None:
+        assert "not JSON: line 1" in self.refusal(tmp_path, "{")
+
+    def test_a_wrong_value(self, tmp_path: Path, raw: dict[str, Any]) -> None:
+        raw["variants"][3]["size_gb"] = -1
+        assert "at /variants/3/size_gb" in self.refusal(tmp_path, json.dumps(raw))
+
+    def test_an_unknown_key(self, tmp_path: Path, raw: dict[str, Any]) -> None:
+        raw["variants"][0]["colour"] = "blue"
+        assert "at /variants/0: " in self.refusal(tmp_path, json.dumps(raw))
+
+    def test_a_preference_that_forgets_one(self, tmp_path: Path, raw: dict[str, Any]) -> None:
+        raw["preference"]["gpu"].remove("awq")
+        line = self.refusal(tmp_path, json.dumps(raw))
+        assert "preference.gpu must name each variant once: look at awq" in line
+
+    def test_two_of_one_id(self, tmp_path: Path, raw: dict[str, Any]) -> None:
+        (tmp_path / "first.json").write_text(json.dumps(raw))
+        assert "two variants have the id pytorch" in self.refusal(tmp_path, json.dumps(raw))
+
+    def test_a_file_of_ones_own_is_one_more_catalogue(self, tmp_path: Path, raw: dict[str, Any]) -> None:
+        variant = {**raw["variants"][0], "id": "mine"}
+        document = {**raw, "preference": {"gpu": ["mine"], "cpu": ["mine"]}, "variants": [variant]}
+        (tmp_path / SCHEMA_FILE).write_text((FOLDER / SCHEMA_FILE).read_text())
+        (tmp_path / "mine.json").write_text(json.dumps(document))
+        assert named_variant(load_catalogues(tmp_path), "mine").note == variant["note"]

@@ -1,0 +1,70 @@
+"""The setting `weights` as a path: stand-in, folder, file, variant, and what is said where there is none."""
+
+from pathlib import Path
+
+import pytest
+
+from app.errors import StartupError
+from app.weights import STAND_IN, Weights
+from tests.hub.server import Hub
+from tests.weights.conftest import Folder, Puller
+
+REPOSITORY = "mistralai/Mistral-7B-Instruct-v0.2"
+
+
+def test_the_stand_in(tmp_path: Path) -> None:
+    weights = Weights(STAND_IN, tmp_path)
+    assert weights.path() == weights.folder() == tmp_path / "standin"
+    assert (tmp_path / "standin" / "config.json").is_file()
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    weights = Weights(str(tmp_path), tmp_path / "data")
+    assert weights.path() == weights.folder() == tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.gguf", "a.llamafile"])
+def test_a_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert Weights(str(tmp_path / name), tmp_path).path() == tmp_path / name
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="no folder"):
+        Weights(str(tmp_path / "none.gguf"), tmp_path).path()
+    with pytest.raises(StartupError, match=r"no folder awk: .*; did you mean the variant awq\?"):
+        Weights("awk", tmp_path).path()
+
+
+def test_a_variant_that_is_not_pulled(puller: Puller) -> None:
+    """In a process of its own, whose cache is the test's."""
+    line = served(puller, "gguf-Q6_K", "llamacpp")
+    assert (
+        line
+        == "weights: gguf-Q6_K (5.94 GB) is not in the cache: pull it with `outworker weights pull gguf-Q6_K`"
+    )
+
+
+def test_a_pulled_variant_and_its_repository(puller: Puller, hub: Hub, folder_files: Folder) -> None:
+    """What is there is not the whole repository, but all that is needed of it."""
+    hub.repositories[REPOSITORY] = {"main": folder_files("original")}
+    place = puller.pulls("pytorch")
+    for name in ("pytorch", REPOSITORY):
+        line = served(puller, name, "vllm")
+        assert str(place) in line
+        assert "model_type" in line
+    (place / "model-00002-of-00002.safetensors").unlink()
+    assert "is not in the cache" in served(puller, "pytorch", "vllm")
+    assert "nor in the Hugging Face cache" in served(puller, REPOSITORY, "vllm")
+
+
+def served(puller: Puller, weights: str, engine: str) -> str:
+    """What `outworker doctor` says about weights that can't be served."""
+    settings = puller.home / "settings.toml"
+    settings.parent.mkdir(exist_ok=True)
+    model = 'name = "@hf/mistral/mistral-7b-instruct-v0.2"'
+    settings.write_text(f'[[models]]\n{model}\nweights = "{weights}"\nengine = "{engine}"\n')
+    done = puller.run("doctor", "--config", str(settings))
+    assert done.returncode == 1, done.stdout + done.stderr
+    line = next(line for line in done.stdout.splitlines() if "can't start: " in line)
+    return line.strip().removeprefix("can't start: ")
