@@ -85,13 +85,11 @@ class Assembly:
         self.choices[model.weights] = plan.choices
         return plan
 
-    def _llamacpp_plan(
-        self, model: Model, cards: tuple[ModelCard, ...], weights: Weights
-    ) -> LlamaCppPlan:
+    def _llamacpp_plan(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> LlamaCppPlan:
         """In a thread, at start."""
         data_dir = self._settings.server.data_dir
         gguf = ensure_gguf(data_dir) if model.weights == STAND_IN else weights.path()
-        if gguf.suffix == LLAMAFILE:
+        if gguf.suffix.lower() == LLAMAFILE:
             gguf = gguf_in(gguf, data_dir / LLAMACPP_FOLDER)
         plan = size_plan(
             gguf,

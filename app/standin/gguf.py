@@ -73,7 +73,6 @@ def write_gguf(path: Path, kind: str = "F16", counts: Mapping[str, int] = Mappin
     _add_vocabulary(writer)
     for key, count in counts.items():
         writer.add_uint16(key, count)
-    writer.add_file_type(gguf.LlamaFileType["ALL_F32" if kind == "F32" else f"MOSTLY_{kind}"])
     for name, values in _tensors().items():
         one_row = values.ndim == 1
         number = gguf.GGMLQuantizationType.F32 if one_row else gguf.GGMLQuantizationType[kind]
@@ -133,7 +132,7 @@ def _tensors() -> dict[str, NDArray[np.float32]]:
     shape: dict[str, Any] = CONFIG
     heads = {"attn_q": shape["num_attention_heads"], "attn_k": shape["num_key_value_heads"]}
     tensors = {}
-    for name, bits in small.tensors.items():
+    for name, bits in sorted(small.tensors.items()):
         values = (bits.astype(np.uint32) << 16).view(np.float32)
         known = _name_of(name)
         part = known.removesuffix(".weight").rsplit(".", 1)[-1]

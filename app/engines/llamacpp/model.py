@@ -42,9 +42,9 @@ class GgufModel:
         return 2 * 2 * self.layers * self.key_heads * self.head_dim
 
 
-def read_model(path: Path) -> GgufModel:
-    """Raises StartupError in one line when llama.cpp could not serve the file as Mistral 7B Instruct v0.2."""
-    header = read_header(path)
+def read_model(path: Path, begin: int = 0) -> GgufModel:
+    """`begin` is where the GGUF begins in the file. Raises StartupError in one line when llama.cpp could not serve the file as Mistral 7B Instruct v0.2."""
+    header = read_header(path, begin)
     try:
         model = _model(path, header)
         _check_vocabulary(header.metadata, model.pieces)
