@@ -87,16 +87,7 @@ class Assembly:
 
     def _llamacpp_plan(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> LlamaCppPlan:
         """In a thread, at start."""
-        data_dir = self._settings.server.data_dir
-        gguf = ensure_gguf(data_dir) if model.weights == STAND_IN else weights.path()
-        if gguf.suffix.lower() == LLAMAFILE:
-            gguf = gguf_in(gguf, data_dir / LLAMACPP_FOLDER)
-        plan = size_plan(
-            gguf,
-            data_dir / LLAMACPP_FOLDER,
-            context=max(card.limits.max_total_tokens for card in cards),
-            adapters=(model.max_adapters_resident or None) if model.adapters else 0,
-        )
+        plan = llamacpp_plan(model, cards, weights, self._settings.server.data_dir)
         self.choices[model.weights] = plan.choices
         return plan
 
@@ -116,3 +107,17 @@ class Assembly:
                 description=description,
                 replace=True,  # a newer checkout may bring newer examples
             )
+
+
+def llamacpp_plan(
+    model: Model, cards: tuple[ModelCard, ...], weights: Weights, data_dir: Path
+) -> LlamaCppPlan:
+    """What llama.cpp is started with. Raises StartupError when weights or memory don't suffice."""
+    cache = data_dir / LLAMACPP_FOLDER
+    gguf = ensure_gguf(data_dir) if model.weights == STAND_IN else weights.path()
+    return size_plan(
+        gguf_in(gguf, cache) if gguf.suffix.lower() == LLAMAFILE else gguf,
+        cache,
+        context=max(card.limits.max_total_tokens for card in cards),
+        adapters=model.max_adapters_resident if model.adapters else 0,
+    )

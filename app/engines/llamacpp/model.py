@@ -43,7 +43,9 @@ class GgufModel:
 
 
 def read_model(path: Path, begin: int = 0) -> GgufModel:
-    """`begin` is where the GGUF begins in the file. Raises StartupError in one line when llama.cpp could not serve the file as Mistral 7B Instruct v0.2."""
+    """`begin` is where the GGUF begins in the file.
+
+    Raises StartupError in one line when llama.cpp could not serve the file as Mistral 7B Instruct v0.2."""
     header = read_header(path, begin)
     try:
         model = _model(path, header)

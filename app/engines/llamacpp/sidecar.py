@@ -18,7 +18,8 @@ SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}"
 def make_sidecar(gguf: Path, folder: Path) -> None:
     """Write both files to `folder`, each whole or not at all; files that are there are replaced.
 
-    `gguf` may be a llamafile: its GGUF is read where it is. Raises StartupError when the GGUF can't be served, OSError when the files can't be written.
+    `gguf` may be a llamafile: its GGUF is read where it is.
+    Raises StartupError when the GGUF can't be served, OSError when the files can't be written.
     """
     model = read_model(gguf, begin_in(gguf) if gguf.suffix.lower() == SUFFIX else 0)
     private_folder(folder)

@@ -22,7 +22,8 @@ K_QUANTS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 def k_quants(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets `gguf.quantize` write K-quants: with `ggml_quantize_chunk`, which xllamacpp's library has (ggml.h)."""
     spec = importlib.util.find_spec("xllamacpp.xllamacpp")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     chunk = ctypes.CDLL(spec.origin).ggml_quantize_chunk
     chunk.restype = ctypes.c_size_t
     chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
