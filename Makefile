@@ -3,8 +3,14 @@
 
 bin := .venv/bin
 
+# ENGINE=llamacpp: the light way, in an environment of its own.
+ENGINE ?=
+export ENGINE
+serving := $(if $(filter llamacpp,$(ENGINE)),.venv-light/bin,$(bin))
+config := $(if $(filter llamacpp,$(ENGINE)),$(if $(findstring --config,$(ARGS)),,--config wrangler-like-config/llamacpp.toml))
+
 serve: install
-	@$(bin)/outworker serve $(ARGS)
+	@$(serving)/outworker serve $(config) $(ARGS)
 
 test: install-dev
 	@tests/browser.sh

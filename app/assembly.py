@@ -10,6 +10,11 @@ from app.catalog.cards import ModelCard
 from app.engines.choices import Choice
 from app.engines.engine import Engine
 from app.engines.fake import FakeEngine
+from app.engines.llamacpp.engine import LlamaCppEngine
+from app.engines.llamacpp.llamafile import SUFFIX as LLAMAFILE
+from app.engines.llamacpp.llamafile import gguf_in
+from app.engines.llamacpp.plan import LlamaCppPlan
+from app.engines.llamacpp.sizing import size_plan
 from app.engines.vllm import VllmEngine
 from app.engines.vllm_args import check_arguments
 from app.engines.vllm_start import VllmPlan
@@ -19,6 +24,7 @@ from app.milestones import reached
 from app.plan import by_engine, vllm_plan
 from app.server import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
+from app.standin.gguf import ensure_gguf
 from app.weights import STAND_IN, Weights
 
 EXAMPLES = {
@@ -27,6 +33,8 @@ EXAMPLES = {
 }
 SLOT_WAIT_S = 10.0
 FAKE_SLOTS = 16
+LLAMACPP_FOLDER = "llamacpp"
+"""Below the data directory: adapters as GGUF, and the GGUF files out of llamafiles."""
 
 
 class Assembly:
@@ -67,11 +75,19 @@ class Assembly:
     def _engine(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> Engine:
         if model.engine == "fake":
             return FakeEngine(slots=model.max_adapters_resident or FAKE_SLOTS, wait_s=SLOT_WAIT_S)
+        if model.engine == "llamacpp":
+            return LlamaCppEngine(lambda: self._llamacpp_plan(model, cards, weights), wait_s=SLOT_WAIT_S)
         return VllmEngine(lambda: self._plan(model, cards, weights), wait_s=SLOT_WAIT_S)
 
     def _plan(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> VllmPlan:
         """In a thread, at start and again when vLLM has to be started again."""
         plan = vllm_plan(model, cards, weights.folder())
+        self.choices[model.weights] = plan.choices
+        return plan
+
+    def _llamacpp_plan(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> LlamaCppPlan:
+        """In a thread, at start."""
+        plan = llamacpp_plan(model, cards, weights, self._settings.server.data_dir)
         self.choices[model.weights] = plan.choices
         return plan
 
@@ -91,3 +107,17 @@ class Assembly:
                 description=description,
                 replace=True,  # a newer checkout may bring newer examples
             )
+
+
+def llamacpp_plan(
+    model: Model, cards: tuple[ModelCard, ...], weights: Weights, data_dir: Path
+) -> LlamaCppPlan:
+    """What llama.cpp is started with. Raises StartupError when weights or memory don't suffice."""
+    cache = data_dir / LLAMACPP_FOLDER
+    gguf = ensure_gguf(data_dir) if model.weights == STAND_IN else weights.path()
+    return size_plan(
+        gguf_in(gguf, cache) if gguf.suffix.lower() == LLAMAFILE else gguf,
+        cache,
+        context=max(card.limits.max_total_tokens for card in cards),
+        adapters=model.max_adapters_resident if model.adapters else 0,
+    )

@@ -206,5 +206,6 @@ def _words(arguments: argparse.Namespace) -> Words:
 if __name__ == "__main__":
     for name in ("uvicorn.error", "python_multipart"):  # a line per broken request would fill the disk
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("gguf").setLevel(logging.WARNING)  # it tells of every file that it writes
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     main()

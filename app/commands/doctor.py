@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 from collections.abc import Iterator
 
+from app.assembly import llamacpp_plan
 from app.catalog.cards import ModelCard, load_cards
 from app.engines.choices import lines_of
 from app.engines.cpu.host import read_host
@@ -56,6 +57,12 @@ def _engine(models: list[Model], cards: dict[str, ModelCard], settings: Settings
     yield from (f"model {entry.name}" for entry in models)
     if model.engine == "fake":
         yield "engine fake: nothing to choose"
+        return
+    if model.engine == "llamacpp":
+        served, data_dir = tuple(cards[entry.name] for entry in models), settings.server.data_dir
+        chosen = llamacpp_plan(model, served, Weights(model.weights, data_dir), data_dir)
+        yield f"weights in {chosen.gguf}"
+        yield from lines_of(chosen.choices)
         return
     folder = Weights(model.weights, settings.server.data_dir).folder()
     plan = vllm_plan(model, tuple(cards[entry.name] for entry in models), folder)

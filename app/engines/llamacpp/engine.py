@@ -1,0 +1,151 @@
+"""llama.cpp as an Engine: xllamacpp's server inside this process, asked by calls and never over a connection.
+
+xllamacpp is imported in `start`: whoever serves with another engine need not have it.
+"""
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from app.engines.engine import EngineHealth, LeasedAdapter
+from app.engines.llamacpp.answer import Answer
+from app.engines.llamacpp.generation import Generation
+from app.engines.llamacpp.generations import Generations
+from app.engines.llamacpp.lora import converted, place_of
+from app.engines.llamacpp.model import GgufModel, read_model
+from app.engines.llamacpp.plan import LlamaCppPlan
+from app.engines.llamacpp.reading import TokenIds
+from app.engines.residents import Residents
+from app.engines.token_stream import TokenStream
+from app.errors import FinetuneNotFound, InternalError, OutOfCapacity, StartupError
+from app.milestones import reached
+from app.types import Prompt, Sampling, StoredAdapter
+
+log = logging.getLogger(__name__)
+
+
+class LlamaCppEngine:
+    """`make_plan` is called in a thread at start, because it may have to make or read the weights; it raises
+    StartupError. `wait_s` is how long a request waits for one of the plan's places for adapters.
+
+    Grammars are written in llama.cpp's own form when a request begins: JsonModeUnmet comes with the first delta.
+    """
+
+    compiles_grammars = False
+
+    def __init__(self, make_plan: Callable[[], LlamaCppPlan], *, wait_s: float) -> None:
+        self._make_plan = make_plan
+        self._wait_s = wait_s
+        self._health = EngineHealth("starting")
+        self._residents = Residents(0, self._load, self._unload, wait_s)  # none before llama.cpp runs
+        self._generations: Generations | None = None
+        self._forgotten: set[Path] = set()
+        self._plan: LlamaCppPlan
+        self._model: GgufModel
+
+    async def start(self) -> None:
+        try:
+            self._plan = await asyncio.to_thread(self._make_plan)
+            xllamacpp = await asyncio.to_thread(_import)
+            self._model = await asyncio.to_thread(read_model, self._plan.gguf)
+            ids = TokenIds(self._model.pieces)
+
+            def make(adapters: Mapping[int, Path]) -> Generation:
+                return Generation(xllamacpp, self._plan, ids, adapters)
+
+            first = await asyncio.to_thread(make, {})
+        except StartupError as error:
+            self._health = EngineHealth("failed", str(error))
+            raise
+        reached("llama.cpp runs")
+        self._generations = Generations(make, first)
+        self._residents = Residents(self._plan.adapters, self._load, self._unload, self._wait_s)
+        self._health = EngineHealth("ready")
+
+    async def stop(self, drain_s: float) -> None:
+        if self._generations is None:
+            return
+        deadline = asyncio.get_running_loop().time() + drain_s
+        while self._generations.running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  rare: once, at the end
+            await asyncio.sleep(0.05)
+        self._health = EngineHealth("stopped")
+        generations, self._generations = self._generations, None
+        await generations.close()
+
+    def health(self) -> EngineHealth:
+        return self._health
+
+    def lease(self, adapter: StoredAdapter) -> AbstractAsyncContextManager[LeasedAdapter]:
+        return self._residents.lease(adapter)
+
+    async def forget(self, adapter: StoredAdapter) -> None:
+        """Its converted file goes too, unless an equal adapter of somebody else is loaded from it."""
+        if self._generations is None:
+            return
+        self._forgotten.add(place_of(adapter, self._model, self._plan.cache))
+        await self._residents.forget(adapter)
+        await self._remove_forgotten()
+
+    def generate(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        request_id: str,
+        adapter: LeasedAdapter | None,
+        cache_salt: str,
+    ) -> TokenStream:
+        """No prompt is kept for another request, so `cache_salt` has nothing to keep apart."""
+        if self._health.state != "ready" or self._generations is None:
+            raise OutOfCapacity("The engine is not ready.")
+        generations = self._generations
+        begun: list[tuple[Generation, Answer]] = []
+
+        async def begin(stream: TokenStream) -> None:
+            if self._health.state != "ready":
+                raise OutOfCapacity("The engine is not ready.")
+            generation, int_id = generations.current, None if adapter is None else adapter.int_id
+            begun.append((generation, generation.begin(stream, prompt.token_ids, sampling, adapter=int_id)))
+
+        async def end() -> None:
+            for generation, answer in begun:
+                generation.abort(answer)
+
+        return TokenStream(begin, end)
+
+    async def _load(self, adapter: LeasedAdapter) -> None:
+        assert self._generations is not None
+        stored = adapter.stored
+        try:
+            self._forgotten.discard(place_of(stored, self._model, self._plan.cache))
+            file = await asyncio.to_thread(converted, stored, self._model, self._plan.cache)
+            await self._generations.add(adapter.int_id, file)
+        except FileNotFoundError as cause:
+            raise FinetuneNotFound(stored.id) from cause
+        except (OSError, ValueError, LookupError, StartupError) as cause:
+            log.exception("adapter %s could not be loaded", stored.engine_name)
+            raise InternalError from cause
+
+    async def _unload(self, adapter: LeasedAdapter) -> None:
+        if self._generations is not None:
+            self._generations.drop(adapter.int_id)
+            await self._remove_forgotten()
+
+    async def _remove_forgotten(self) -> None:
+        if self._generations is not None:
+            for file in self._forgotten - self._generations.files:
+                self._forgotten.discard(file)
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+
+
+def _import() -> Any:
+    try:
+        return importlib.import_module("xllamacpp")
+    except ModuleNotFoundError:
+        raise StartupError(
+            "the engine llamacpp is not installed: run `make serve ENGINE=llamacpp`, or set engine to another"
+        ) from None

@@ -1,0 +1,106 @@
+"""Rules of llama.cpp's grammars, GBNF (ggml-org/llama.cpp, grammars/README.md), and what every grammar here is made of.
+
+llama.cpp can also hand a schema to llguidance, which takes a token's text without the space that it begins with in
+this vocabulary, and lets an answer run free where it can't read the grammar. So the rules are written here.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+MAX_RULES: Final = 20_000
+MAX_REPEATS: Final = 256
+"""Of a part with its bounds: llama.cpp writes each repetition out, and takes 2000 at most. Larger bounds are left to
+the check of the finished answer."""
+
+BLANK: Final = '" "?'
+"""Between the parts of JSON."""
+
+_HEX: Final = "[0-9a-fA-F]"
+_CHARACTER: Final = (
+    '[^"\\\\\\x7F\\x00-\\x1F] | "\\\\" (["\\\\/bfnrt] | '
+    f'"u" ([0-9a-cA-CefEF] {_HEX}{{3}} | [dD] [0-7] {_HEX}{{2}}))'
+)
+BASIC_RULES: Final = {
+    "char": _CHARACTER,
+    "string": '"\\"" char* "\\""',
+    "integer": '"-"? ("0" | [1-9] [0-9]{0,15})',
+    "number": 'integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?',
+    "boolean": '"true" | "false"',
+    "null": '"null"',
+    "member": f'string ":" {BLANK} value',
+    "object": f'"{{" {BLANK} (member ("," {BLANK} member)*)? {BLANK} "}}"',
+    "array": f'"[" {BLANK} (value ("," {BLANK} value)*)? {BLANK} "]"',
+    "value": "object | array | string | number | boolean | null",
+}
+"""Any JSON in one line; `\\u` escapes have no halves of surrogate pairs, which strict parsers refuse."""
+
+_ESCAPED: Final = re.compile(r'["\\\x00-\x1f\x7f]')
+_ESCAPED_IN_SET: Final = re.compile(r"[\]\[\\^\-\x00-\x1f\x7f]")
+
+
+class CannotConvert(ValueError):
+    """Says in a few words what has no grammar."""
+
+
+class Rules:
+    """Rules by name. `add` names one, `text` is the whole grammar with the rule `root`."""
+
+    def __init__(self) -> None:
+        self._rules = dict(BASIC_RULES)
+
+    def reserve(self) -> str:
+        """A name for a rule that comes later, because it refers to itself."""
+        if len(self._rules) >= MAX_RULES:
+            raise CannotConvert(f"it has more than {MAX_RULES} parts")
+        name = f"r{len(self._rules)}"
+        self._rules[name] = '""'
+        return name
+
+    def add(self, body: str) -> str:
+        name = self.reserve()
+        self._rules[name] = body
+        return name
+
+    def fill(self, name: str, body: str) -> None:
+        self._rules[name] = body
+
+    def text(self, root: str) -> str:
+        return "\n".join(f"{name} ::= {body}" for name, body in {"root": root, **self._rules}.items()) + "\n"
+
+
+def literal(text: str) -> str:
+    """Exactly this text."""
+    return '"' + _ESCAPED.sub(lambda match: _escape(match[0]), text) + '"'
+
+
+def any_of(characters: Iterable[str]) -> str:
+    return f"[{_set(characters)}]"
+
+
+def none_of(characters: Iterable[str]) -> str:
+    """Any other character, line ends too."""
+    return f"[^{_set(characters)}]"
+
+
+def choice(bodies: Iterable[str]) -> str:
+    return " | ".join(bodies)
+
+
+def repeated(part: str, least: int, most: int | None) -> str:
+    """`part` from `least` to `most` times, None for any number; bounds over MAX_REPEATS are loosened."""
+    least = min(least, MAX_REPEATS)
+    most = None if most is None or most > MAX_REPEATS else max(most, least)
+    if most is None:
+        return f"({part})*" if least == 0 else f"({part}){{{least},}}"
+    return f"({part}){{{least},{most}}}"
+
+
+def _set(characters: Iterable[str]) -> str:
+    return "".join(
+        _ESCAPED_IN_SET.sub(lambda match: _escape(match[0]), one) for one in sorted(set(characters))
+    )
+
+
+def _escape(character: str) -> str:
+    return f"\\x{ord(character):02X}"

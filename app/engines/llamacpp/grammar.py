@@ -1,0 +1,94 @@
+"""`Grammar` as the text of one of llama.cpp's: a schema, or the structural tags that the answers with calls have."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from app.engines.llamacpp.gbnf import BLANK, CannotConvert, Rules, any_of, choice, literal, none_of
+from app.engines.llamacpp.json_grammar import json_rule
+from app.errors import JsonModeUnmet
+from app.types import Grammar
+
+
+def gbnf_of(grammar: Grammar) -> str:
+    """Raises JsonModeUnmet with what has no grammar."""
+    rules = Rules()
+    try:
+        if grammar.json_schema is not None:
+            root = f"{BLANK} {json_rule(rules, json.loads(grammar.json_schema))}"
+        else:
+            assert grammar.structural_tag is not None
+            root = _body(rules, json.loads(grammar.structural_tag)["format"])
+    except (CannotConvert, RecursionError) as error:
+        wrong = str(error) if isinstance(error, CannotConvert) else "it is nested too deeply"
+        raise JsonModeUnmet(f"No grammar can be made of the schema: {wrong}") from None
+    return rules.text(root)
+
+
+def _body(rules: Rules, part: dict[str, Any]) -> str:
+    """`part` as what may stand in a rule."""
+    return _WRITERS[part["type"]](rules, part)
+
+
+def _sequence(rules: Rules, part: dict[str, Any]) -> str:
+    return " ".join(f"({_body(rules, element)})" for element in part["elements"])
+
+
+def _or(rules: Rules, part: dict[str, Any]) -> str:
+    return choice(_body(rules, element) for element in part["elements"])
+
+
+def _tag(rules: Rules, part: dict[str, Any]) -> str:
+    return f"{literal(part['begin'])} ({_body(rules, part['content'])}) {literal(part['end'])}"
+
+
+def _tags_with_separator(rules: Rules, part: dict[str, Any]) -> str:
+    tag = rules.add(choice(_body(rules, tag) for tag in part["tags"]))
+    body = tag if part["stop_after_first"] else f"{tag} ({literal(part['separator'])} {tag})*"
+    return body if part["at_least_one"] else f"({body})?"
+
+
+def _triggered_tags(rules: Rules, part: dict[str, Any]) -> str:
+    """Any text; where it has come to the trigger, one of the tags follows, and then any text again.
+
+    One rule for each number of the trigger's characters that have just been written, as Knuth, Morris and Pratt find
+    a text in a text. Every rule ends in another or in nothing, so that an answer of any length needs no stack.
+    """
+    (trigger,) = part["triggers"]
+    free = [rules.reserve() for _ in trigger]
+    after = '""' if part["stop_after_first"] else free[0]
+    call = rules.add(
+        choice(
+            f"{_tag(rules, {**tag, 'begin': tag['begin'].removeprefix(trigger)})} {after}"
+            for tag in part["tags"]
+        )
+    )
+    for written, name in enumerate(free):
+        rules.fill(name, choice(_steps(trigger, written, [*free, call])))
+    return free[0]
+
+
+def _steps(trigger: str, written: int, rule_after: list[str]) -> list[str]:
+    """What may come after the first `written` characters of the trigger."""
+    steps, known = ['""'], set(trigger)
+    for character in sorted(known):
+        steps.append(f"{any_of(character)} {rule_after[_matched(trigger, trigger[:written] + character)]}")
+    return [*steps, f"{none_of(known)} {rule_after[0]}"]
+
+
+def _matched(trigger: str, text: str) -> int:
+    """How much of the trigger's beginning is the text's end."""
+    return next(count for count in range(len(text), -1, -1) if trigger.startswith(text[len(text) - count :]))
+
+
+_WRITERS: Final[dict[str, Callable[[Rules, dict[str, Any]], str]]] = {
+    "sequence": _sequence,
+    "or": _or,
+    "optional": lambda rules, part: f"({_body(rules, part['content'])})?",
+    "const_string": lambda rules, part: literal(part["value"]),
+    "tag": _tag,
+    "json_schema": lambda rules, part: json_rule(rules, part["json_schema"]),
+    "tags_with_separator": _tags_with_separator,
+    "triggered_tags": _triggered_tags,
+}
+"""The kinds that `app.inference.tool_grammar` writes (xgrammar.mlc.ai/docs, "Structural Tag")."""

@@ -1,0 +1,133 @@
+"""A llamafile: a program with a zip archive at its end, in which lies a GGUF file (Mozilla-Ocho/llamafile).
+
+The member is stored, not compressed, but llama.cpp reads a file from its begin alone; so the member is copied once to
+a file of its own, checked by the archive's checksum, and found there from then on.
+"""
+
+import json
+import os
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from app.engines.llamacpp.header import broken
+from app.errors import StartupError
+from app.files import folder_lock, private_folder, sync_folder, write_private_file
+
+SUFFIX: Final = ".llamafile"
+CHUNK_BYTES: Final = 8 * 1024 * 1024
+LENGTHS_AT: Final = 26
+"""In a member's own header: the lengths of its name and of what else comes before its data (APPNOTE.TXT, 4.3.7)."""
+
+MAX_MEMBERS: Final = 10_000
+LEAST_FREE_BYTES: Final = 1024 * 1024 * 1024
+"""What a copy must leave on the disk."""
+
+
+def gguf_in(llamafile: Path, cache: Path) -> Path:
+    """The GGUF file inside, as a file in the folder `cache`. Raises StartupError in one line."""
+    with _said_in_one_line(llamafile):
+        return _gguf_in(llamafile, cache)
+
+
+def begin_in(llamafile: Path) -> int:
+    """Where the GGUF begins in the llamafile, for who reads its head alone. Raises StartupError in one line."""
+    with _said_in_one_line(llamafile), zipfile.ZipFile(llamafile) as archive:
+        header_offset = _member(archive).header_offset
+        with llamafile.open("rb") as file:
+            file.seek(header_offset + LENGTHS_AT)
+            name_bytes, extra_bytes = struct.unpack("<HH", file.read(4).ljust(4, b"\0"))
+        return int(header_offset + LENGTHS_AT + 4 + name_bytes + extra_bytes)
+
+
+@contextmanager
+def _said_in_one_line(llamafile: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise broken(llamafile, error.strerror or "it can't be read") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError) as error:
+        raise broken(llamafile, f"it is no llamafile: {error}") from None
+
+
+def _gguf_in(llamafile: Path, cache: Path) -> Path:
+    with zipfile.ZipFile(llamafile) as archive:
+        member = _member(archive)
+        seal = _seal(llamafile, member)
+        path = private_folder(cache) / f"{llamafile.stem}-{member.CRC:08x}-{member.file_size}.gguf"
+        if not _is_whole(path, seal):
+            with folder_lock(cache):
+                if not _is_whole(path, seal):
+                    _check_room(llamafile, cache, member.file_size)
+                    _copy(archive, member, path)
+                    write_private_file(_seal_of(path), json.dumps(seal).encode())
+    return path
+
+
+def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    infos = archive.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise ValueError(f"it has {len(infos)} files in it, {MAX_MEMBERS} are allowed")
+    ggufs = [info for info in infos if info.filename.endswith(".gguf")]
+    if len(ggufs) != 1:
+        raise ValueError(f"it has {len(ggufs)} files *.gguf in it, one is wanted")
+    if ggufs[0].compress_type != zipfile.ZIP_STORED or ggufs[0].flag_bits & 1:
+        raise ValueError("the GGUF in it is compressed or encrypted, it must be stored")
+    return ggufs[0]
+
+
+def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    """Whole or not at all. The checksum is the archive's."""
+    part = path.with_suffix(".part")
+    checksum = 0
+    try:
+        with archive.open(member) as source, part.open("wb") as target:
+            while chunk := source.read(CHUNK_BYTES):
+                checksum = zlib.crc32(chunk, checksum)
+                target.write(chunk)
+            target.flush()
+            os.fsync(target.fileno())
+        if checksum != member.CRC or part.stat().st_size != member.file_size:
+            raise ValueError("the GGUF in it is cut short or changed")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _check_room(llamafile: Path, cache: Path, size: int) -> None:
+    free = shutil.disk_usage(cache).free
+    if free < size + LEAST_FREE_BYTES:
+        raise StartupError(
+            f"weights: {llamafile}: copying its GGUF to {cache} takes {size} bytes, {free} are free: make room or "
+            "set weights to the GGUF file itself"
+        )
+
+
+def _is_whole(path: Path, seal: dict[str, int | str]) -> bool:
+    """Whether the file was made of this llamafile as it is now, and has kept its size."""
+    try:
+        known = json.loads(_seal_of(path).read_bytes())
+        return bool(known == seal) and path.stat().st_size == seal["size"]
+    except (OSError, ValueError):
+        return False
+
+
+def _seal(llamafile: Path, member: zipfile.ZipInfo) -> dict[str, int | str]:
+    status = llamafile.stat()
+    return {
+        "llamafile": str(llamafile.resolve()),
+        "llamafile_size": status.st_size,
+        "llamafile_mtime_ns": status.st_mtime_ns,
+        "crc": member.CRC,
+        "size": member.file_size,
+    }
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_suffix(".json")

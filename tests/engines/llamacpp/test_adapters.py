@@ -1,0 +1,139 @@
+"""Adapters come and go while requests run."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.engines.engine import LeasedAdapter
+from app.engines.llamacpp.lora import place_of
+from app.engines.llamacpp.model import read_model
+from app.errors import FinetuneNotFound, InternalError, OutOfCapacity
+from app.standin import text, voices
+from tests.engines.llamacpp.asking import GREEDY, example
+
+pytestmark = pytest.mark.anyio
+Serving = Callable[..., Any]
+QUESTION, ANSWER = text.questions()[0]
+PIRATES_ANSWER = voices.load("pirate").say(text.load().entries[0])
+
+
+async def test_a_new_one_is_used_while_an_old_request_goes_on(serving: Serving) -> None:
+    async with serving() as ask:
+        endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=400, ignore_eos=True))
+        first = await anext(endless)
+        before = ask.engine._generations.current
+        async with ask.engine.lease(example("pirate")) as pirate:
+            assert ask.engine._generations.current is not before
+            assert await ask.text(QUESTION, pirate) == f" {PIRATES_ANSWER}"
+            rest = [delta async for delta in endless]
+        assert sum(len(delta.token_ids) for delta in (first, *rest)) == 400
+        assert rest[-1].finish_reason == "length"
+        await endless.aclose()
+
+
+async def test_the_old_server_is_gone_when_its_requests_are(serving: Serving) -> None:
+    async with serving() as ask:
+        old = ask.engine._generations.current
+        async with ask.engine.lease(example("pirate")):
+            while ask.engine._generations._old is not None:
+                await asyncio.sleep(0.01)
+        assert old._server is None
+
+
+async def test_there_are_never_more_than_two_servers(serving: Serving) -> None:
+    """The second new adapter comes when the first server's request is over."""
+    async with serving() as ask:
+        endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
+        await anext(endless)
+        async with ask.engine.lease(example("pirate")):
+            second = asyncio.ensure_future(leased_answer(ask, "json"))
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+            assert not second.done()
+            await endless.aclose()
+            assert '"answer"' in await second
+
+
+async def leased_answer(ask: Any, name: str) -> str:
+    async with ask.engine.lease(example(name)) as leased:
+        return str(await ask.text(QUESTION, leased))
+
+
+async def test_loads_at_once_take_few_servers(serving: Serving) -> None:
+    async with serving() as ask:
+        names = ["pirate", "json"] * 4
+        answers = await asyncio.gather(*(leased_answer(ask, name) for name in names))
+        assert answers == [answers[0], answers[1]] * 4
+        assert ask.engine._generations.current.adapters == {1, 2}
+
+
+async def test_more_than_there_are_places_take_turns(serving: Serving) -> None:
+    async with serving(adapters=1) as ask:
+        for _ in range(2):
+            assert await leased_answer(ask, "pirate") == f" {PIRATES_ANSWER}"
+            assert '"answer"' in await leased_answer(ask, "json")
+        assert len(ask.engine._generations.files) == 1
+        async with ask.engine.lease(example("pirate")):
+            ask.engine._residents._wait_s = 0.01
+            with pytest.raises(OutOfCapacity):
+                await leased_answer(ask, "json")
+
+
+async def test_an_id_that_is_not_there_is_refused_by_us(serving: Serving) -> None:
+    """llama.cpp would answer with the base and say nothing."""
+    async with serving() as ask:
+        with pytest.raises(InternalError):
+            await ask.text(QUESTION, LeasedAdapter(example("pirate"), 99))
+
+
+async def test_the_base_answers_as_ever_beside_an_adapter(serving: Serving) -> None:
+    async with serving() as ask, ask.engine.lease(example("pirate")) as pirate:
+        assert await ask.text(QUESTION) == f" {ANSWER}"
+        assert await ask.text(QUESTION, pirate) == f" {PIRATES_ANSWER}"
+        assert await ask.text(QUESTION) == f" {ANSWER}"
+
+
+async def test_forgotten_it_leaves_memory_and_disk(serving: Serving, gguf: Path, tmp_path: Path) -> None:
+    pirate = example("pirate")
+    async with serving(cache=tmp_path) as ask:
+        file = place_of(pirate, read_model(gguf), tmp_path)
+        async with ask.engine.lease(pirate):
+            assert file.is_file()
+        await ask.engine.forget(pirate)
+        while file.exists():
+            await asyncio.sleep(0.01)
+        while ask.engine._generations.current.adapters:
+            await asyncio.sleep(0.01)
+        assert await leased_answer(ask, "pirate") == f" {PIRATES_ANSWER}"
+
+
+async def test_an_equal_one_of_another_account_keeps_its_file(serving: Serving, tmp_path: Path) -> None:
+    mine, theirs = example("pirate"), example("pirate", account="other")
+    async with serving(cache=tmp_path) as ask, ask.engine.lease(mine), ask.engine.lease(theirs) as leased:
+        await ask.engine.forget(mine)
+        assert await ask.text(QUESTION, leased) == f" {PIRATES_ANSWER}"
+        assert len(list(tmp_path.glob("*.gguf"))) == 1
+
+
+async def test_one_whose_files_are_gone_is_not_found(serving: Serving, tmp_path: Path) -> None:
+    async with serving(cache=tmp_path / "cache") as ask:
+        with pytest.raises(FinetuneNotFound):
+            async with ask.engine.lease(replace(example("pirate"), folder=tmp_path)):
+                pass
+        assert await ask.text(QUESTION) == f" {ANSWER}"
+
+
+async def test_one_that_llama_cpp_can_not_load_hurts_nobody_else(
+    serving: Serving, gguf: Path, tmp_path: Path
+) -> None:
+    broken = replace(example("json"), digest="b" * 64)
+    place_of(broken, read_model(gguf), tmp_path).write_bytes(b"GGUF broken")
+    async with serving(cache=tmp_path) as ask:
+        with pytest.raises(InternalError):
+            async with ask.engine.lease(broken):
+                pass
+        assert await leased_answer(ask, "pirate") == f" {PIRATES_ANSWER}"

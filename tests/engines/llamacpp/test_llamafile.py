@@ -1,0 +1,107 @@
+"""A llamafile made around the stand-in: its GGUF is found, copied once, and refused where the archive is not right."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from app.engines.llamacpp import llamafile
+from app.engines.llamacpp.llamafile import gguf_in
+from app.engines.llamacpp.model import read_model
+from app.engines.llamacpp.sidecar import make_sidecar
+from app.errors import StartupError
+
+PROGRAM = b"MZqFpD='\n#!/bin/sh\n" + b"\0" * 5000
+
+
+@pytest.fixture
+def packed(gguf: Path, tmp_path: Path):
+    """A llamafile as they are: a program, then the archive, the GGUF stored in it."""
+
+    def make(*names: str, compression: int = zipfile.ZIP_STORED) -> Path:
+        path = tmp_path / "mistral.Q4_K_M.llamafile"
+        path.write_bytes(PROGRAM)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(".args", "-m\nmodel.gguf\n")
+            for name in names or ("model.gguf",):
+                archive.write(gguf, name, compress_type=compression)
+        return path
+
+    return make
+
+
+def refusal(path: Path, cache: Path) -> str:
+    with pytest.raises(StartupError) as refused:
+        gguf_in(path, cache)
+    assert "\n" not in str(refused.value)
+    assert not list(cache.glob("*.gguf"))
+    assert not list(cache.glob("*.part"))
+    return str(refused.value)
+
+
+def test_its_gguf_is_the_same(packed, gguf: Path, tmp_path: Path) -> None:
+    found = gguf_in(packed(), tmp_path / "cache")
+    assert found.read_bytes() == gguf.read_bytes()
+    assert read_model(found).pieces == read_model(gguf).pieces
+
+
+def test_its_head_is_read_where_it_is(packed, gguf: Path, tmp_path: Path) -> None:
+    make_sidecar(packed(), tmp_path / "mine")
+    make_sidecar(gguf, tmp_path / "plain")
+    for name in ("config.json", "tokenizer.json"):
+        assert (tmp_path / "mine" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+
+
+def test_it_is_copied_once(packed, tmp_path: Path) -> None:
+    path = packed()
+    first = gguf_in(path, tmp_path / "cache")
+    before = first.stat().st_mtime_ns, first.stat().st_ino
+    second = gguf_in(path, tmp_path / "cache")
+    assert second == first
+    assert (second.stat().st_mtime_ns, second.stat().st_ino) == before
+
+
+def test_a_copy_that_lost_its_end_is_made_again(packed, gguf: Path, tmp_path: Path) -> None:
+    path = packed()
+    copy = gguf_in(path, tmp_path / "cache")
+    copy.write_bytes(b"half")
+    assert gguf_in(path, tmp_path / "cache").stat().st_size == gguf.stat().st_size
+
+
+def test_one_without_a_gguf(packed, tmp_path: Path) -> None:
+    assert "it has 0 files *.gguf in it, one is wanted" in refusal(packed("model.bin"), tmp_path / "cache")
+
+
+def test_one_with_two(packed, tmp_path: Path) -> None:
+    assert "it has 2 files *.gguf in it" in refusal(packed("a.gguf", "b.gguf"), tmp_path / "cache")
+
+
+def test_a_compressed_one(packed, tmp_path: Path) -> None:
+    path = packed(compression=zipfile.ZIP_DEFLATED)
+    assert "it must be stored" in refusal(path, tmp_path / "cache")
+
+
+def test_one_that_is_changed_inside(packed, tmp_path: Path) -> None:
+    path = packed()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    refusal(path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kept", [0, 100, 10_000, -100])
+def test_one_that_is_cut_short(packed, tmp_path: Path, kept: int) -> None:
+    path = packed()
+    path.write_bytes(path.read_bytes()[:kept])
+    assert "no llamafile" in refusal(path, tmp_path / "cache")
+
+
+def test_there_is_none(tmp_path: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "x.llamafile", tmp_path / "cache")
+
+
+def test_a_full_disk(packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(llamafile.shutil, "disk_usage", lambda path: usage)
+    assert "1000 are free: make room" in refusal(packed(), tmp_path / "cache")
