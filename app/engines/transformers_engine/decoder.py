@@ -117,7 +117,8 @@ class Decoder:
                 jobs, self._jobs = self._jobs, deque()
             for _, future in jobs:
                 future.cancel()
-            self._deliver([(row.stream, InternalError()) for row in left])
+            if left:
+                self._deliver([(row.stream, InternalError()) for row in left])
 
     def _wait(self) -> bool:
         """For something to do; False when it is time to end."""
@@ -155,7 +156,8 @@ class Decoder:
             log.exception("a step failed, and with it the requests %s", ", ".join(ids))
             outcomes = [(row.stream, InternalError()) for row in self._rows]
             self._rows = []
-        self._deliver(outcomes)
+        if outcomes:
+            self._deliver(outcomes)
 
     @torch.inference_mode()
     def _compute(self) -> list[Outcome]:

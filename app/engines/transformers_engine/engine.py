@@ -100,6 +100,8 @@ class TransformersEngine:
         runtime = self._runtime
         if self.health().state != "ready" or runtime is None:
             raise OutOfCapacity("The engine is not ready.")
+        if adapter is not None and not self._residents.holds(adapter):
+            raise OutOfCapacity("The adapter is not loaded any more.")  # peft would answer without it
         row: Row | None = None
         int_id = None if adapter is None else adapter.int_id
 
@@ -129,11 +131,13 @@ class TransformersEngine:
         return Residents(slots, self._load, self._unload, self._wait_s)
 
     async def _load(self, adapter: LeasedAdapter) -> None:
-        assert self._runtime is not None
+        runtime = self._runtime
+        if runtime is None:
+            raise OutOfCapacity("The engine is not ready.")
         if not await asyncio.to_thread(_has_assets, adapter.stored.folder):
             raise FinetuneNotFound(adapter.stored.id)
         try:
-            await asyncio.to_thread(self._runtime.load_adapter, adapter.stored, adapter.int_id)
+            await asyncio.to_thread(runtime.load_adapter, adapter.stored, adapter.int_id)
         except Exception as cause:  # whatever peft or safetensors raise
             log.exception("adapter %s could not be loaded", adapter.stored.engine_name)
             raise InternalError from cause

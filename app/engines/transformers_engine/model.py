@@ -47,7 +47,8 @@ class StepModel:
             use_cache=False,
             segments=segments,
         ).last_hidden_state
-        return self._head(hidden[list(wanted), 0]).float()  # type: ignore[no-any-return]
+        rows = torch.tensor(wanted, dtype=torch.int64, device=self.device)
+        return self._head(hidden[rows, 0]).float()  # type: ignore[no-any-return]
 
     def _column(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)[:, None]

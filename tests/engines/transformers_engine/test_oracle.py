@@ -55,11 +55,11 @@ def _until_end(token_ids: list[int]) -> list[int]:
 
 
 CASES = [
-    pytest.param(GREEDY, {}, id="greedy"),
+    pytest.param((GREEDY, {}), id="greedy"),
     pytest.param(
-        replace(GREEDY, repetition_penalty=1.3), {"repetition_penalty": 1.3}, id="repetition_penalty"
+        (replace(GREEDY, repetition_penalty=1.3), {"repetition_penalty": 1.3}), id="repetition_penalty"
     ),
-    pytest.param(replace(GREEDY, min_tokens=24), {"min_new_tokens": 24}, id="min_tokens"),
+    pytest.param((replace(GREEDY, min_tokens=24), {"min_new_tokens": 24}), id="min_tokens"),
 ]
 
 
@@ -77,16 +77,16 @@ async def test_all_at_once(
     assert [answer.token_ids for answer in answers] == generate(asked, adapter)
 
 
-@pytest.mark.parametrize(("sampling", "options"), CASES)
+@pytest.mark.parametrize("case", CASES)
 async def test_adapters_mixed(
     ask: Ask,
     asked: Sequence[Prompt],
     generate: Generate,
     adapters: dict[str, StoredAdapter],
-    sampling: Sampling,
-    options: dict[str, Any],
+    case: tuple[Sampling, dict[str, Any]],
 ) -> None:
     """The same prompt with each adapter and without, all in the same steps."""
+    sampling, options = case
     some = asked[::8]
     names = ["__base__", "pirate", "json"]
     answers = await asyncio.gather(
