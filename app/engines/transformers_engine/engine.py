@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-QUIET_ENVIRONMENT: Final = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+ENVIRONMENT: Final = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Threads that spin while they wait take the cores from the server and from each other: a step of 7 ms can take 100.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""Set before torch is imported; what the operator exported wins."""
 
 
 class TransformersEngine:
@@ -120,7 +126,7 @@ class TransformersEngine:
         return TokenStream(begin, end)
 
     def _build(self, deliver: "Callable[[list[tuple[TokenStream, Delta | Exception]]], None]") -> "Runtime":
-        for name, value in QUIET_ENVIRONMENT.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         plan = self._make_plan()
         from app.engines.transformers_engine.runtime import Runtime  # noqa: PLC0415  seconds of import

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from app.adapters.base import TARGET_MODULES, read_base
 from app.engines.weights import read_config
+from app.errors import StartupError
 
 BYTES_PER_VALUE: Final[Mapping[str, int]] = MappingProxyType({"bfloat16": 2, "float16": 2, "float32": 4})
 
@@ -19,11 +19,26 @@ def resident_bytes(weights: Path, quantization: str, dtype: str) -> int:
 
     Raises StartupError for a configuration that is none.
     """
-    base = read_base(weights)
-    matrices = base.num_hidden_layers * sum(
-        inputs * outputs for inputs, outputs in map(base.module_shape, TARGET_MODULES)
-    )
-    tied = bool(read_config(weights).get("tie_word_embeddings", False))
-    tables = base.vocab_size * base.hidden_size * (1 if tied else 2)
+    config = read_config(weights)
+    try:
+        matrices, tables = _matrices(config), _tables(config)
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise StartupError(
+            f"{weights / 'config.json'}: not the configuration of a transformer: {error}"
+        ) from error
     whole = BYTES_PER_VALUE[dtype]
     return int(tables * whole + matrices * QUANTIZED_BYTES.get(quantization, whole))
+
+
+def _matrices(config: Mapping[str, Any]) -> int:
+    """Values in the seven matrices of all layers."""
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    kv_heads = config.get("num_key_value_heads") or heads
+    head_dim = config.get("head_dim") or hidden // heads
+    layer = hidden * (2 * heads * head_dim + 2 * kv_heads * head_dim + 3 * config["intermediate_size"])
+    return int(config["num_hidden_layers"] * layer)
+
+
+def _tables(config: Mapping[str, Any]) -> int:
+    """Values in embedding and head, which may be one."""
+    return int(config["vocab_size"] * config["hidden_size"] * (1 if config.get("tie_word_embeddings") else 2))

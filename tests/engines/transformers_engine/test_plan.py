@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from app.engines import memory
+from app.engines.cpu.host import CpuHost
 from app.engines.memory import GIB
 from app.engines.transformers_engine import plan as planning
 from app.engines.transformers_engine.plan import transformers_plan
@@ -56,6 +57,17 @@ def test_the_stand_in(model: Model, weights: Path, monkeypatch: pytest.MonkeyPat
     assert plan.kv_tokens >= 2000 * 20
     assert plan.slots >= 1
     assert {choice.name for choice in plan.choices} >= {"threads", "weights", "KV cache", "adapters loaded"}
+
+
+@pytest.mark.parametrize(("exported", "expected"), [("3", 3), ("", 7), ("0", 7), ("2,3", 7)])
+def test_threads(
+    exported: str, expected: int, model: Model, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As exported, else a core is left to the server where there are enough."""
+    free(monkeypatch, 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", exported)
+    monkeypatch.setattr(planning, "read_host", lambda: CpuHost(8, 1, None, None))
+    assert transformers_plan(model, weights, max_model_len=2000).threads == expected
 
 
 def test_float32_has_half_the_tokens(model: Model, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +136,9 @@ def test_too_little_memory_for_the_real_model(
     assert transformers_plan(
         replace(model, adapters=False), weights, max_model_len=2000, quantization="4-bit"
     )
+
+
+def test_a_configuration_that_is_none(weights: Path) -> None:
+    configure(weights, vocab_size=None)
+    with pytest.raises(StartupError, match=r"config.json: not the configuration of a transformer"):
+        resident_bytes(weights, "none", "bfloat16")
