@@ -34,15 +34,18 @@ class Adapters:
         try:
             self._inject(name, config)
             set_peft_model_state_dict(self._peft, dict(tensors), name, low_cpu_mem_usage=True)
-            self._hook()
         except Exception:
+            self._hook()
             self.remove(name)
             raise
+        self._hook()
 
     def remove(self, name: str) -> None:
         """Nothing happens when there is none of that name."""
         if self._peft is not None and name in self._peft.peft_config:
             self._peft.delete_adapter(name)
+        for layer in self._layers():  # where peft itself failed it knows nothing of it
+            layer.delete_adapter(name)
 
     def name_rows(self, names: list[str]) -> None:
         """Which adapter each row of the next step has."""
@@ -58,10 +61,11 @@ class Adapters:
         else:
             self._peft.add_adapter(name, config, low_cpu_mem_usage=True, autocast_adapter_dtype=False)
 
+    def _layers(self) -> list[LoraLayer]:
+        return [module for module in self._causal.modules() if isinstance(module, LoraLayer)]
+
     def _hook(self) -> None:
-        for layer in self._causal.modules():
-            if not isinstance(layer, LoraLayer):
-                continue
+        for layer in self._layers():
             layer.set_adapter([])  # none is for rows that name none, and none has to follow one that goes
             if layer not in self._hooked:
                 self._hooked.add(layer)

@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
 
 import torch
 
@@ -149,12 +148,13 @@ class Decoder:
                 self._rows.append(self._waiting.popleft())
 
     def _step(self) -> None:
+        rows = list(self._rows)
         try:
             outcomes = self._compute()
         except Exception:  # the supervisor of the step: whatever it was, the next step may well succeed
-            ids = [row.request_id for row in self._rows]
-            log.exception("a step failed, and with it the requests %s", ", ".join(ids))
-            outcomes = [(row.stream, InternalError()) for row in self._rows]
+            ids = ", ".join(row.request_id for row in rows)
+            log.exception("a step failed, and with it the requests %s", ids)
+            outcomes = [(row.stream, InternalError()) for row in rows]
             self._rows = []
         if outcomes:
             self._deliver(outcomes)
@@ -190,12 +190,17 @@ class Decoder:
             room -= count
         return shares
 
-    def _answer(self, row: Row, logits: Any) -> Outcome:
+    def _answer(self, row: Row, logits: torch.Tensor) -> Outcome:
+        """What goes wrong with one request does not end the others."""
         try:
             delta = row.answer(logits)
         except JsonModeUnmet as error:
             self._rows.remove(row)
             return row.stream, error
+        except Exception:  # the supervisor of the request
+            log.exception("the request %s failed", row.request_id)
+            self._rows.remove(row)
+            return row.stream, InternalError()
         if delta.finish_reason is not None:
             self._rows.remove(row)
         return row.stream, delta

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -51,7 +51,8 @@ class TransformersEngine:
         loop = asyncio.get_running_loop()
 
         def deliver(outcomes: "list[tuple[TokenStream, Delta | Exception]]") -> None:
-            loop.call_soon_threadsafe(_hand_over, outcomes)
+            with suppress(RuntimeError):  # the loop was closed without a stop: nobody listens
+                loop.call_soon_threadsafe(_hand_over, outcomes)
 
         try:
             self._runtime = await asyncio.to_thread(self._build, deliver)

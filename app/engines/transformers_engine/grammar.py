@@ -14,6 +14,7 @@ from app.types import Grammar
 
 CACHE_MAX_BYTES: Final = 512 * 1024**2
 COMPILE_THREADS: Final = 8
+STUCK: Final = "The model can't go on: the schema allows no next token"
 
 
 class Constraint:
@@ -29,12 +30,13 @@ class Constraint:
             return
         self._matcher.fill_next_token_bitmask(self._bits)
         if not bool(self._bits.any()):
-            raise JsonModeUnmet("The model can't go on: the schema allows no next token")
+            raise JsonModeUnmet(STUCK)
         xgrammar.apply_token_bitmask_inplace(logits, self._bits[0])
 
     def accept(self, token_id: int) -> None:
-        if not self._matcher.is_terminated():
-            self._matcher.accept_token(token_id)
+        """Raises JsonModeUnmet for one that the grammar does not allow: the model's output was no number."""
+        if not self._matcher.is_terminated() and not self._matcher.accept_token(token_id):
+            raise JsonModeUnmet(STUCK)
 
 
 class GrammarCompiler:

@@ -105,10 +105,27 @@ def test_what_is_removed_leaves_nothing(model: StepModel, saved: dict[str, Path]
 
 def test_half_an_adapter_does_not_stay(model: StepModel, saved: dict[str, Path]) -> None:
     """Tensors that don't fit are found while they are put in."""
+    before = logits(model, [BASE])
     config, tensors = read_adapter(saved["attention"], model.dtype, model.device)
     wrong = {name: tensor[:1] for name, tensor in tensors.items()}
     with pytest.raises(RuntimeError):
         model.adapters.add("wrong", config, wrong)
-    assert torch.isfinite(logits(model, [BASE])).all()
+    assert torch.equal(logits(model, [BASE]), before)
     add(model, "wrong", saved["attention"])
-    assert torch.isfinite(logits(model, ["wrong"])).all()
+    assert not torch.equal(logits(model, ["wrong"]), before)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_adapter_that_fits_nowhere(model: StepModel, saved: dict[str, Path], others: int) -> None:
+    """Found while layers are made for it, of which some may be there already."""
+    for index in range(others):
+        add(model, f"other_{index}", saved["ranks"])
+    before = logits(model, [BASE])
+    config, tensors = read_adapter(saved["attention"], model.dtype, model.device)
+    config.target_modules = {"q_proj", "v_proj"}
+    config.rank_pattern = {"v_proj": -1}
+    with pytest.raises(ValueError, match="positive"):
+        model.adapters.add("wrong", config, tensors)
+    assert torch.equal(logits(model, [BASE]), before)
+    add(model, "wrong", saved["attention"])
+    assert not torch.equal(logits(model, ["wrong"]), before)

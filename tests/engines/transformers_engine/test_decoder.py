@@ -105,6 +105,20 @@ async def test_a_long_prompt_is_read_beside_running_answers(
     assert max(map(sum, steps.counts)) == 50
 
 
+async def test_who_runs_can_leave(plan: TransformersPlan, asked: Sequence[Prompt]) -> None:
+    """Before the next step, or the one after where that has begun."""
+    async with watched(plan) as (engine, steps):
+        steps.held.set()
+        stream = engine.generate(asked[0], ENDLESS, request_id="r", adapter=None, cache_salt="a")
+        await anext(stream)
+        steps.held.clear()
+        so_far = len(steps.counts)
+        await stream.aclose()
+        steps.held.set()
+        await until(lambda: running(engine) == 0)
+        assert len(steps.counts) <= so_far + 2
+
+
 async def test_who_waits_can_leave(plan: TransformersPlan, asked: Sequence[Prompt]) -> None:
     async with watched(plan, max_rows=1) as (engine, steps):
         first = asyncio.create_task(ask_engine(engine, asked[0], GREEDY))

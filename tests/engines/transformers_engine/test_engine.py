@@ -14,6 +14,7 @@ import pytest
 
 from app.engines.transformers_engine.engine import TransformersEngine
 from app.engines.transformers_engine.plan import TransformersPlan
+from app.engines.transformers_engine.sampler import Sampler
 from app.errors import (
     ContextExceeded,
     FinetuneNotFound,
@@ -157,11 +158,12 @@ async def test_adapters_come_and_go_while_others_run(
     plan: TransformersPlan, question: Prompt, adapters: dict[str, StoredAdapter], tmp_path: Path, ask: Ask
 ) -> None:
     """More of them than there are slots, in turn, beside a long answer that they don't change."""
-    expected = await ask(question, LONG)
+    endless = replace(LONG, max_tokens=250)
+    expected = await ask(question, endless)
     spoken = {name: (await ask(question, GREEDY, adapter)).text for name, adapter in adapters.items()}
     others = [copy_of(adapters["pirate"], tmp_path / f"pirate{index}") for index in range(SLOTS)]
     async with started(plan) as engine:
-        long = asyncio.create_task(ask_engine(engine, question, LONG))
+        long = asyncio.create_task(ask_engine(engine, question, endless))
         for adapter in [*others, adapters["json"], others[0]]:
             answer = await ask_engine(engine, question, GREEDY, adapter)
             assert answer.text == spoken[adapter.name]
@@ -246,6 +248,25 @@ async def test_a_failing_step_ends_its_requests_and_no_others(
         assert "a step failed, and with it the requests request" in caplog.text
         assert engine.health().state == "ready"
         assert (await ask_engine(engine, question, GREEDY)).text.startswith(" Outworker")
+
+
+async def test_a_failing_answer_ends_one_request(
+    ask: Ask, asked: Sequence[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one request's tokens can do must not disturb the others in its step."""
+    expected = [(await ask(prompt)).text for prompt in asked[:3]]
+    whole = Sampler.draw
+
+    def draw(self: Sampler, logits: Any) -> Any:
+        if self._sampling.seed == 13:
+            raise RuntimeError("a fault")
+        return whole(self, logits)
+
+    monkeypatch.setattr(Sampler, "draw", draw)
+    faulty = ask(asked[0], replace(GREEDY, seed=13))
+    found = await asyncio.gather(*map(ask, asked[:3]), faulty, return_exceptions=True)
+    assert isinstance(found[-1], InternalError)
+    assert [answer.text for answer in found[:3]] == expected  # type: ignore[union-attr]
 
 
 async def test_stop_waits_for_what_runs(plan: TransformersPlan, question: Prompt) -> None:

@@ -191,7 +191,9 @@ async def test_a_whole_checkpoint(
 ) -> None:
     """The stand-in, packed in 4 bits by 64: most taught answers are still right, and come from the packed files."""
     folder = packed_standin(standin_folder, tmp_path / method, method)
-    engine = TransformersEngine(lambda: replace(plan, folder=folder, quantization=method), wait_s=1)
+    engine = TransformersEngine(
+        lambda: replace(plan, folder=folder, quantization=method, dtype="float16"), wait_s=1
+    )
     await engine.start()
     try:
         some = list(zip(asked, questions(), strict=True))[::6]
