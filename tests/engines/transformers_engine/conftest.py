@@ -1,11 +1,12 @@
 """One engine for all of these tests, on the stand-in in float32, and what they ask it with."""
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from app.adapters.base import read_base
 from app.adapters.canonical import config_bytes
@@ -20,7 +21,7 @@ from app.types import Delta, Prompt, Sampling, StoredAdapter, TextRequest
 SLOTS = 3
 MAX_MODEL_LEN = 1024
 MAX_ROWS = 40
-GREEDY = Sampling(max_tokens=28, temperature=0.0)
+GREEDY = Sampling(max_tokens=20, temperature=0.0)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several wait for each other where other programs use the cores too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def plan(standin_folder: Path) -> TransformersPlan:
     return TransformersPlan(
@@ -54,7 +64,7 @@ def plan(standin_folder: Path) -> TransformersPlan:
         slots=SLOTS,
         max_rows=MAX_ROWS,
         kv_tokens=MAX_ROWS * MAX_MODEL_LEN,
-        threads=1,  # several wait for each other where others use the cores too
+        threads=1,
         step_tokens=96,
     )
 

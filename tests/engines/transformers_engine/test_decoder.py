@@ -63,11 +63,11 @@ def running(engine: TransformersEngine) -> int:
 
 async def test_no_more_rows_than_allowed(plan: TransformersPlan, asked: Sequence[Prompt]) -> None:
     async with watched(plan, max_rows=3) as (engine, steps):
-        tasks = [asyncio.create_task(ask_engine(engine, prompt, GREEDY)) for prompt in asked[:8]]
-        await until(lambda: running(engine) == 8)
+        tasks = [asyncio.create_task(ask_engine(engine, prompt, GREEDY)) for prompt in asked[:6]]
+        await until(lambda: running(engine) == 6)
         steps.held.set()
         together = await asyncio.gather(*tasks)
-        alone = [await ask_engine(engine, prompt, GREEDY) for prompt in asked[:8]]
+        alone = [await ask_engine(engine, prompt, GREEDY) for prompt in asked[:6]]
     assert max(map(len, steps.counts)) == 3
     assert [answer.text for answer in together] == [answer.text for answer in alone]
 

@@ -245,6 +245,7 @@ async def test_a_failing_step_ends_its_requests_and_no_others(
         monkeypatch.setattr(model, "logits", fail)
         with caplog.at_level(logging.ERROR), pytest.raises(InternalError):
             await ask_engine(engine, question, GREEDY)
+        assert engine._runtime.decoder.running == 0  # type: ignore[union-attr]
         assert "a step failed, and with it the requests request" in caplog.text
         assert engine.health().state == "ready"
         assert (await ask_engine(engine, question, GREEDY)).text.startswith(" Outworker")

@@ -57,6 +57,7 @@ def test_a_character_of_four_tokens(tokenizer: Tokenizer) -> None:
         (("one two three four five",), " one two three four", False),
         ((" two three", "three"), " one", True),
         (("e two", "two"), " on", True),
+        (("two ",), " one ", True),
         (("five",), " one two three four", False),
     ],
 )
@@ -71,9 +72,10 @@ def test_stop_texts(tokenizer: Tokenizer, stop: tuple[str, ...], expected: str, 
 
 
 def test_no_stop_text_in_the_first_tokens(tokenizer: Tokenizer) -> None:
-    """Nor one that ended in them; the next is found."""
-    given, found = pieces(tokenizer, "one two one two", ("two",), min_tokens=3)
-    assert ("".join(given), found) == (" one two one ", True)
+    """Nor one that ended in them, though it may still be held; the next is found."""
+    for stop in (("two",), ("two", "a text as long as all of it")):
+        given, found = pieces(tokenizer, "one two one two", stop, min_tokens=3)
+        assert ("".join(given), found) == (" one two one ", True)
 
 
 def test_control_tokens_have_no_text(tokenizer: Tokenizer) -> None:
