@@ -16,7 +16,7 @@ from app.types import Sampling
 END = 2
 LOGITS = [1.5, -0.5, 3.0, 0.25, 2.0, -2.0, 0.0, 1.0]
 GREEDY = Sampling(max_tokens=9, temperature=0.0)
-DRAWS = 6_000
+DRAWS = 3_000
 
 
 def sampler(prompt: tuple[int, ...] = (), **values: Any) -> Sampler:
@@ -70,7 +70,7 @@ def test_tokens_come_as_often_as_they_should(values: dict[str, Any]) -> None:
 def test_a_nucleus_larger_than_what_is_looked_at_first() -> None:
     """Of 1000 equal tokens, nine tenths."""
     one = sampler(temperature=1.0, top_p=0.9, seed=5)
-    ids = [one.draw(torch.zeros(1000)).token_id for _ in range(4000)]
+    ids = [one.draw(torch.zeros(1000)).token_id for _ in range(3000)]
     assert 800 < len(set(ids)) <= 901  # 900, one more where the sum is rounded
 
 
