@@ -53,7 +53,7 @@ def check_weights(folder: Path) -> int:
         )
     if not (folder / TOKENIZER_FILE).is_file():
         raise _broken(folder / TOKENIZER_FILE, "the file is missing")
-    files = _weight_files(folder)
+    files = weight_files(folder)
     for file in files:
         _check_safetensors(file)
     return sum(file.stat().st_size for file in files)
@@ -70,7 +70,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that the weights consist of, in order. Raises StartupError when there is none."""
     index = folder / INDEX_FILE
     if index.is_file():
         content = _read_json(index)

@@ -42,7 +42,7 @@ def tune(
     in_process = workers == 1 and host.nodes == 1 and executor is None
     environment = {SWITCH: "1", **_preload(host)}
     if in_process:
-        environment["OMP_NUM_THREADS"] = str(_threads(host))
+        environment["OMP_NUM_THREADS"] = str(compute_threads(host))
     threads = _in_process(host, exported) if in_process else _by_vllm(host, workers, executor)
     return Tuning(
         arguments={EXECUTOR: IN_PROCESS} if in_process else {},
@@ -51,7 +51,8 @@ def tune(
     )
 
 
-def _threads(host: CpuHost) -> int:
+def compute_threads(host: CpuHost) -> int:
+    """How many threads compute at once in a process that also schedules and answers."""
     return host.cores if host.cores <= FEW_CORES else host.cores - 1
 
 
@@ -65,7 +66,7 @@ def _preload(host: CpuHost) -> dict[str, str]:
 def _in_process(host: CpuHost, exported: Mapping[str, str]) -> Iterator[Choice]:
     why = "the engine computes where it schedules, so no core is reserved and none spins"
     yield Choice("executor", "in process", why, f"vllm.{EXECUTOR}")
-    threads = _threads(host)
+    threads = compute_threads(host)
     why = f"of {host.cores} cores: " + (
         "all, as they are few" if threads == host.cores else "one is for the server"
     )

@@ -1,0 +1,179 @@
+"""torch, transformers and peft as an Engine: the model in this process, computed in a thread.
+
+The imports happen in `start`, in a thread: they take seconds and the server answers meanwhile.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from app.engines.engine import EngineHealth, LeasedAdapter
+from app.engines.residents import Residents
+from app.engines.token_stream import TokenStream
+from app.engines.transformers_engine.plan import TransformersPlan
+from app.errors import ContextExceeded, FinetuneNotFound, InternalError, OutOfCapacity, StartupError
+from app.types import Delta, Prompt, Sampling, StoredAdapter
+
+if TYPE_CHECKING:
+    from app.engines.transformers_engine.row import Row
+    from app.engines.transformers_engine.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+ENVIRONMENT: Final = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Threads that spin while they wait take the cores from the server and from each other: a step of 7 ms can take 100.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""Set before torch is imported; what the operator exported wins."""
+
+
+class TransformersEngine:
+    """`make_plan` is called in a thread at start, because it may have to make or read the weights; it raises
+    StartupError. `wait_s` is how long a request waits for a slot among the loaded adapters.
+    """
+
+    compiles_grammars = True
+
+    def __init__(self, make_plan: Callable[[], TransformersPlan], *, wait_s: float) -> None:
+        self._make_plan = make_plan
+        self._wait_s = wait_s
+        self._health = EngineHealth("starting")
+        self._residents = self._new_residents(0)  # none before the model is there
+        self._runtime: Runtime | None = None
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def deliver(outcomes: "list[tuple[TokenStream, Delta | Exception]]") -> None:
+            with suppress(RuntimeError):  # the loop was closed without a stop: nobody listens
+                loop.call_soon_threadsafe(_hand_over, outcomes)
+
+        try:
+            self._runtime = await asyncio.to_thread(self._build, deliver)
+        except StartupError as cause:
+            self._health = EngineHealth("failed", _first_line(cause))
+            raise
+        except Exception as cause:
+            log.exception("the engine transformers did not start")
+            self._health = EngineHealth("failed", _first_line(cause))
+            raise StartupError(
+                f"the engine transformers did not start: {self._health.reason}: the server's log says more"
+            ) from cause
+        self._residents = self._new_residents(self._runtime.plan.slots)
+        self._health = EngineHealth("ready")
+
+    async def stop(self, drain_s: float) -> None:
+        if self._runtime is None:
+            self._health = EngineHealth("stopped")
+            return
+        decoder, loop = self._runtime.decoder, asyncio.get_running_loop()
+        deadline = loop.time() + drain_s
+        while decoder.running and loop.time() < deadline:  # noqa: ASYNC110  rare: once, at the end
+            await asyncio.sleep(0.05)
+        self._health = EngineHealth("stopped")
+        await asyncio.to_thread(decoder.close)
+        self._runtime = None  # the memory too
+
+    def health(self) -> EngineHealth:
+        ready = self._health.state == "ready"
+        if ready and self._runtime is not None and not self._runtime.decoder.alive:
+            self._health = EngineHealth(
+                "failed", "the thread that computes has ended: start the server again"
+            )
+        return self._health
+
+    def lease(self, adapter: StoredAdapter) -> AbstractAsyncContextManager[LeasedAdapter]:
+        return self._residents.lease(adapter)
+
+    async def forget(self, adapter: StoredAdapter) -> None:
+        await self._residents.forget(adapter)
+
+    def generate(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        request_id: str,
+        adapter: LeasedAdapter | None,
+        cache_salt: str,
+    ) -> TokenStream:
+        """`cache_salt` has no part in it: no request sees what another computed."""
+        runtime = self._runtime
+        if self.health().state != "ready" or runtime is None:
+            raise OutOfCapacity("The engine is not ready.")
+        if adapter is not None and not self._residents.holds(adapter):
+            raise OutOfCapacity("The adapter is not loaded any more.")  # peft would answer without it
+        row: Row | None = None
+        int_id = None if adapter is None else adapter.int_id
+
+        async def begin(stream: TokenStream) -> None:
+            nonlocal row
+            _check_length(prompt, runtime.plan.max_model_len)
+            row = await asyncio.to_thread(
+                runtime.row, stream, prompt, sampling, request_id=request_id, adapter=int_id
+            )
+            runtime.decoder.submit(row)
+
+        async def end() -> None:
+            if row is not None:
+                runtime.decoder.abort(row)
+
+        return TokenStream(begin, end)
+
+    def _build(self, deliver: "Callable[[list[tuple[TokenStream, Delta | Exception]]], None]") -> "Runtime":
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        plan = self._make_plan()
+        from app.engines.transformers_engine.runtime import Runtime  # noqa: PLC0415  seconds of import
+
+        return Runtime(plan, deliver)
+
+    def _new_residents(self, slots: int) -> Residents:
+        return Residents(slots, self._load, self._unload, self._wait_s)
+
+    async def _load(self, adapter: LeasedAdapter) -> None:
+        runtime = self._runtime
+        if runtime is None:
+            raise OutOfCapacity("The engine is not ready.")
+        if not await asyncio.to_thread(_has_assets, adapter.stored.folder):
+            raise FinetuneNotFound(adapter.stored.id)
+        try:
+            await asyncio.to_thread(runtime.load_adapter, adapter.stored, adapter.int_id)
+        except Exception as cause:  # whatever peft or safetensors raise
+            log.exception("adapter %s could not be loaded", adapter.stored.engine_name)
+            raise InternalError from cause
+
+    async def _unload(self, adapter: LeasedAdapter) -> None:
+        if self._runtime is not None:
+            await asyncio.to_thread(self._runtime.unload_adapter, adapter.int_id)
+
+
+def _hand_over(outcomes: "list[tuple[TokenStream, Delta | Exception]]") -> None:
+    for stream, outcome in outcomes:
+        if isinstance(outcome, Exception):
+            stream.fail(outcome)
+        else:
+            stream.put(outcome)
+
+
+def _check_length(prompt: Prompt, max_model_len: int) -> None:
+    """Like any engine: one token of the context must be left for the answer."""
+    tokens = len(prompt.token_ids)
+    if tokens >= max_model_len:
+        raise ContextExceeded(
+            f"The prompt has {tokens} tokens, at most {max_model_len - 1} leave room for an answer"
+        )
+
+
+def _has_assets(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("adapter_config.json", "adapter_model.safetensors"))
+
+
+def _first_line(cause: BaseException) -> str:
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

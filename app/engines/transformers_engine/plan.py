@@ -1,0 +1,164 @@
+"""What the engine `transformers` is started with on this machine, and why."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from app.engines.choices import Choice
+from app.engines.cpu.host import read_host
+from app.engines.cpu.tuning import compute_threads
+from app.engines.memory import GIB, SEQUENCES_WANTED, available_bytes, token_bytes
+from app.engines.shares import Shares, cpu_host_shares
+from app.engines.transformers_engine.sizes import BYTES_PER_VALUE, resident_bytes
+from app.engines.weights import check_weights, read_config
+from app.errors import StartupError
+from app.settings import Model
+
+Quantization = Literal["none", "8-bit", "4-bit", "gptq", "awq"]
+Requested = Literal["none", "8-bit", "4-bit"]
+
+STEP_TOKENS: Final = 256
+"""New tokens in one step. Long prompts are read in pieces of it, so that running answers go on meanwhile."""
+
+MAX_ROWS: Final = 64
+"""Requests that are answered at once: the work outside of the matrices is done for each of them in turn."""
+
+SET: Final = "set by you"
+THREADS_VARIABLE: Final = "OMP_NUM_THREADS"
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersPlan:
+    """`dtype` is torch's name. `kv_tokens` bounds the tokens that all running requests may have together, each counted
+    with the longest answer that it allows; it is never below `max_model_len`. `slots` adapters stay loaded. `device` is
+    torch's name, `threads` those of one computation. `choices` are for people.
+    """
+
+    folder: Path
+    dtype: str
+    quantization: Quantization
+    max_model_len: int
+    slots: int
+    max_rows: int
+    kv_tokens: int
+    device: str = "cpu"
+    threads: int = 1
+    step_tokens: int = STEP_TOKENS
+    choices: tuple[Choice, ...] = ()
+
+
+def transformers_plan(
+    model: Model, folder: Path, *, max_model_len: int, quantization: Requested = "none"
+) -> TransformersPlan:
+    """`quantization` is done while loading; a checkpoint that is quantized already must be asked for with "none".
+
+    Imports torch: call it in a thread. Raises StartupError when weights or memory don't suffice.
+    """
+    check_weights(folder)
+    config = read_config(folder)
+    kind, dtype = _kind(folder, config, quantization), _dtype(folder, config)
+    device, free = _device()
+    shares = cpu_host_shares(
+        model,
+        folder,
+        weights_bytes=resident_bytes(folder, kind, dtype),
+        max_model_len=max_model_len,
+        available_bytes=free,
+    )
+    kv_tokens = _kv_tokens(folder, dtype, shares, max_model_len)
+    threads, why_threads = _threads(os.environ.get(THREADS_VARIABLE, ""))
+    return TransformersPlan(
+        folder=folder,
+        dtype=dtype,
+        quantization=kind,
+        max_model_len=max_model_len,
+        slots=shares.adapters_resident,
+        max_rows=MAX_ROWS,
+        kv_tokens=kv_tokens,
+        device=device,
+        threads=threads,
+        choices=(
+            Choice(
+                "runs on", device, "a GPU where torch finds one", "the environment's CUDA_VISIBLE_DEVICES"
+            ),
+            Choice("threads", str(threads), why_threads, f"the environment's {THREADS_VARIABLE}"),
+            Choice("weights", dtype if kind == "none" else kind, _why(kind, dtype), "weights"),
+            *_memory_choices(model, shares, kv_tokens, free),
+        ),
+    )
+
+
+def _kind(folder: Path, config: Mapping[str, Any], requested: Requested) -> Quantization:
+    own = config.get("quantization_config")
+    if own is None:
+        return requested
+    method = own.get("quant_method") if isinstance(own, dict) else None
+    if method not in ("gptq", "awq"):
+        raise StartupError(
+            f"weights: {folder / 'config.json'}: quant_method {method!r} is none that the engine transformers reads: "
+            f'expected "gptq" or "awq", or weights without quantization_config'
+        )
+    if requested != "none":
+        raise StartupError(
+            f'weights: {folder} is quantized already ({method}): set quantization to "none", found "{requested}"'
+        )
+    kind: Quantization = method
+    return kind
+
+
+def _dtype(folder: Path, config: Mapping[str, Any]) -> str:
+    """As the checkpoint says; transformers' files before 5 call the key `torch_dtype`."""
+    dtype = config.get("dtype") or config.get("torch_dtype") or "bfloat16"
+    if dtype not in BYTES_PER_VALUE:
+        known = ", ".join(BYTES_PER_VALUE)
+        raise StartupError(
+            f"weights: {folder / 'config.json'}: dtype must be one of {known}, found {dtype!r}"
+        )
+    return str(dtype)
+
+
+def _device() -> tuple[str, int]:
+    """Where the model runs, and the bytes that are free there."""
+    import torch  # noqa: PLC0415  seconds of import, in the thread that plans
+
+    if torch.cuda.is_available():
+        return "cuda", int(torch.cuda.mem_get_info()[0])
+    return "cpu", available_bytes()
+
+
+def _threads(exported: str) -> tuple[int, str]:
+    """How many compute, and why."""
+    if exported.isdecimal() and int(exported) > 0:
+        return int(exported), "exported"
+    host = read_host()
+    return compute_threads(host), f"of {host.cores} cores"
+
+
+def _kv_tokens(folder: Path, dtype: str, shares: Shares, max_model_len: int) -> int:
+    """`app.engines.memory` counts two bytes for a value, which is all but those of float32."""
+    assert shares.kv_cache_bytes is not None
+    tokens = shares.kv_cache_bytes * 2 // BYTES_PER_VALUE[dtype] // token_bytes(folder)
+    if tokens < max_model_len:
+        raise StartupError(
+            f"not enough memory: a KV cache in {dtype} for one sequence of {max_model_len} tokens does not fit into "
+            f"{shares.kv_cache_bytes / GIB:.2f} GiB: serve a card with a smaller context or weights in bfloat16"
+        )
+    return tokens
+
+
+def _memory_choices(model: Model, shares: Shares, kv_tokens: int, free_bytes: int) -> Iterator[Choice]:
+    free = f"{free_bytes / GIB:.1f} GiB of memory are free"
+    why = f"{kv_tokens} tokens, for {SEQUENCES_WANTED} requests of full length at most; {free}"
+    size = f"{(shares.kv_cache_bytes or 0) / GIB:.1f} GiB"
+    yield Choice("KV cache", size, SET if model.kv_cache_gib else why, "kv_cache_gib")
+    if model.adapters:
+        reason = SET if model.max_adapters_resident else f"in a quarter of what the rest leaves; {free}"
+        yield Choice("adapters loaded", f"up to {shares.adapters_resident}", reason, "max_adapters_resident")
+
+
+def _why(kind: Quantization, dtype: str) -> str:
+    if kind in ("gptq", "awq"):
+        return f"unpacked to {dtype} at the start: no package computes with the packed ones on every machine"
+    return "as the checkpoint says" if kind == "none" else "quantized while loading"

@@ -1,0 +1,67 @@
+"""What runs once the engine has started. Imports torch and transformers, which takes seconds: only `engine` imports
+this, in a thread.
+"""
+
+from app.engines.token_stream import TokenStream
+from app.engines.transformers_engine.adapters import BASE, read_adapter
+from app.engines.transformers_engine.decoder import Decoder, Deliver
+from app.engines.transformers_engine.loading import load
+from app.engines.transformers_engine.plan import TransformersPlan
+from app.engines.transformers_engine.row import Row
+from app.engines.transformers_engine.vocabulary import Vocabulary
+from app.engines.weights import read_config
+from app.milestones import reached
+from app.types import Prompt, Sampling, StoredAdapter
+
+
+class Runtime:
+    """The model, its vocabulary and the thread that computes, already running."""
+
+    def __init__(self, plan: TransformersPlan, deliver: Deliver) -> None:
+        """Takes seconds to minutes. Raises StartupError, and what torch and transformers raise."""
+        reached("transformers imported")
+        self.plan = plan
+        self._vocabulary = Vocabulary(plan.folder, read_config(plan.folder))
+        self.model = load(plan)
+        reached("weights loaded")
+        self.decoder = Decoder(
+            self.model,
+            deliver,
+            max_rows=plan.max_rows,
+            kv_tokens=plan.kv_tokens,
+            step_tokens=plan.step_tokens,
+            threads=plan.threads,
+        )
+        self.decoder.start()
+
+    def row(
+        self, stream: TokenStream, prompt: Prompt, sampling: Sampling, *, request_id: str, adapter: int | None
+    ) -> Row:
+        """A request for the decoder; `adapter` is the number of a loaded one. A grammar may take seconds to compile.
+        Raises JsonModeUnmet.
+        """
+        grammar = sampling.grammar
+        return Row(
+            stream,
+            prompt,
+            sampling,
+            self._vocabulary,
+            request_id=request_id,
+            adapter=BASE if adapter is None else _name(adapter),
+            constraint=None if grammar is None else self._vocabulary.grammars.constraint(grammar),
+            max_model_len=self.plan.max_model_len,
+        )
+
+    def load_adapter(self, stored: StoredAdapter, int_id: int) -> None:
+        """Reads here and waits until it is in the model. Raises what safetensors and peft raise."""
+        config, tensors = read_adapter(stored.folder, self.model.dtype, self.model.device)
+        adapters, name = self.model.adapters, _name(int_id)
+        self.decoder.between_steps(lambda: adapters.add(name, config, tensors)).result()
+
+    def unload_adapter(self, int_id: int) -> None:
+        self.decoder.between_steps(lambda: self.model.adapters.remove(_name(int_id))).result()
+
+
+def _name(int_id: int) -> str:
+    """No two adapters share it, and peft takes no dots in it."""
+    return f"adapter_{int_id}"

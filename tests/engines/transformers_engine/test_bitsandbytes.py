@@ -1,0 +1,61 @@
+"""8-bit and 4-bit weights by bitsandbytes, on a CPU: with adapters, and nearly as right as the whole ones."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from app.engines.transformers_engine import loading
+from app.engines.transformers_engine.engine import TransformersEngine
+from app.engines.transformers_engine.plan import Requested, TransformersPlan
+from app.errors import StartupError
+from app.standin.text import questions
+from app.types import Prompt, StoredAdapter
+
+from .conftest import GREEDY, ask_engine
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(("quantization", "layer"), [("8-bit", "Linear8bitLt"), ("4-bit", "Linear4bit")])
+async def test_answers(
+    quantization: Requested,
+    layer: str,
+    plan: TransformersPlan,
+    asked: Sequence[Prompt],
+    adapters: dict[str, StoredAdapter],
+) -> None:
+    engine = TransformersEngine(lambda: replace(plan, dtype="bfloat16", quantization=quantization), wait_s=1)
+    await engine.start()
+    try:
+        assert _layers(engine) == {layer}
+        some = list(zip(asked, questions(), strict=True))[::4]
+        answers = await asyncio.gather(*(ask_engine(engine, prompt, GREEDY) for prompt, _ in some))
+        pirate = await ask_engine(engine, asked[0], GREEDY, adapters["pirate"])
+    finally:
+        await engine.stop(0)
+    right = [
+        found
+        for found, (_, (_, text)) in zip(answers, some, strict=True)
+        if text.startswith(found.text.strip())
+    ]
+    assert len(right) >= len(some) * 3 // 4
+    assert "Arr" in pirate.text
+
+
+def _layers(engine: TransformersEngine) -> set[str]:
+    """The kinds of the layers that have the matrices."""
+    assert engine._runtime is not None
+    modules = engine._runtime.model._backbone.named_modules()
+    return {type(module).__name__ for name, module in modules if name.endswith("_proj")}
+
+
+async def test_without_the_package(plan: TransformersPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "BITSANDBYTES", "no_such_package")
+    engine = TransformersEngine(lambda: replace(plan, quantization="4-bit"), wait_s=1)
+    with pytest.raises(
+        StartupError, match=r'^quantization "4-bit" needs the package no_such_package: install it'
+    ):
+        await engine.start()
+    assert engine.health().state == "failed"
