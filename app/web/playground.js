@@ -112,9 +112,11 @@ export class Playground {
     const heading = h("h2", { class: "speaker" }, "You");
     mode.show(h("article", { class: "question", "aria-label": "You" }, heading, question), runs.map(({ reply }) => reply.element));
     this.composer.text = "";
-    await this.#run(mode, model, runs);
+    const follower = new Follower(mode.log);
+    await this.#run(model, runs);
     if (round === mode.round) mode.keep(text, runs);
     if (mode === this.mode) this.#finish(text, runs);
+    follower.end();
   }
 
   /** What would be sent now; with nothing typed what was asked last; before that an example. */
@@ -135,14 +137,12 @@ export class Playground {
     return { ...body, ...this.parameters.values, stream: true };
   }
 
-  async #run(mode, model, runs) {
+  async #run(model, runs) {
     const stopping = new AbortController();
     this.stopping = stopping;
     this.composer.running = true;
     this.status.textContent = "The answer is being written.";
-    const follower = new Follower(mode.log);
     await Promise.all(runs.map(({ reply, body }) => reply.run(this.api, model, body, stopping.signal)));
-    follower.end();
     if (this.stopping !== stopping) return; // stopped, and something else was asked since
     this.stopping = null;
     this.composer.running = false;

@@ -5,22 +5,20 @@ Neither is logged in; wrangler 4 does not even know an account.
 
 import asyncio
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import sync_playwright
 
 from app.engines.fake import ANSWER, FakeEngine
 from tests.clients.finetunes import ready
 from tests.clients.node import server_environment
 from tests.clients.worker import OPTIONS, WranglerDev
 from tests.conftest import HF, Serve
-from tests.live.server import CF, CHECKOUT, LiveServer, sse_events
-from tests.live.test_web import CHROMIUM
+from tests.live.browser import SCREENSHOTS, launched
+from tests.live.server import CF, LiveServer, sse_events
 
 UUID_CHARS = 36
 PATIENCE_S = 15
@@ -53,18 +51,14 @@ def test_the_page(dev: WranglerDev) -> None:
 
 
 def test_the_page_in_a_browser(dev: WranglerDev) -> None:
-    shots = CHECKOUT / "tests" / "screenshots"
-    shots.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+    with launched() as browser:
         page = browser.new_page()
         page.goto(dev.url)
         for lora, answer in (("", ANSWER), ("pirate", f"[pirate] {ANSWER}")):
             page.select_option("select", lora)
             page.click("text=Ask")
             page.wait_for_function(SHOWN, arg=answer)
-        page.screenshot(path=shots / f"worker-{dev.release}.png")
-        browser.close()
+        page.screenshot(path=SCREENSHOTS / f"worker-{dev.release}.png")
 
 
 def test_json(dev: WranglerDev) -> None:

@@ -280,3 +280,15 @@ def test_each_page_has_its_title(visit: Visit) -> None:
     assert visit.page.title() == "Outworker playground"
     visit.page.click("nav >> text=Adapters")
     assert visit.page.title() == "Adapters · Outworker playground"
+
+
+def test_a_refusal_is_in_view_on_a_narrow_screen(chromium: Browser, live: LiveServer) -> None:
+    """The composer stands at the bottom of the screen, in front of what is behind it."""
+    with visiting(chromium, live, viewport=NARROW) as visit:
+        refused(visit.open())
+        visit.page.wait_for_timeout(200)
+        error = visit.replies.last.locator(".error").bounding_box()
+        composer = visit.page.locator(".composer").bounding_box()
+        assert error is not None
+        assert composer is not None
+        assert error["y"] + error["height"] <= composer["y"] + 1
