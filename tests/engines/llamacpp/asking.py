@@ -1,6 +1,7 @@
 """Questions to an engine of llama.cpp."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +48,13 @@ class Asking:
         self, question: str | Prompt, adapter: LeasedAdapter | None = None, **sampling: Any
     ) -> str:
         return text_of(await self.deltas(question, adapter, **sampling))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Raises TimeoutError where it never comes true."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 def text_of(deltas: Sequence[Delta]) -> str:

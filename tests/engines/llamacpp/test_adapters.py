@@ -13,7 +13,7 @@ from app.engines.llamacpp.lora import place_of
 from app.engines.llamacpp.model import read_model
 from app.errors import FinetuneNotFound, InternalError, OutOfCapacity
 from app.standin import text, voices
-from tests.engines.llamacpp.asking import GREEDY, example
+from tests.engines.llamacpp.asking import GREEDY, example, until
 
 pytestmark = pytest.mark.anyio
 Serving = Callable[..., Any]
@@ -39,8 +39,7 @@ async def test_the_old_server_is_gone_when_its_requests_are(serving: Serving) ->
     async with serving() as ask:
         old = ask.engine._generations.current
         async with ask.engine.lease(example("pirate")):
-            while ask.engine._generations._old is not None:
-                await asyncio.sleep(0.01)
+            await until(lambda: ask.engine._generations._old is None)
         assert old._server is None
 
 
@@ -104,10 +103,8 @@ async def test_forgotten_it_leaves_memory_and_disk(serving: Serving, gguf: Path,
         async with ask.engine.lease(pirate):
             assert file.is_file()
         await ask.engine.forget(pirate)
-        while file.exists():
-            await asyncio.sleep(0.01)
-        while ask.engine._generations.current.adapters:
-            await asyncio.sleep(0.01)
+        await until(lambda: not file.exists())
+        await until(lambda: not ask.engine._generations.current.adapters)
         assert await leased_answer(ask, "pirate") == f" {PIRATES_ANSWER}"
 
 

@@ -18,7 +18,7 @@ from app.inference.tool_prompt import explained
 from app.standin import text, tool_talk, voices
 from app.standin.gguf import write_gguf
 from app.types import Grammar, Prompt
-from tests.engines.llamacpp.asking import GREEDY, Asking, example, ids_of, text_of
+from tests.engines.llamacpp.asking import GREEDY, Asking, example, ids_of, text_of, until
 
 pytestmark = pytest.mark.anyio
 Serving = Callable[..., Any]
@@ -240,8 +240,7 @@ class TestEnding:
             assert (await anext(endless)).text
             await endless.aclose()
             assert await ask.text(QUESTION) == f" {ANSWER}"
-            while ask.engine._generations.running:
-                await asyncio.sleep(0)
+            await until(lambda: not ask.engine._generations.running)
 
     async def test_one_that_waits_can_leave(self, serving: Serving) -> None:
         async with serving(slots=1) as ask:
@@ -278,8 +277,7 @@ class TestEnding:
     async def test_stop_waits_for_what_ends_in_time(self, serving: Serving) -> None:
         async with serving() as ask:
             asked = asyncio.ensure_future(ask.text(QUESTION))
-            while not ask.engine._generations.running:
-                await asyncio.sleep(0)
+            await until(lambda: bool(ask.engine._generations.running))
             await ask.engine.stop(30)
             assert await asked == f" {ANSWER}"
 
