@@ -29,7 +29,7 @@ class Decoder:
     """`deliver` is called in this thread, once per step, with what each request got.
 
     At most `max_rows` requests run at once, whose `max_tokens` are `kv_tokens` together; others wait in order. A step
-    has `step_tokens` new tokens, or one for each running request if that is more.
+    has one token for each running answer, and at most `step_tokens` of prompts, which are cut into pieces of that size.
     """
 
     def __init__(
@@ -180,14 +180,16 @@ class Decoder:
         return [self._answer(row, logits[index]) for index, row in enumerate(drawing)]
 
     def _shares(self) -> list[tuple[Row, int]]:
-        """How many tokens of each request the step has: who waits for one token comes first."""
-        rows = sorted(self._rows, key=lambda row: row.due > 1)
-        room, shares = max(self._step_tokens, len(rows)), list[tuple[Row, int]]()
-        for row in rows:
-            count = min(row.due, room)
-            if count:
+        """How many tokens of each request the step has. Who waits for one token always has it; of prompts as many pieces
+        as have room together, each whole: where a prompt is cut changes the last bits of what is computed, and must
+        not depend on what else runs.
+        """
+        room, shares = self._step_tokens, list[tuple[Row, int]]()
+        for row in self._rows:
+            count = min(row.due, self._step_tokens)
+            if count == 1 or count <= room:
                 shares.append((row, count))
-            room -= count
+                room -= count if count > 1 else 0
         return shares
 
     def _answer(self, row: Row, logits: torch.Tensor) -> Outcome:

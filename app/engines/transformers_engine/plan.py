@@ -20,7 +20,7 @@ Quantization = Literal["none", "8-bit", "4-bit", "gptq", "awq"]
 Requested = Literal["none", "8-bit", "4-bit"]
 
 STEP_TOKENS: Final = 256
-"""New tokens in one step. Long prompts are read in pieces of it, so that running answers go on meanwhile."""
+"""Tokens of prompts in one step. Long ones are read in pieces of it, so that running answers go on meanwhile."""
 
 MAX_ROWS: Final = 64
 """Requests that are answered at once: the work outside of the matrices is done for each of them in turn."""

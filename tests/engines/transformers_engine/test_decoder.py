@@ -100,9 +100,28 @@ async def test_a_long_prompt_is_read_beside_running_answers(
         await anext(first)
         await ask_engine(engine, long, GREEDY)
         await first.aclose()
-    pieces = [counts for counts in steps.counts if counts == [1, 49]]
-    assert len(pieces) == len(long.token_ids) // 49
-    assert max(map(sum, steps.counts)) == 50
+    pieces = [counts for counts in steps.counts if counts == [1, 50]]
+    assert len(pieces) == len(long.token_ids) // 50
+    assert max(map(sum, steps.counts)) == 51
+
+
+async def test_prompts_are_cut_the_same_whatever_runs_beside(
+    plan: TransformersPlan, prompt_of: PromptOf
+) -> None:
+    """Each piece of 40 tokens whole, of as many prompts as fit into 40 tokens."""
+    prompts = [prompt_of("word " * count) for count in (100, 50, 20)]
+    async with watched(plan, step_tokens=40) as (engine, steps):
+        tasks = [asyncio.create_task(ask_engine(engine, prompt, GREEDY)) for prompt in prompts]
+        await until(lambda: running(engine) == len(prompts))
+        steps.held.set()
+        await asyncio.gather(*tasks)
+    read = [count for counts in steps.counts for count in counts if count > 1]
+    expected = [
+        min(40, length - start)
+        for length in (len(prompt.token_ids) for prompt in prompts)
+        for start in range(0, length, 40)
+    ]
+    assert sorted(read) == sorted(count for count in expected if count > 1)
 
 
 async def test_who_runs_can_leave(plan: TransformersPlan, asked: Sequence[Prompt]) -> None:
