@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from app.adapters.base import BaseShape, read_base
 from app.adapters.store import AdapterStore
@@ -11,10 +12,10 @@ from app.engines.choices import Choice
 from app.engines.engine import Engine
 from app.engines.fake import FakeEngine
 from app.engines.llamacpp.engine import LlamaCppEngine
-from app.engines.llamacpp.llamafile import SUFFIX as LLAMAFILE
-from app.engines.llamacpp.llamafile import gguf_in
 from app.engines.llamacpp.plan import LlamaCppPlan
 from app.engines.llamacpp.sizing import size_plan
+from app.engines.transformers_engine.engine import TransformersEngine
+from app.engines.transformers_engine.plan import TransformersPlan, transformers_plan
 from app.engines.vllm import VllmEngine
 from app.engines.vllm_args import check_arguments
 from app.engines.vllm_start import VllmPlan
@@ -34,7 +35,9 @@ EXAMPLES = {
 SLOT_WAIT_S = 10.0
 FAKE_SLOTS = 16
 LLAMACPP_FOLDER = "llamacpp"
-"""Below the data directory: adapters as GGUF, and the GGUF files out of llamafiles."""
+"""Below the data directory: adapters as GGUF."""
+
+P = TypeVar("P", VllmPlan, TransformersPlan, LlamaCppPlan)
 
 
 class Assembly:
@@ -73,21 +76,23 @@ class Assembly:
         return EngineGroup(engine, model.weights, cards, load_prompts, load_base, model.adapters)
 
     def _engine(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> Engine:
+        """Plans are made in a thread, at start and again when an engine has to be started again."""
+        data_dir = self._settings.server.data_dir
         if model.engine == "fake":
             return FakeEngine(slots=model.max_adapters_resident or FAKE_SLOTS, wait_s=SLOT_WAIT_S)
         if model.engine == "llamacpp":
-            return LlamaCppEngine(lambda: self._llamacpp_plan(model, cards, weights), wait_s=SLOT_WAIT_S)
-        return VllmEngine(lambda: self._plan(model, cards, weights), wait_s=SLOT_WAIT_S)
+            return LlamaCppEngine(
+                lambda: self._noted(model, llamacpp_plan(model, cards, weights, data_dir)), wait_s=SLOT_WAIT_S
+            )
+        if model.engine == "transformers":
+            return TransformersEngine(
+                lambda: self._noted(model, rounded_plan(model, cards, weights)), wait_s=SLOT_WAIT_S
+            )
+        return VllmEngine(
+            lambda: self._noted(model, vllm_plan(model, cards, weights.folder())), wait_s=SLOT_WAIT_S
+        )
 
-    def _plan(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> VllmPlan:
-        """In a thread, at start and again when vLLM has to be started again."""
-        plan = vllm_plan(model, cards, weights.folder())
-        self.choices[model.weights] = plan.choices
-        return plan
-
-    def _llamacpp_plan(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> LlamaCppPlan:
-        """In a thread, at start."""
-        plan = llamacpp_plan(model, cards, weights, self._settings.server.data_dir)
+    def _noted(self, model: Model, plan: P) -> P:
         self.choices[model.weights] = plan.choices
         return plan
 
@@ -109,15 +114,21 @@ class Assembly:
             )
 
 
+def rounded_plan(model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> TransformersPlan:
+    """What transformers is started with. Raises StartupError when weights or memory don't suffice."""
+    folder, rounding = weights.folder(), weights.rounding()
+    return transformers_plan(model, folder, max_model_len=_context(cards), quantization=rounding)
+
+
 def llamacpp_plan(
     model: Model, cards: tuple[ModelCard, ...], weights: Weights, data_dir: Path
 ) -> LlamaCppPlan:
     """What llama.cpp is started with. Raises StartupError when weights or memory don't suffice."""
-    cache = data_dir / LLAMACPP_FOLDER
     gguf = ensure_gguf(data_dir) if model.weights == STAND_IN else weights.path()
-    return size_plan(
-        gguf_in(gguf, cache) if gguf.suffix.lower() == LLAMAFILE else gguf,
-        cache,
-        context=max(card.limits.max_total_tokens for card in cards),
-        adapters=model.max_adapters_resident if model.adapters else 0,
-    )
+    adapters = model.max_adapters_resident if model.adapters else 0
+    return size_plan(gguf, data_dir / LLAMACPP_FOLDER, context=_context(cards), adapters=adapters)
+
+
+def _context(cards: tuple[ModelCard, ...]) -> int:
+    """Tokens that the largest of the cards allows."""
+    return max(card.limits.max_total_tokens for card in cards)

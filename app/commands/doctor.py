@@ -3,10 +3,11 @@
 import importlib.metadata
 import platform
 from collections.abc import Iterator
+from pathlib import Path
 
-from app.assembly import llamacpp_plan
+from app.assembly import llamacpp_plan, rounded_plan
 from app.catalog.cards import ModelCard, load_cards
-from app.engines.choices import lines_of
+from app.engines.choices import Choice, lines_of
 from app.engines.cpu.host import read_host
 from app.engines.memory import GIB, available_bytes
 from app.engines.vllm_args import check_arguments
@@ -58,13 +59,17 @@ def _engine(models: list[Model], cards: dict[str, ModelCard], settings: Settings
     if model.engine == "fake":
         yield "engine fake: nothing to choose"
         return
+    served, data_dir = tuple(cards[entry.name] for entry in models), settings.server.data_dir
+    weights = Weights(model.weights, data_dir)
+    yield f"engine {model.engine}, weights in {weights.path()}"
+    yield from lines_of(_choices(model, served, weights, data_dir))
+
+
+def _choices(
+    model: Model, cards: tuple[ModelCard, ...], weights: Weights, data_dir: Path
+) -> tuple[Choice, ...]:
     if model.engine == "llamacpp":
-        served, data_dir = tuple(cards[entry.name] for entry in models), settings.server.data_dir
-        chosen = llamacpp_plan(model, served, Weights(model.weights, data_dir), data_dir)
-        yield f"weights in {chosen.gguf}"
-        yield from lines_of(chosen.choices)
-        return
-    folder = Weights(model.weights, settings.server.data_dir).folder()
-    plan = vllm_plan(model, tuple(cards[entry.name] for entry in models), folder)
-    yield f"weights in {folder}"
-    yield from lines_of(plan.choices)
+        return llamacpp_plan(model, cards, weights, data_dir).choices
+    if model.engine == "transformers":
+        return rounded_plan(model, cards, weights).choices
+    return vllm_plan(model, cards, weights.folder()).choices
