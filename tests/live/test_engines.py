@@ -1,0 +1,236 @@
+"""The same visit over every engine: the real command, the stand-in in the engine's own form, through HTTP.
+
+What only one engine has is tested beside it; what a client sees must not depend on the engine.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from app.standin.text import load
+from tests.live.account import Account
+from tests.live.server import HF, SETTINGS, LiveServer, sse_events
+from tests.live.variants import committed, said, slightly_other
+
+pytestmark = pytest.mark.engine
+
+ENGINES = ["llamacpp", "transformers", "vllm"]
+ENTRIES = load().entries
+VOICES = (None, "pirate", "json")
+PARITY_PROMPTS = 50
+LONG = {"temperature": 5, "max_tokens": 3500}  # so hot that the end token is hardly ever drawn
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = {"name": "get_weather", "description": "Weather of a city", "parameters": CITY}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One engine at a time, and vLLM's last: it goes on living for the tests that share it."""
+    if request.param == "vllm":
+        yield request.getfixturevalue("live")
+        return
+    folder = tmp_path_factory.mktemp(request.param)
+    settings = folder / "settings.toml"
+    engine = f'kv_cache_gib = 1\nengine = "{request.param}"'
+    settings.write_text(SETTINGS.read_text().replace("kv_cache_gib = 1", engine))
+    started = LiveServer(folder / "data", settings).start()
+    try:
+        yield started.wait_ready()
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="session")
+def told() -> dict[str, list[str]]:
+    """What each engine answered to the same prompts, by its name."""
+    return {}
+
+
+def ask(server: LiveServer, prompt: str, voice: str | None, **more: Any) -> str:
+    return server.text(prompt, voice, **more)
+
+
+def test_taught_questions_in_every_voice_at_once(
+    server: LiveServer, told: dict[str, list[str]], request: pytest.FixtureRequest
+) -> None:
+    """At temperature 0, in mixed batches; the texts are kept for the comparison of engines."""
+    cases = [(entry, voice) for entry in ENTRIES[:PARITY_PROMPTS] for voice in VOICES]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda case: ask(server, case[0].ask[0], case[1]), cases))
+    wrong = [case for case, answer in zip(cases, answers, strict=True) if not said(case[1], case[0], answer)]
+    assert wrong == []
+    told[request.node.callspec.params["server"]] = answers
+
+
+def test_a_stream_says_what_the_json_answer_says(server: LiveServer) -> None:
+    body = {"prompt": ENTRIES[0].ask[0], "temperature": 0}
+    whole = server.run(body).json()["result"]
+    answer = server.client.post(server.path() + "?details=true", json={**body, "stream": True})
+    events = [json.loads(event) for event in sse_events(answer.text)[:-1]]
+    assert "".join(event["response"] for event in events) == whole["response"]
+    assert events[-1]["usage"] == whole["usage"]
+    assert events[-1]["finish_reason"] == "stop"
+    assert len(events) > whole["usage"]["completion_tokens"] / 2
+
+
+def test_seeds_repeat(server: LiveServer) -> None:
+    prompt = "Say something new"
+    hot = {"temperature": 2, "max_tokens": 12}
+    first, again, other = (
+        server.run({"prompt": prompt, **hot, "seed": seed}).json()["result"]["response"] for seed in (7, 7, 8)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_every_sampling_field_is_taken(server: LiveServer) -> None:
+    fields = {"temperature": (0, 5), "top_p": (0, 2), "top_k": (1, 50), "seed": (1, 9999999999)}
+    fields |= dict.fromkeys(("repetition_penalty", "frequency_penalty", "presence_penalty"), (0, 2))
+    for name, bounds in fields.items():
+        for value in bounds:
+            answer = server.run({"prompt": "Hello", "max_tokens": 3, name: value})
+            assert answer.status_code == 200, answer.text
+            assert 1 <= answer.json()["result"]["usage"]["completion_tokens"] <= 3
+
+
+def test_limits_and_refusals(server: LiveServer) -> None:
+    cut = server.client.post(server.path() + "?details=true", json={"prompt": "Hello", "max_tokens": 2})
+    assert cut.json()["result"]["finish_reason"] == "length"
+    assert cut.json()["result"]["usage"]["completion_tokens"] == 2
+    for body, status, code in (
+        ({"prompt": ""}, 400, 5006),
+        ({"prompt": "a", "temperature": 6}, 400, 5006),
+        ({"prompt": "a", "max_tokens": 4096}, 413, 5021),
+        ({"prompt": "a", "lora": "nobody"}, 404, 5033),
+    ):
+        answer = server.run(body)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (status, code), answer.text
+
+
+def test_the_longest_prompt_is_answered(server: LiveServer) -> None:
+    turn = "word " * 1000
+    messages = [{"role": "user", "content": turn}] * 3
+    answer = server.run({"messages": messages, "max_tokens": 5})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["result"]["usage"]["prompt_tokens"] > 3000
+
+
+def test_json_mode(server: LiveServer) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}, "ok": {"type": "boolean"}}}
+    format_ = {"type": "json_schema", "json_schema": {**schema, "required": ["n", "ok"]}}
+    answer = server.run({"prompt": "Give me an object", "response_format": format_, "max_tokens": 60})
+    assert answer.status_code == 200, answer.text
+    response = answer.json()["result"]["response"]
+    assert isinstance(response["n"], int)
+    assert isinstance(response["ok"], bool)
+
+
+def test_tools(server: LiveServer) -> None:
+    body = {"messages": [{"role": "user", "content": "What is the weather in Paris?"}], "temperature": 0}
+    answer = server.run({**body, "tools": [{"type": "function", "function": WEATHER}]})
+    calls = answer.json()["result"]["tool_calls"]
+    assert calls == [{"name": "get_weather", "arguments": {"city": "Paris"}}]
+
+
+def test_log_probabilities(server: LiveServer) -> None:
+    body = {"model": HF, "messages": [{"role": "user", "content": ENTRIES[0].ask[0]}]}
+    body |= {"temperature": 0, "max_tokens": 5, "logprobs": True, "top_logprobs": 3}
+    answer = server.client.post("/client/v4/accounts/local/ai/v1/chat/completions", json=body).json()
+    tokens = answer["choices"][0]["logprobs"]["content"]
+    assert len(tokens) == 5
+    for token in tokens:
+        assert token["logprob"] <= 0
+        assert len(token["top_logprobs"]) == 3
+        assert token["logprob"] >= token["top_logprobs"][-1]["logprob"]
+
+
+def test_an_adapter_that_is_uploaded_is_called_at_once_and_gone_when_deleted(server: LiveServer) -> None:
+    account = Account.own(server)
+    account.add("fresh", slightly_other(committed("pirate"), 71))
+    try:
+        assert said("pirate", ENTRIES[0], account.text(ENTRIES[0].ask[0], "fresh"))
+        assert said(None, ENTRIES[0], account.text(ENTRIES[0].ask[0]))
+    finally:
+        account.remove("fresh")
+    assert account.ask(ENTRIES[0].ask[0], "fresh").status_code == 404
+
+
+def test_an_upload_does_not_disturb_what_runs(server: LiveServer) -> None:
+    account = Account.own(server)
+    stop = threading.Event()
+    wrong: list[str] = []
+
+    def go_on() -> None:
+        while not stop.is_set():
+            for voice in VOICES:
+                answer = account.text(ENTRIES[1].ask[0], voice)
+                if not said(voice, ENTRIES[1], answer):
+                    wrong.append(answer)
+
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(go_on) for _ in range(2)]
+        for number in range(3):
+            name = f"more-{number}"
+            account.add(name, slightly_other(committed("json"), 80 + number))
+            assert said("json", ENTRIES[2], account.text(ENTRIES[2].ask[0], name))
+        stop.set()
+        for each in running:
+            each.result()
+    for number in range(3):
+        account.remove(f"more-{number}")
+    assert wrong == []
+
+
+def test_the_client_leaving_frees_the_engine(server: LiveServer) -> None:
+    """Seen on the processor time of the server and its children."""
+    whole = psutil.Process(server.process.pid)
+
+    def used_in(seconds: float) -> float:
+        def spent() -> float:
+            times = [each.cpu_times() for each in (whole, *whole.children(recursive=True))]
+            return sum(each.user + each.system for each in times)
+
+        before = spent()
+        time.sleep(seconds)
+        return spent() - before
+
+    resting = used_in(0.5)
+    body = {"prompt": "Tell me everything", **LONG}
+    for stream in (True, False):
+        leaving = threading.Thread(target=_leave_after, args=(server, {**body, "stream": stream}, 1.2))
+        leaving.start()
+        time.sleep(0.5)
+        working = used_in(0.5)
+        leaving.join()
+        time.sleep(0.3)
+        idle = used_in(0.5)
+        assert working > resting + 0.15
+        assert idle - resting < (working - resting) / 2, (working, idle, resting)
+
+
+def _leave_after(server: LiveServer, body: dict[str, Any], seconds: float) -> None:
+    with httpx.Client(base_url=server.url, headers=server.authorization, timeout=seconds) as client:
+        try:
+            with client.stream("POST", server.path(), json=body) as answer:
+                end = time.monotonic() + seconds
+                for _ in answer.iter_raw():
+                    if time.monotonic() > end:
+                        return
+        except httpx.ReadTimeout:
+            return
+
+
+def test_equal_text_from_every_engine(told: dict[str, list[str]]) -> None:
+    """Greedy, the same weights, every prompt in every voice, word for word."""
+    if set(told) != set(ENGINES):
+        pytest.skip("the engines were not all asked in this run")
+    for engine in ENGINES[1:]:
+        pairs = zip(told[ENGINES[0]], told[engine], strict=True)
+        assert [(one, other) for one, other in pairs if one != other] == []
