@@ -3,6 +3,8 @@
 import { h } from "./dom.js";
 import { boundsOf, example, kindOf, read, sliderOf } from "./schema.js";
 
+const MOVING = /^(Arrow|Home|End|Page)/; // keys that move a slider
+
 export class ParameterForm {
   constructor() {
     this.fields = [];
@@ -144,7 +146,7 @@ class NumberField extends Field {
 
   /** Home on a slider that stands at its minimum sets that: the browser itself sees no change. */
   #keyed(event) {
-    if (event.key !== "Tab" && event.key !== "Shift") this.slid();
+    if (MOVING.test(event.key)) this.slid();
   }
 
   #follow() {
