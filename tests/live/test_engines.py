@@ -25,7 +25,13 @@ ENGINES = ["llamacpp", "transformers", "vllm"]
 ENTRIES = load().entries
 VOICES = (None, "pirate", "json")
 PARITY_PROMPTS = 50
-LONG = {"temperature": 5, "max_tokens": 3500}  # so hot that the end token is hardly ever drawn
+CHAT = "/client/v4/accounts/local/ai/v1/chat/completions"
+LONG = {
+    "model": HF,
+    "max_tokens": 4000,
+    "ignore_eos": True,
+    "messages": [{"role": "user", "content": "Hello"}],
+}
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"name": "get_weather", "description": "Weather of a city", "parameters": CITY}
 
@@ -142,7 +148,7 @@ def test_tools(server: LiveServer) -> None:
 def test_log_probabilities(server: LiveServer) -> None:
     body = {"model": HF, "messages": [{"role": "user", "content": ENTRIES[0].ask[0]}]}
     body |= {"temperature": 0, "max_tokens": 5, "logprobs": True, "top_logprobs": 3}
-    answer = server.client.post("/client/v4/accounts/local/ai/v1/chat/completions", json=body).json()
+    answer = server.client.post(CHAT, json=body).json()
     tokens = answer["choices"][0]["logprobs"]["content"]
     assert len(tokens) == 5
     for token in tokens:
@@ -202,9 +208,8 @@ def test_the_client_leaving_frees_the_engine(server: LiveServer) -> None:
         return spent() - before
 
     resting = used_in(0.5)
-    body = {"prompt": "Tell me everything", **LONG}
     for stream in (True, False):
-        leaving = threading.Thread(target=_leave_after, args=(server, {**body, "stream": stream}, 1.2))
+        leaving = threading.Thread(target=_leave_after, args=(server, {**LONG, "stream": stream}, 1.2))
         leaving.start()
         time.sleep(0.5)
         working = used_in(0.5)
@@ -218,7 +223,7 @@ def test_the_client_leaving_frees_the_engine(server: LiveServer) -> None:
 def _leave_after(server: LiveServer, body: dict[str, Any], seconds: float) -> None:
     with httpx.Client(base_url=server.url, headers=server.authorization, timeout=seconds) as client:
         try:
-            with client.stream("POST", server.path(), json=body) as answer:
+            with client.stream("POST", CHAT, json=body) as answer:
                 end = time.monotonic() + seconds
                 for _ in answer.iter_raw():
                     if time.monotonic() > end:
