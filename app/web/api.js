@@ -72,12 +72,13 @@ export class Api {
   }
 
   /**
-   * Run a model and give what the stream's events say, one object each: `response`, `tokens` so far, at the end `usage`
-   * and `finish_reason`. An error, also one inside the stream, is thrown as ApiError; `signal` stops the engine.
+   * Run a model, with `stream` in `body`, and give what the stream's events say, one object each: `response`, `tokens`
+   * so far, at the end `usage` and `finish_reason`. An error, also one inside the stream, is thrown as ApiError;
+   * `signal` stops the engine.
    */
   async *run(model, body, signal) {
     const path = `run/${model}?details=true`;
-    const response = await this.#send("POST", path, { body: JSON.stringify({ ...body, stream: true }), signal });
+    const response = await this.#send("POST", path, { body: JSON.stringify(body), signal });
     if (!response.ok) throw await refusal(response);
     for await (const data of arriving(events(response.body))) {
       if (data === "[DONE]") return;

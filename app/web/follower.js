@@ -6,7 +6,7 @@ const EVERY_MS = 100;
 export class Follower {
   constructor(log) {
     this.log = log;
-    this.following = true;
+    this.seen = 0; // the height at the last look: who was near its end then stays near the end
     this.#toEnd();
     this.timer = setInterval(() => this.#look(), EVERY_MS);
   }
@@ -18,10 +18,9 @@ export class Follower {
 
   #look() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller();
-    const grown = scrollHeight - this.seen;
-    this.following = scrollHeight - grown - scrollTop - clientHeight < NEAR_END_PX;
+    const wasNearEnd = this.seen - scrollTop - clientHeight < NEAR_END_PX;
     this.seen = scrollHeight;
-    if (this.following) this.#toEnd();
+    if (wasNearEnd) this.#toEnd();
   }
 
   #toEnd() {

@@ -152,9 +152,9 @@ export class Playground {
   }
 
   #finish(text, runs) {
-    const failed = runs.some(({ reply }) => reply.failed);
-    if (failed && !this.composer.text) this.composer.text = text; // to be sent again; the log has it in any case
-    for (const { reply, body } of runs) if (reply.failed) this.#complain(reply, body);
+    const failed = runs.filter(({ reply }) => reply.failed);
+    if (failed.length && !this.composer.text) this.composer.text = text; // to be sent again; the log has it anyway
+    for (const { reply, body } of failed) this.#complain(reply, body);
     const { activeElement } = document;
     const free = activeElement === document.body || activeElement === this.composer.stopButton;
     if (free && !this.element.hidden) this.composer.focus();

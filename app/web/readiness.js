@@ -1,6 +1,7 @@
 /** Says while the server can't answer, and why. The page is there half a minute before the engine is. */
 
 import { Api } from "./api.js";
+import { NO_ANSWER } from "./errors.js";
 import { h } from "./dom.js";
 
 const POLL_MS = 1500;
@@ -8,7 +9,7 @@ const LINES = {
   starting: "The engine is starting. Requests are answered when it is ready.",
   failed: "The engine has failed. The server's log says why.",
   stopped: "The server is stopping.",
-  unreachable: "The server does not answer. Is it still running?",
+  unreachable: NO_ANSWER,
 };
 
 export class Readiness {

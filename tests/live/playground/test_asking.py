@@ -134,19 +134,23 @@ def third(live: LiveServer) -> Iterator[str]:
 
 def test_base_and_three_adapters_side_by_side_at_once(third: str, visit: Visit) -> None:
     visit.choose_mode("Compare")
-    visit.set(temperature=0)
     names = ["pirate", "json", third]
     for name in names:
         visit.page.get_by_label(name, exact=True).check()
+    visit.set(**ENDLESS)
     visit.ask(QUESTION)
     visit.until(ALL_FOUR_WRITING)
+    visit.page.keyboard.press("Escape")
     visit.wait_done()
+    visit.page.click("text=Reset all")
+    visit.set(temperature=0)
+    visit.answer(QUESTION)
     said = {visit.figures(index)["adapter"]: visit.said(index) for index in range(4)}
     expected = {f"adapter: {name}": visit.live.text(QUESTION, name) for name in names}
     assert said == {"base model": visit.live.text(QUESTION), **expected}
     tops = [box["y"] for box in (each.bounding_box() for each in visit.replies.all()) if box]
     assert len(set(tops)) == 1
-    assert len(visit.bodies) == 4
+    assert len(visit.bodies) == 8
 
 
 def test_no_more_than_three_can_be_compared(third: str, visit: Visit, live: LiveServer) -> None:
