@@ -4,17 +4,19 @@ What only one engine has is tested beside it; what a client sees must not depend
 """
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from app.standin.text import load
+from app.standin.text import Entry, load
 from tests.live.account import Account
 from tests.live.server import HF, SETTINGS, LiveServer, sse_events
 from tests.live.variants import committed, said, slightly_other
@@ -24,7 +26,11 @@ pytestmark = pytest.mark.engine
 ENGINES = ["llamacpp", "transformers", "vllm"]
 ENTRIES = load().entries
 VOICES = (None, "pirate", "json")
-PARITY_PROMPTS = 50
+PROMPTS = 50
+CASES = [(entry, voice) for entry in ENTRIES[:PROMPTS] for voice in VOICES]
+NOISE_NATS = 0.02
+"""By so much the log probabilities of two engines differ in rounding: F16 and bfloat16 weights, sums in another order."""
+
 CHAT = "/client/v4/accounts/local/ai/v1/chat/completions"
 LONG = {
     "model": HF,
@@ -53,26 +59,49 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         started.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer and its tokens, each with the likeliest at its place and their log probabilities."""
+
+    text: str
+    tokens: list[str]
+    likely: list[dict[str, float]]
+
+
 @pytest.fixture(scope="session")
-def told() -> dict[str, list[str]]:
-    """What each engine answered to the same prompts, by its name."""
+def told() -> dict[str, list[Told]]:
+    """What each engine answered to `CASES`, by its name."""
     return {}
 
 
-def ask(server: LiveServer, prompt: str, voice: str | None, **more: Any) -> str:
-    return server.text(prompt, voice, **more)
+def tell(server: LiveServer, case: tuple[Entry, str | None]) -> Told:
+    entry, voice = case
+    body = {
+        "model": HF if voice is None else f"{HF}:{voice}",
+        "messages": [{"role": "user", "content": entry.ask[0]}],
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": 5,
+    }
+    answer = server.client.post(CHAT, json=body)
+    assert answer.status_code == 200, answer.text
+    choice = answer.json()["choices"][0]
+    tokens = choice["logprobs"]["content"]
+    likely = [{each["token"]: each["logprob"] for each in token["top_logprobs"]} for token in tokens]
+    return Told(choice["message"]["content"], [token["token"] for token in tokens], likely)
 
 
 def test_taught_questions_in_every_voice_at_once(
-    server: LiveServer, told: dict[str, list[str]], request: pytest.FixtureRequest
+    server: LiveServer, told: dict[str, list[Told]], request: pytest.FixtureRequest
 ) -> None:
-    """At temperature 0, in mixed batches; the texts are kept for the comparison of engines."""
-    cases = [(entry, voice) for entry in ENTRIES[:PARITY_PROMPTS] for voice in VOICES]
+    """At temperature 0, in mixed batches; the answers are kept for the comparison of engines."""
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda case: ask(server, case[0].ask[0], case[1]), cases))
-    wrong = [case for case, answer in zip(cases, answers, strict=True) if not said(case[1], case[0], answer)]
-    assert wrong == []
+        answers = list(pool.map(lambda case: tell(server, case), CASES))
     told[request.node.callspec.params["server"]] = answers
+    pairs = zip(CASES, answers, strict=True)
+    assert [
+        (entry.ask[0], voice) for (entry, voice), answer in pairs if not said(voice, entry, answer.text)
+    ] == []
 
 
 def test_a_stream_says_what_the_json_answer_says(server: LiveServer) -> None:
@@ -146,7 +175,7 @@ def test_tools(server: LiveServer) -> None:
 
 
 def test_log_probabilities(server: LiveServer) -> None:
-    body = {"model": HF, "messages": [{"role": "user", "content": ENTRIES[0].ask[0]}]}
+    body: dict[str, Any] = {"model": HF, "messages": [{"role": "user", "content": ENTRIES[0].ask[0]}]}
     body |= {"temperature": 0, "max_tokens": 5, "logprobs": True, "top_logprobs": 3}
     answer = server.client.post(CHAT, json=body).json()
     tokens = answer["choices"][0]["logprobs"]["content"]
@@ -212,12 +241,10 @@ def test_the_client_leaving_frees_the_engine(server: LiveServer) -> None:
         leaving = threading.Thread(target=_leave_after, args=(server, {**LONG, "stream": stream}, 1.2))
         leaving.start()
         time.sleep(0.5)
-        working = used_in(0.5)
+        working = used_in(0.5) - resting
         leaving.join()
-        time.sleep(0.3)
-        idle = used_in(0.5)
-        assert working > resting + 0.15
-        assert idle - resting < (working - resting) / 2, (working, idle, resting)
+        assert working > 0.15
+        assert any(used_in(0.5) - resting < working / 2 for _ in range(10)), "the engine goes on"
 
 
 def _leave_after(server: LiveServer, body: dict[str, Any], seconds: float) -> None:
@@ -232,10 +259,45 @@ def _leave_after(server: LiveServer, body: dict[str, Any], seconds: float) -> No
             return
 
 
-def test_equal_text_from_every_engine(told: dict[str, list[str]]) -> None:
-    """Greedy, the same weights, every prompt in every voice, word for word."""
-    if set(told) != set(ENGINES):
-        pytest.skip("the engines were not all asked in this run")
-    for engine in ENGINES[1:]:
-        pairs = zip(told[ENGINES[0]], told[engine], strict=True)
-        assert [(one, other) for one, other in pairs if one != other] == []
+def test_equal_text_from_every_engine(told: dict[str, list[Told]]) -> None:
+    """Greedy, the same weights, every prompt in every voice: word for word, or a tie decided by rounding alone."""
+    assert set(told) == set(ENGINES), "the engines answer in this file's first test: run the whole file"
+    reference = told["transformers"]
+    apart = []
+    for engine in ENGINES:
+        print(f"{engine}: {largest_gap(reference, told[engine]):.4f} nats at most between equal answers")
+        for (entry, voice), one, other in zip(CASES, reference, told[engine], strict=True):
+            if one.text != other.text:
+                apart.append((engine, voice, entry.ask[0], *first_difference(one, other)))
+    for engine, voice, prompt, one_token, other_token, gap in apart:
+        print(f"{engine}, {voice}, {prompt!r}: {other_token!r} for {one_token!r}, {gap:.4f} nats apart")
+    assert [each for each in apart if each[-1] > NOISE_NATS] == []
+
+
+def largest_gap(ones: list[Told], others: list[Told]) -> float:
+    """Between the log probabilities of a token in answers that both engines gave."""
+    return max(
+        abs(mine[token] - its[token])
+        for one, other in zip(ones, others, strict=True)
+        if one.tokens == other.tokens
+        for token, mine, its in zip(one.tokens, one.likely, other.likely, strict=True)
+    )
+
+
+def first_difference(one: Told, other: Told) -> tuple[str, str, float]:
+    """Both tokens, and by how much the first engine prefers its own; endless where it does not consider the other."""
+    place = next(
+        (at for at, pair in enumerate(zip(one.tokens, other.tokens, strict=False)) if pair[0] != pair[1]),
+        None,
+    )
+    if place is None:  # one of them has ended where the other goes on
+        return "", "", math.inf
+    mine, its = one.tokens[place], other.tokens[place]
+    return mine, its, one.likely[place][mine] - one.likely[place].get(its, -math.inf)
+
+
+def test_a_difference_is_measured_in_the_first_answer() -> None:
+    one = Told("ab", ["a", "b"], [{"a": -0.1}, {"b": -0.5, "c": -0.75}])
+    assert first_difference(one, Told("ac", ["a", "c"], [{}, {}])) == ("b", "c", 0.25)
+    assert first_difference(one, Told("ad", ["a", "d"], [{}, {}])) == ("b", "d", math.inf)
+    assert first_difference(one, Told("a", ["a"], [{}])) == ("", "", math.inf)
