@@ -12,7 +12,7 @@ PARAMETERS = 7_241_732_096
 
 def test_the_shape_is_the_original_s(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model")
-    assert check_weights(folder) == 2 * PARAMETERS
+    assert 0 < check_weights(folder) - 2 * PARAMETERS < 100_000  # the header
     assert read_base(folder, VARIANT).num_hidden_layers == 32
     assert sum(file.stat().st_blocks * 512 for file in folder.iterdir()) < 10_000_000
 
