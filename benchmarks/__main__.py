@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from app.errors import OperatorError
-from benchmarks import engine, front, full_size, settings, start, upload, validate
+from benchmarks import engine, engines, front, full_size, settings, start, upload, validate
 from benchmarks.errors import BenchError
 from benchmarks.report import Part, save, show
 
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Path], Part]] = {
     "engine": engine.run,
     "start": start.run,
     "settings": settings.run,
+    "engines": engines.run,
     "full": full_size.run,
 }
 PLAIN = ("validate", "front", "upload", "engine")

@@ -132,14 +132,22 @@ LAUNCHES: tuple[Launch, ...] = (ours, stock, same, bare)
 
 def write_config(
     folder: Path,
-    weights: Path,
+    weights: Path | str,
     name: str = "outworker.toml",
     vllm: Mapping[str, str] = MappingProxyType({}),
     adapters: bool = True,
+    *,
+    engine: str = "vllm",
 ) -> Path:
     """A settings file: defaults but for the weights, the size of the KV cache, and what is given."""
     path = folder / name
-    model = {"name": MODEL, "weights": str(weights), "kv_cache_gib": KV_CACHE_GIB, "adapters": adapters}
+    model = {
+        "name": MODEL,
+        "weights": str(weights),
+        "engine": engine,
+        "kv_cache_gib": KV_CACHE_GIB,
+        "adapters": adapters,
+    }
     lines = ["[[models]]", *_toml(model), *(["[models.vllm]", *_toml(vllm)] if vllm else [])]
     path.write_text("\n".join([*lines, ""]))
     return path
