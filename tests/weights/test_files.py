@@ -1,11 +1,13 @@
 """Weights that are one file, for real: the stand-in as GGUF and as llamafile."""
 
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 from app.adapters.base import read_base
 from app.standin.gguf import ensure_gguf
 from app.weights import Weights
+from app.weights.sidecar import SIDECAR_VERSION
 from tests.hub.server import Hub
 from tests.weights.conftest import GGUF_FILE, GGUF_REPOSITORY, Puller
 
@@ -15,7 +17,9 @@ def test_a_gguf_file_has_config_and_tokenizer_beside_it(tmp_path: Path, standin_
     folder = weights.folder()
     assert folder.parent == tmp_path / "sidecars"
     assert read_base(folder, "w") == read_base(standin_folder, "w")
-    assert (folder / "tokenizer.json").is_file()
+    tokenizer = (folder / "tokenizer.json").read_bytes()
+    changed = "raise SIDECAR_VERSION, so that data directories get the new one, and put its digest here"
+    assert (SIDECAR_VERSION, sha256(tokenizer).hexdigest()[:16]) == (1, "3d84b9897a327098"), changed
 
 
 def test_a_llamafile_is_the_gguf_file_in_it(tmp_path: Path) -> None:
@@ -25,7 +29,7 @@ def test_a_llamafile_is_the_gguf_file_in_it(tmp_path: Path) -> None:
         archive.write(gguf, "mine.gguf")
     weights = Weights(str(llamafile), tmp_path)
     assert weights.path().read_bytes() == gguf.read_bytes()
-    assert weights.path().parent == tmp_path / "llamacpp"
+    assert weights.path().parent == tmp_path / "llamafiles"
     assert (weights.folder() / "config.json").is_file()
 
 
