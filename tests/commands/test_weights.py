@@ -1,5 +1,6 @@
 """`outworker weights list | show`: what is printed."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,9 +68,10 @@ def test_a_pull_of_what_does_not_fit_says_so_first(
 ) -> None:
     """Under llama.cpp on a machine without AVX2: the note comes, then the pull (here without a client for its hub)."""
     monkeypatch.setattr(
-        "app.commands.weights.measure_for", lambda catalogues: machine(instruction_sets="sse2")
+        "app.commands.weights.measure_for", lambda catalogues, data_dir: machine(instruction_sets="sse2")
     )
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "modelscope_hub", None)
     with pytest.raises(SystemExit) as ended:
         main(["weights", "pull", "gguf-Q4_K_M", "--hub", "modelscope"])
     assert ended.value.code == 2

@@ -1,18 +1,25 @@
 """`--auto`: the first of the preference that fits, and a reason that names what was better and why not."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.errors import StartupError
 from app.weights.choose import Chosen, choose
 from app.weights.machine import Machine
-from app.weights.variants import load_catalogues
+from app.weights.missing import Missing
+from app.weights.variants import GB, Run, Variant, load_catalogues
 from tests.weights.machines import CPU_PACKAGES, machine
 
 CATALOGUE = load_catalogues()[0]
 
 
 def chosen(here: Machine) -> Chosen:
-    return choose(CATALOGUE, here, lambda variant: False)
+    return choose([CATALOGUE], here, absent)
+
+
+def absent(variant: Variant) -> Missing:
+    return Missing(int(variant.size_gb * GB))
 
 
 def test_a_gpu_with_room_gets_the_original() -> None:
@@ -70,7 +77,9 @@ def test_without_llama_cpp_a_cpu_gets_the_original() -> None:
 
 def test_a_pulled_one_needs_no_disk() -> None:
     here = machine(disk_gb=1)
-    choice = choose(CATALOGUE, here, lambda variant: variant.id == "gguf-Q3_K_L")
+    choice = choose(
+        [CATALOGUE], here, lambda variant: Missing() if variant.id == "gguf-Q3_K_L" else absent(variant)
+    )
     assert choice.variant.id == "gguf-Q3_K_L"
 
 
@@ -78,6 +87,17 @@ def test_none_fits() -> None:
     with pytest.raises(StartupError) as caught:
         chosen(machine(memory_gb=5))
     assert str(caught.value) == (
-        "--auto: no variant of mistral-instruct-v0.2 fits this machine: gguf-Q2_K comes nearest: "
+        "--auto: no variant fits this machine: gguf-Q2_K comes nearest: "
         "needs 5.58 GB of memory, 5.00 GB of 10.00 GB are free"
     )
+
+
+def test_another_file_is_another_models_and_comes_after() -> None:
+    tiny = replace(CATALOGUE.variants[0], id="tiny", engines=(Run("vllm", ("cpu",), 1.0),))
+    other = replace(
+        CATALOGUE, gpu_preference=("tiny",), cpu_preference=("tiny",), variants=(tiny,), size_in_billions=1
+    )
+    both = [CATALOGUE, other]
+    assert choose(both, machine(), absent).variant.id == "gguf-Q5_K_M"
+    small = machine(memory_gb=2, packages=CPU_PACKAGES)
+    assert choose(both, small, lambda variant: Missing()).variant.id == "tiny"

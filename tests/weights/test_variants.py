@@ -8,7 +8,15 @@ import jsonschema
 import pytest
 
 from app.errors import SettingsError
-from app.weights.variants import FOLDER, SCHEMA_FILE, Variant, find_variant, load_catalogues, named_variant
+from app.weights.variants import (
+    FOLDER,
+    SCHEMA_FILE,
+    Variant,
+    find_variant,
+    load_catalogues,
+    named_variant,
+    original_of,
+)
 
 DATA = FOLDER / "mistral-7b-instruct-v0.2.json"
 CATALOGUES = load_catalogues()
@@ -127,6 +135,21 @@ class TestLookup:
         variant = named_variant(CATALOGUES, "awq")
         assert variant.run("llamacpp") is None
         assert variant.hubs[0].single_file is None
+
+
+class TestOriginal:
+    """What fits one form of a model fits them all."""
+
+    @pytest.mark.parametrize(
+        "weights",
+        [*(variant.id for variant in VARIANTS), "TheBloke/Mistral-7B-Instruct-v0.2-GPTQ"],
+    )
+    def test_of_a_form(self, weights: str) -> None:
+        assert original_of(CATALOGUES, weights) == "mistralai/Mistral-7B-Instruct-v0.2"
+
+    @pytest.mark.parametrize("weights", ["stand-in", "/models/mistral", "a.gguf", "someone/else"])
+    def test_of_anything_else(self, weights: str) -> None:
+        assert original_of(CATALOGUES, weights) == weights
 
 
 class TestBrokenData:
