@@ -210,6 +210,16 @@ class TestGrammars:
             with pytest.raises(JsonModeUnmet, match="refers to what is not in it"):
                 await ask.text(QUESTION, grammar=Grammar(json_schema='{"$ref": "#/nowhere"}'))
 
+    async def test_one_that_could_be_read_in_many_ways_holds_up_nobody(self, serving: Serving) -> None:
+        """Two arrays that nothing tells apart, each of both: with every bracket twice as many ways."""
+        array = {"minItems": 1, "items": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]}}
+        schema = {"$ref": "#/$defs/a", "$defs": {"a": array, "b": array}}
+        async with serving() as ask:
+            endless = ask.text(QUESTION, grammar=Grammar(json_schema=json.dumps(schema)), max_tokens=64)
+            nested, answer = await asyncio.gather(endless, ask.text(QUESTION))
+        assert set(nested) <= set("[ ")
+        assert answer == f" {ANSWER}"
+
     @pytest.mark.parametrize("choice", ["auto", "required"])
     async def test_a_tool_is_called_where_it_was_taught(self, serving: Serving, choice: Any) -> None:
         taught = tool_talk.questions()[0]
