@@ -14,6 +14,7 @@ from app.engines.cpu.tuning import EXECUTOR, Tuning, tune
 from app.engines.memory import GIB, SEQUENCES_WANTED, available_bytes, sequence_bytes
 from app.engines.shares import Shares, cpu_host_shares, gpu_host_shares, workers
 from app.engines.vllm_args import engine_arguments
+from app.engines.vllm_quantized import check_quantized
 from app.engines.vllm_start import VllmPlan
 from app.engines.weights import check_weights
 from app.errors import SettingsError
@@ -47,6 +48,7 @@ def vllm_plan(
     max_model_len = max(card.limits.max_total_tokens for card in cards)
     prefill = [card.max_batch_prefill_tokens for card in cards if card.max_batch_prefill_tokens]
     cpu = is_cpu_build()
+    check_quantized(folder, cpu=cpu)
     free = available_bytes()
     shares = _shares(model, folder, weights_bytes, max_model_len, free, cpu=cpu)
     tuning = _tuning(model, exported) if cpu else NO_TUNING

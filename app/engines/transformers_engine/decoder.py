@@ -82,11 +82,13 @@ class Decoder:
             self._wake.notify()
 
     def between_steps(self, job: Callable[[], object]) -> "Future[None]":
-        """Run `job` in this thread when no step does. What it raises is the future's."""
+        """Run `job` in this thread when no step does. What it raises is the future's; InternalError where the decoder
+        has ended.
+        """
         future: Future[None] = Future()
         with self._wake:
             if self._closing:
-                future.cancel()
+                future.set_exception(InternalError())
             else:
                 self._jobs.append((job, future))
                 self._wake.notify()
@@ -115,7 +117,7 @@ class Decoder:
                 self._waiting.clear()
                 jobs, self._jobs = self._jobs, deque()
             for _, future in jobs:
-                future.cancel()
+                future.set_exception(InternalError())
             if left:
                 self._deliver([(row.stream, InternalError()) for row in left])
 
@@ -128,6 +130,8 @@ class Decoder:
     def _do_jobs(self) -> None:
         while self._jobs:
             job, future = self._jobs.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
             try:
                 job()
             except Exception as error:  # noqa: BLE001  it goes to the caller, who waits for the future

@@ -55,7 +55,7 @@ class TransformersEngine:
                 loop.call_soon_threadsafe(_hand_over, outcomes)
 
         try:
-            self._runtime = await asyncio.to_thread(self._build, deliver)
+            runtime = await asyncio.to_thread(self._build, deliver)
         except StartupError as cause:
             self._health = EngineHealth("failed", first_line(cause))
             raise
@@ -65,7 +65,11 @@ class TransformersEngine:
             raise StartupError(
                 f"the engine transformers did not start: {self._health.reason}: the server's log says more"
             ) from cause
-        self._residents = self._new_residents(self._runtime.plan.slots)
+        if self._health.state == "stopped":  # meanwhile
+            await asyncio.to_thread(runtime.decoder.close)
+            return
+        self._runtime = runtime
+        self._residents = self._new_residents(runtime.plan.slots)
         self._health = EngineHealth("ready")
 
     async def stop(self, drain_s: float) -> None:
@@ -149,7 +153,8 @@ class TransformersEngine:
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
         if self._runtime is not None:
-            await asyncio.to_thread(self._runtime.unload_adapter, adapter.int_id)
+            with suppress(InternalError):  # the decoder has ended, and the model goes with it
+                await asyncio.to_thread(self._runtime.unload_adapter, adapter.int_id)
 
 
 def _hand_over(outcomes: "list[tuple[TokenStream, Delta | Exception]]") -> None:

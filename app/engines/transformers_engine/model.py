@@ -21,7 +21,7 @@ class StepModel:
         self.adapters = Adapters(causal)
 
     def cache(self, capacity: int) -> KvCache:
-        """For a request of at most `capacity` tokens. Memory that is never written is hardly ever taken."""
+        """For a request of at most `capacity` tokens. A GPU gives all of that memory at once, a CPU what is written."""
         config = self._config
         return KvCache(
             config.num_hidden_layers,

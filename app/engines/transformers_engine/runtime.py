@@ -53,12 +53,15 @@ class Runtime:
         )
 
     def load_adapter(self, stored: StoredAdapter, int_id: int) -> None:
-        """Reads here and waits until it is in the model. Raises what safetensors and peft raise."""
+        """Reads here and waits until it is in the model. Raises what safetensors and peft raise, and InternalError when
+        the decoder ends.
+        """
         config, tensors = read_adapter(stored.folder, self.model.dtype, self.model.device)
         adapters, name = self.model.adapters, _name(int_id)
         self.decoder.between_steps(lambda: adapters.add(name, config, tensors)).result()
 
     def unload_adapter(self, int_id: int) -> None:
+        """Raises InternalError when the decoder ends."""
         self.decoder.between_steps(lambda: self.model.adapters.remove(_name(int_id))).result()
 
 

@@ -22,6 +22,8 @@ SLOTS = 3
 MAX_MODEL_LEN = 1024
 MAX_ROWS = 40
 GREEDY = Sampling(max_tokens=20, temperature=0.0)
+WHOLE = Sampling(max_tokens=110, temperature=0.0)
+"""Room for every taught answer."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,11 @@ def prompt_of(prompts: PromptBuilder) -> PromptOf:
 def asked(prompt_of: PromptOf) -> Sequence[Prompt]:
     """A prompt for every taught question."""
     return [prompt_of(question) for question, _ in questions()]
+
+
+def taught() -> list[str]:
+    """The answers to `asked`, as the model writes them: with the space that follows a prompt."""
+    return [f" {answer}" for _, answer in questions()]
 
 
 @pytest.fixture(scope="session")

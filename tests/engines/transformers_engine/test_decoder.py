@@ -12,7 +12,8 @@ import pytest
 from app.engines.transformers_engine.attention import Segment
 from app.engines.transformers_engine.engine import TransformersEngine
 from app.engines.transformers_engine.plan import TransformersPlan
-from app.types import Prompt, Sampling
+from app.errors import InternalError
+from app.types import Prompt, Sampling, StoredAdapter
 
 from .conftest import GREEDY, PromptOf, ask_engine
 
@@ -167,4 +168,41 @@ async def test_jobs_run_between_steps(plan: TransformersPlan, asked: Sequence[Pr
         assert not task.done()
         task.cancel()
         await until(lambda: running(engine) == 0)
-    assert decoder.between_steps(lambda: None).cancelled()
+    with pytest.raises(InternalError):
+        decoder.between_steps(lambda: None).result()
+
+
+async def test_the_end_is_an_error_for_who_waits(
+    plan: TransformersPlan, asked: Sequence[Prompt], adapters: dict[str, StoredAdapter]
+) -> None:
+    """For an adapter too: a task that seemed to be cancelled would end without an answer."""
+    async with watched(plan) as (engine, steps):
+        decoder = engine._runtime.decoder  # type: ignore[union-attr]
+        running_one = asyncio.create_task(ask_engine(engine, asked[0], GREEDY))
+        await until(lambda: len(decoder._rows) == 1)
+        waiting = asyncio.create_task(ask_engine(engine, asked[0], GREEDY, adapters["json"]))
+        await until(lambda: len(decoder._jobs) == 1)
+        stopping = asyncio.create_task(engine.stop(0))
+        await until(lambda: decoder._closing)
+        steps.held.set()
+        for task in (running_one, waiting):
+            with pytest.raises(InternalError):
+                await task
+        await stopping
+
+
+async def test_a_job_that_nobody_waits_for_is_left_out(
+    plan: TransformersPlan, asked: Sequence[Prompt]
+) -> None:
+    async with watched(plan) as (engine, steps):
+        task = asyncio.create_task(ask_engine(engine, asked[0], GREEDY))
+        await until(lambda: running(engine) == 1)
+        done: list[str] = []
+        decoder = engine._runtime.decoder  # type: ignore[union-attr]
+        first = decoder.between_steps(lambda: done.append("first"))
+        second = decoder.between_steps(lambda: done.append("second"))
+        assert first.cancel()
+        steps.held.set()
+        await asyncio.wrap_future(second)
+        await task
+    assert done == ["second"]

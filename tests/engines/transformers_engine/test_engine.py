@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -292,6 +293,28 @@ async def test_stop_ends_what_does_not_end(
             await ask_engine(engine, question, GREEDY)
         with pytest.raises(OutOfCapacity):
             await ask_engine(engine, question, GREEDY, adapters["json"])
+
+
+def computing() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "transformers-decoder"]
+
+
+async def test_stop_before_the_end_of_the_start(plan: TransformersPlan) -> None:
+    go_on = threading.Event()
+    before = computing()
+
+    def make_plan() -> TransformersPlan:
+        go_on.wait()
+        return plan
+
+    engine = TransformersEngine(make_plan, wait_s=1)
+    starting = asyncio.create_task(engine.start())
+    await asyncio.sleep(0)
+    await engine.stop(0)
+    go_on.set()
+    await starting
+    assert engine.health().state == "stopped"
+    assert computing() == before
 
 
 async def test_before_the_start(plan: TransformersPlan, question: Prompt) -> None:
