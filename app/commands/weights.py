@@ -13,7 +13,7 @@ from rich.table import Table
 from app.errors import OperatorError
 from app.settings import load_settings
 from app.weights import modelscope
-from app.weights.fits import ENGINE_PACKAGES, best_fit, devices, measure_for
+from app.weights.fits import ENGINE_PACKAGES, best_fit, measure_for
 from app.weights.locate import find_pulled
 from app.weights.machine import Machine
 from app.weights.missing import missing
@@ -58,9 +58,8 @@ def show_weights(name: str) -> None:
     print(f"pulled       {place or 'no'}")
     for run in variant.engines:
         fit = best_fit(variant, machine, missing(variant, data_dir), engine=run.engine)
-        where = "/".join(devices(run, machine))
         verdict = "fits" if fit.fits else "; ".join(fit.reasons)
-        print(f"{run.engine:<12} {run.memory_gb:.2f} GB ({where}): {verdict}")
+        print(f"{run.engine:<12} {run.memory_gb:.2f} GB ({fit.device}): {verdict}")
 
 
 def pull_weights(name: str, hub: str) -> None:

@@ -38,8 +38,8 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert any(
         line.startswith("huggingface  TheBloke/Mistral-7B-Instruct-v0.2-GPTQ at main") for line in lines
     )
-    assert any(line.startswith("vllm         9.66 GB (") for line in lines)
-    assert any(line.startswith("transformers 19.99 GB (") for line in lines)
+    assert any(line.startswith("vllm         9.65 GB (") for line in lines)
+    assert any(line.startswith("transformers 19.97 GB (") for line in lines)
 
 
 @pytest.mark.parametrize("verb", ["list", "show", "pull"])
