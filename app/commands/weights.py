@@ -89,9 +89,7 @@ def pull_weights(name: str, hub: str) -> None:
             "interrupted: what arrived is kept, and the next pull goes on from there"
         ) from None
     print(f"{variant.id} is in {place}")
-    print(
-        f'serve it with weights = "{variant.id}" and engine = "{variant.engines[0].engine}" in [[models]], or with'
-    )
+    print(f'serve it with weights = "{variant.id}" and engine = "{fit.run.engine}" in [[models]], or with')
     print(f"outworker serve --model-format {variant.format} --quantization {variant.quantization}")
 
 
