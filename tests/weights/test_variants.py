@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from app.engines.weights import LEFT_OUT, REPOSITORY_FILES
 from app.errors import SettingsError
 from app.weights.variants import (
     FOLDER,
@@ -101,6 +102,11 @@ class TestData:
             ("ggufv2", "modelscope", "Xorbits/Mistral-7B-Instruct-v0.2-GGUF"),
             ("llamafile", "huggingface", "jartine/Mistral-7B-Instruct-v0.2-llamafile"),
         }
+
+    def test_folders_are_what_a_repository_given_by_name_is(self) -> None:
+        copies = [copy for v in VARIANTS for copy in v.hubs if copy.single_file is None]
+        assert {copy.files for copy in copies} == {REPOSITORY_FILES}
+        assert {copy.leave_out for copy in copies} == {(), (LEFT_OUT,)}
 
     def test_words_mean_one_variant(self) -> None:
         words = [(v.format, v.quantization.casefold()) for v in VARIANTS]
