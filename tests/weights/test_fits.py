@@ -41,22 +41,53 @@ def test_it_fits() -> None:
 
 
 def test_too_little_memory() -> None:
-    assert reasons("gguf-Q8_0", machine(memory_gb=10.2)) == ()
-    assert reasons("gguf-Q8_0", machine(memory_gb=10.19)) == (
-        "needs 10.20 GB of memory, 10.19 GB of 20.38 GB are free",
+    needs = named_variant(CATALOGUES, "gguf-Q8_0").engines[0].memory_gb
+    assert reasons("gguf-Q8_0", machine(memory_gb=needs)) == ()
+    assert reasons("gguf-Q8_0", machine(memory_gb=needs - 0.01)) == (
+        f"needs {needs:.2f} GB of memory, {needs - 0.01:.2f} GB of {2 * needs - 0.02:.2f} GB are free",
     )
 
 
 def test_too_little_gpu_memory() -> None:
-    packages = {"vllm": "0.32.0"}
-    assert reasons("pytorch", machine(gpu_gb=12, packages=packages), engine="vllm") == (
-        "needs 19.99 GB of GPU memory, 12.00 GB of 24.00 GB are free",
+    assert reasons("pytorch", machine(gpu_gb=21.8), engine="vllm") == ()
+    assert reasons("pytorch", machine(gpu_gb=21.7), engine="vllm") == (
+        "needs 19.98 GB of GPU memory, 19.96 GB is its share of 21.70 GB",
     )
+    assert reasons("pytorch", machine(gpu_gb=20), engine="transformers") == ()
+    assert reasons("pytorch", machine(gpu_gb=20, gpu_used_gb=1), engine="transformers") == (
+        "needs 19.97 GB of GPU memory, 19.00 GB are free of 20.00 GB",
+    )
+
+
+def test_a_gpu_in_use() -> None:
+    """vLLM starts only where its share is free, whatever it needs."""
+    assert reasons("awq", machine(gpu_gb=24, gpu_used_gb=1), engine="vllm") == ()
+    assert reasons("awq", machine(gpu_gb=24, gpu_used_gb=2), engine="vllm") == (
+        "vllm takes 22.08 GB of the GPU's 24.00 GB, 22.00 GB are free: end what else uses it, or set "
+        "gpu_memory_utilization",
+    )
+
+
+def test_transformers_takes_the_gpu_where_there_is_one() -> None:
+    small = machine(gpu_gb=4, memory_gb=64)
+    assert reasons("pytorch", small, engine="transformers") == (
+        "needs 19.97 GB of GPU memory, 4.00 GB are free of 4.00 GB",
+    )
+    built_for_cpus = machine(gpu_gb=4, memory_gb=64, packages=CPU_PACKAGES)
+    assert reasons("pytorch", built_for_cpus, engine="transformers") == ()
+
+
+def test_what_is_unpacked_beside_the_gpu() -> None:
+    assert reasons("gptq-main", machine(gpu_gb=24, memory_gb=17), engine="transformers") == ()
+    assert reasons("gptq-main", machine(gpu_gb=24, memory_gb=16), engine="transformers") == (
+        "needs 16.64 GB of memory, 16.00 GB of 32.00 GB are free",
+    )
+    assert reasons("pytorch", machine(gpu_gb=24, memory_gb=4), engine="transformers") == ()
 
 
 def test_an_engine_built_for_gpus_without_one() -> None:
     assert reasons("pytorch", machine(packages=GPU_PACKAGES), engine="vllm") == (
-        "needs a GPU with 19.99 GB, none is here",
+        "needs a GPU with 19.98 GB, none is here",
     )
 
 
@@ -68,7 +99,7 @@ def test_a_cpu_build_beside_a_gpu_computes_on_the_cpu() -> None:
 def test_8_bit_gptq_needs_a_gpu_under_vllm() -> None:
     name = "gptq-gptq-8bit--1g-actorder_True"
     build = "vLLM's build for CPUs does not compute it, the one for GPUs does"
-    assert reasons(name, machine(), engine="vllm") == (build, "needs a GPU with 13.02 GB, none is here")
+    assert reasons(name, machine(), engine="vllm") == (build, "needs a GPU with 13.01 GB, none is here")
     assert reasons(name, machine(gpu_gb=16, packages=CPU_PACKAGES), engine="vllm") == (build,)
     assert reasons(name, machine(gpu_gb=16), engine="vllm") == ()
 

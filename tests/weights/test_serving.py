@@ -31,7 +31,7 @@ def test_auto_says_why(settings: Settings) -> None:
     changed, line = with_words(settings, Words(auto=True), machine(gpu_gb=24))
     assert {(model.weights, model.engine) for model in changed.models} == {("pytorch", "vllm")}
     assert line.startswith("weights pytorch with vllm: ")
-    assert "needs 19.99 GB of GPU memory, 24.00 GB are free" in line
+    assert "needs 19.98 GB of GPU memory, 24.00 GB are free" in line
 
 
 def test_auto_and_words_at_once(settings: Settings) -> None:
