@@ -21,7 +21,7 @@ from app.types import Delta, Prompt, Sampling, StoredAdapter, TextRequest
 SLOTS = 3
 MAX_MODEL_LEN = 1024
 MAX_ROWS = 40
-GREEDY = Sampling(max_tokens=20, temperature=0.0)
+GREEDY = Sampling(max_tokens=12, temperature=0.0)
 WHOLE = Sampling(max_tokens=110, temperature=0.0)
 """Room for every taught answer."""
 

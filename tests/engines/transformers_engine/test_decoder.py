@@ -18,6 +18,7 @@ from app.types import Prompt, Sampling, StoredAdapter
 from .conftest import GREEDY, PromptOf, ask_engine
 
 pytestmark = pytest.mark.anyio
+SHORT = replace(GREEDY, max_tokens=6)
 ENDLESS = Sampling(max_tokens=300, temperature=0.0, ignore_eos=True)
 
 
@@ -64,11 +65,11 @@ def running(engine: TransformersEngine) -> int:
 
 async def test_no_more_rows_than_allowed(plan: TransformersPlan, asked: Sequence[Prompt]) -> None:
     async with watched(plan, max_rows=3) as (engine, steps):
-        tasks = [asyncio.create_task(ask_engine(engine, prompt, GREEDY)) for prompt in asked[:6]]
-        await until(lambda: running(engine) == 6)
+        tasks = [asyncio.create_task(ask_engine(engine, prompt, SHORT)) for prompt in asked[:5]]
+        await until(lambda: running(engine) == 5)
         steps.held.set()
         together = await asyncio.gather(*tasks)
-        alone = [await ask_engine(engine, prompt, GREEDY) for prompt in asked[:6]]
+        alone = [await ask_engine(engine, prompt, SHORT) for prompt in asked[:5]]
     assert max(map(len, steps.counts)) == 3
     assert [answer.text for answer in together] == [answer.text for answer in alone]
 

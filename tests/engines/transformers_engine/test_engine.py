@@ -159,14 +159,14 @@ async def test_adapters_come_and_go_while_others_run(
     plan: TransformersPlan, question: Prompt, adapters: dict[str, StoredAdapter], tmp_path: Path, ask: Ask
 ) -> None:
     """More of them than there are slots, in turn, beside a long answer that they don't change."""
-    endless = replace(LONG, max_tokens=200)
+    endless, short = replace(LONG, max_tokens=120), replace(GREEDY, max_tokens=6)
     expected = await ask(question, endless)
-    spoken = {name: (await ask(question, GREEDY, adapter)).text for name, adapter in adapters.items()}
+    spoken = {name: (await ask(question, short, adapter)).text for name, adapter in adapters.items()}
     others = [copy_of(adapters["pirate"], tmp_path / f"pirate{index}") for index in range(SLOTS)]
     async with started(plan) as engine:
         long = asyncio.create_task(ask_engine(engine, question, endless))
         for adapter in [*others, adapters["json"], others[0]]:
-            answer = await ask_engine(engine, question, GREEDY, adapter)
+            answer = await ask_engine(engine, question, short, adapter)
             assert answer.text == spoken[adapter.name]
             assert not long.done()
         assert (await long).text == expected.text
