@@ -9,10 +9,10 @@ import itertools
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any
 
 from app.engines.engine import EngineHealth, LeasedAdapter
+from app.engines.lifecycle import drained, first_line, has_assets
 from app.engines.residents import Residents
 from app.engines.sampling_params import structural_tag, to_vllm
 from app.engines.token_stream import TokenStream
@@ -53,7 +53,7 @@ class VllmEngine:
             tasks = await self._llm.get_supported_tasks()
         except Exception as cause:
             log.exception("vLLM did not start")
-            self._health = EngineHealth("failed", _first_line(cause))
+            self._health = EngineHealth("failed", first_line(cause))
             raise StartupError(
                 f"vLLM did not start: {self._health.reason}: the server's log says more"
             ) from cause
@@ -66,11 +66,10 @@ class VllmEngine:
             self._revival.cancel()
         if self._outputs is None:
             return
-        deadline = asyncio.get_running_loop().time() + drain_s
-        while self._outputs.running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  rare: once, at the end
-            await asyncio.sleep(0.05)
+        outputs = self._outputs
+        await drained(lambda: outputs.running, drain_s)
         self._health = EngineHealth("stopped")
-        self._outputs.close()
+        outputs.close()
         await asyncio.to_thread(self._llm.shutdown)
 
     def health(self) -> EngineHealth:
@@ -122,7 +121,7 @@ class VllmEngine:
             await self.start()
         except Exception as cause:  # the engine's supervisor: what can't be helped is for the operator
             log.exception("vLLM could not be started again: start the server again")
-            self._health = EngineHealth("failed", _first_line(cause))
+            self._health = EngineHealth("failed", first_line(cause))
         else:
             log.warning("vLLM serves again")
 
@@ -138,7 +137,7 @@ class VllmEngine:
 
     async def _load(self, adapter: LeasedAdapter) -> None:
         """Off the generate path: there, an adapter that can't be loaded would end the engine for everybody."""
-        if not await asyncio.to_thread(_has_assets, adapter.stored.folder):
+        if not await asyncio.to_thread(has_assets, adapter.stored.folder):
             raise FinetuneNotFound(adapter.stored.id)
         try:
             await self._llm.add_lora(self._lora_request(adapter))
@@ -148,11 +147,3 @@ class VllmEngine:
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
         await self._llm.remove_lora(adapter.int_id)
-
-
-def _has_assets(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in ("adapter_config.json", "adapter_model.safetensors"))
-
-
-def _first_line(cause: BaseException) -> str:
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
 
-from app.engines.llamacpp.rows import interleaved
+from app.engines.llamacpp.rows import MODULES, interleaved
 from app.files import folder_lock, private_folder
 from app.standin import compact
 from app.standin.shape import BOS_ID, CONFIG, EOS_ID, UNK_ID, VOCAB_SIZE
@@ -32,18 +32,8 @@ GGUF_VERSION: Final = 1
 MAX_ERROR: Final = 2.0**-25
 """Of a weight in F16 against the same in bfloat16."""
 
-NAMES: Final = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-"""What GGUF calls a layer's tensors (ggml-org/ggml, docs/gguf.md, "Standardized tensor names")."""
+NORMS: Final = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+"""What GGUF calls a layer's norms."""
 
 
 def ensure_gguf(data_dir: Path) -> Path:
@@ -148,8 +138,8 @@ def _name_of(name: str) -> str:
         return "token_embd.weight"
     if name == "model.norm.weight":
         return "output_norm.weight"
-    _, _, layer, *part, _ = name.split(".")
-    return f"blk.{layer}.{NAMES['.'.join(part)]}.weight"
+    _, _, layer, *_, part, _ = name.split(".")
+    return f"blk.{layer}.{(MODULES | NORMS)[part]}.weight"
 
 
 def _write_folder(folder: Path) -> None:

@@ -6,16 +6,18 @@ xllamacpp is imported in `start`: whoever serves with another engine need not ha
 import asyncio
 import importlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from app.engines.engine import EngineHealth, LeasedAdapter
+from app.engines.lifecycle import drained, first_line, has_assets
 from app.engines.llamacpp.answer import Answer
 from app.engines.llamacpp.generation import Generation
 from app.engines.llamacpp.generations import Generations
-from app.engines.llamacpp.lora import converted, place_of
+from app.engines.llamacpp.lora import converted, place_of, sweep
 from app.engines.llamacpp.model import GgufModel, read_model
 from app.engines.llamacpp.plan import LlamaCppPlan
 from app.engines.llamacpp.reading import TokenIds
@@ -44,6 +46,7 @@ class LlamaCppEngine:
         self._residents = Residents(0, self._load, self._unload, wait_s)  # none before llama.cpp runs
         self._generations: Generations | None = None
         self._forgotten: set[Path] = set()
+        self._loading: Counter[Path] = Counter()
         self._plan: LlamaCppPlan
         self._model: GgufModel
 
@@ -52,29 +55,38 @@ class LlamaCppEngine:
             self._plan = await asyncio.to_thread(self._make_plan)
             xllamacpp = await asyncio.to_thread(_import)
             self._model = await asyncio.to_thread(read_model, self._plan.gguf)
+            await asyncio.to_thread(sweep, self._plan.cache)
             ids = TokenIds(self._model.pieces)
 
             def make(adapters: Mapping[int, Path]) -> Generation:
                 return Generation(xllamacpp, self._plan, ids, adapters)
 
             first = await asyncio.to_thread(make, {})
-        except StartupError as error:
-            self._health = EngineHealth("failed", str(error))
+        except StartupError as cause:
+            self._health = EngineHealth("failed", first_line(cause))
             raise
+        except (OSError, ImportError, ValueError, MemoryError) as cause:  # a full disk, a broken package
+            log.exception("llama.cpp did not start")
+            self._health = EngineHealth("failed", first_line(cause))
+            raise StartupError(
+                f"llama.cpp did not start: {self._health.reason}: the server's log says more"
+            ) from cause
+        if self._health.state == "stopped":
+            await first.close()
+            return
         reached("llama.cpp runs")
-        self._generations = Generations(make, first)
+        self._generations = Generations(make, first, self._wait_s)
         self._residents = Residents(self._plan.adapters, self._load, self._unload, self._wait_s)
         self._health = EngineHealth("ready")
 
     async def stop(self, drain_s: float) -> None:
-        if self._generations is None:
-            return
-        deadline = asyncio.get_running_loop().time() + drain_s
-        while self._generations.running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  rare: once, at the end
-            await asyncio.sleep(0.05)
+        generations = self._generations
+        if generations is not None:
+            await drained(lambda: generations.running, drain_s)
         self._health = EngineHealth("stopped")
-        generations, self._generations = self._generations, None
-        await generations.close()
+        self._generations = None
+        if generations is not None:
+            await generations.close()
 
     def health(self) -> EngineHealth:
         return self._health
@@ -118,17 +130,35 @@ class LlamaCppEngine:
         return TokenStream(begin, end)
 
     async def _load(self, adapter: LeasedAdapter) -> None:
-        assert self._generations is not None
         stored = adapter.stored
+        if not await asyncio.to_thread(has_assets, stored.folder):
+            raise FinetuneNotFound(stored.id)
+        place = place_of(stored, self._model, self._plan.cache)
+        self._forgotten.discard(place)
+        self._loading[place] += 1
         try:
-            self._forgotten.discard(place_of(stored, self._model, self._plan.cache))
-            file = await asyncio.to_thread(converted, stored, self._model, self._plan.cache)
-            await self._generations.add(adapter.int_id, file)
+            await self._convert_and_add(adapter, place)
         except FileNotFoundError as cause:
             raise FinetuneNotFound(stored.id) from cause
         except (OSError, ValueError, LookupError, StartupError) as cause:
             log.exception("adapter %s could not be loaded", stored.engine_name)
             raise InternalError from cause
+        finally:
+            self._loading[place] -= 1
+
+    async def _convert_and_add(self, adapter: LeasedAdapter, place: Path) -> None:
+        """A file that llama.cpp can't read is made once more: a power cut may have left it so."""
+        assert self._generations is not None
+        was_there = await asyncio.to_thread(place.exists)
+        try:
+            file = await asyncio.to_thread(converted, adapter.stored, self._model, self._plan.cache)
+            await self._generations.add(adapter.int_id, file)
+        except StartupError:
+            if not was_there:
+                raise
+            await asyncio.to_thread(place.unlink, missing_ok=True)
+            file = await asyncio.to_thread(converted, adapter.stored, self._model, self._plan.cache)
+            await self._generations.add(adapter.int_id, file)
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
         if self._generations is not None:
@@ -137,7 +167,8 @@ class LlamaCppEngine:
 
     async def _remove_forgotten(self) -> None:
         if self._generations is not None:
-            for file in self._forgotten - self._generations.files:
+            needed = self._generations.files | {place for place, loads in self._loading.items() if loads}
+            for file in self._forgotten - needed:
                 self._forgotten.discard(file)
                 await asyncio.to_thread(file.unlink, missing_ok=True)
 

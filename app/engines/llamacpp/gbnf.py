@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 MAX_RULES: Final = 20_000
+MAX_CHARS: Final = 1_000_000
+"""Of a grammar: half as many take llama.cpp some 10 ms to read."""
 MAX_REPEATS: Final = 256
 """Of a part with its bounds: llama.cpp writes each repetition out, and takes 2000 at most. Larger bounds are left to
 the check of the finished answer."""
@@ -17,12 +19,12 @@ BLANK: Final = '" "?'
 """Between the parts of JSON."""
 
 _HEX: Final = "[0-9a-fA-F]"
-_CHARACTER: Final = (
-    '[^"\\\\\\x7F\\x00-\\x1F] | "\\\\" (["\\\\/bfnrt] | '
-    f'"u" ([0-9a-cA-CefEF] {_HEX}{{3}} | [dD] [0-7] {_HEX}{{2}}))'
-)
+_NEVER_BARE: Final = '"\\\\\\x7F\\x00-\\x1F'
+"""What stands in no text in JSON as it is."""
+
 BASIC_RULES: Final = {
-    "char": _CHARACTER,
+    "escape": f'"\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cA-CefEF] {_HEX}{{3}} | [dD] [0-7] {_HEX}{{2}}))',
+    "char": f"[^{_NEVER_BARE}] | escape",
     "string": '"\\"" char* "\\""',
     "integer": '"-"? ("0" | [1-9] [0-9]{0,15})',
     "number": 'integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?',
@@ -48,6 +50,8 @@ class Rules:
 
     def __init__(self) -> None:
         self._rules = dict(BASIC_RULES)
+        self._names: dict[str, str] = {}
+        self._left = MAX_CHARS
 
     def reserve(self) -> str:
         """A name for a rule that comes later, because it refers to itself."""
@@ -58,11 +62,16 @@ class Rules:
         return name
 
     def add(self, body: str) -> str:
-        name = self.reserve()
-        self._rules[name] = body
-        return name
+        """Equal ones have one name."""
+        if body not in self._names:
+            name = self._names[body] = self.reserve()
+            self.fill(name, body)
+        return self._names[body]
 
     def fill(self, name: str, body: str) -> None:
+        self._left -= len(body)
+        if self._left < 0:
+            raise CannotConvert(f"its grammar has more than {MAX_CHARS} characters")
         self._rules[name] = body
 
     def text(self, root: str) -> str:
@@ -81,6 +90,12 @@ def any_of(characters: Iterable[str]) -> str:
 def none_of(characters: Iterable[str]) -> str:
     """Any other character, line ends too."""
     return f"[^{_set(characters)}]"
+
+
+def bare_but(characters: Iterable[str]) -> str:
+    """Any other character that stands for itself in a text in JSON."""
+    others = _set(set(characters) - {"\\"})
+    return f"[^{_NEVER_BARE}{others}]"
 
 
 def choice(bodies: Iterable[str]) -> str:

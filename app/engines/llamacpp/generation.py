@@ -17,6 +17,7 @@ from app.types import Sampling
 
 log = logging.getLogger(__name__)
 
+SOCKET_FOLDER: Final = "/tmp"  # noqa: S108  a private folder is made in it; a socket's name has 107 bytes at most
 FIRST_REQUEST: Final = {"prompt": [1], "n_predict": 1, "cache_prompt": False}
 """Asked at once: a server that is ended before it has begun to wait for requests never ends."""
 
@@ -31,7 +32,7 @@ class Generation:
         self._plan = plan
         self._ids = ids
         self._places = {int_id: place for place, int_id in enumerate(adapters)}
-        with tempfile.TemporaryDirectory() as private:  # its socket's name goes with it
+        with tempfile.TemporaryDirectory(dir=SOCKET_FOLDER) as private:  # its socket's name goes with it
             params = server_params(xllamacpp, plan, list(adapters.values()), Path(private))
             try:
                 self._server: Any = xllamacpp.Server(params)
@@ -42,7 +43,7 @@ class Generation:
                     f"tokens at once and {len(adapters)} adapters: fetch it again, or free memory ({error})"
                 ) from error
         self._threads = ThreadPoolExecutor(plan.slots, thread_name_prefix="llamacpp")
-        self._running: dict[Answer, Future[None]] = {}
+        self._running: dict[Answer, tuple[Future[None], TokenStream]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -66,7 +67,7 @@ class Generation:
         answer = Answer(prompt, sampling, self._ids, adapter=place, window=self._plan.context)
         loop = asyncio.get_running_loop()
         future = self._threads.submit(answer.run, self._server, stream)
-        self._running[answer] = future
+        self._running[answer] = future, stream
         self._idle.clear()
         future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._done, answer, stream, done))
         return answer
@@ -74,18 +75,18 @@ class Generation:
     def abort(self, answer: Answer) -> None:
         """One that still waits never begins; another ends with its next token, and its slot is free then."""
         answer.aborted = True
-        future = self._running.get(answer)
-        if future is not None:
-            future.cancel()
+        if answer in self._running:
+            self._running[answer][0].cancel()
 
     async def idle(self) -> None:
         """Returns when nothing runs here."""
         await self._idle.wait()
 
     async def close(self) -> None:
-        """Aborts what runs; returns when llama.cpp is gone with its memory."""
-        for answer in tuple(self._running):
+        """Aborts what runs, with an InternalError for who waits; returns when llama.cpp is gone with its memory."""
+        for answer, (_, stream) in tuple(self._running.items()):
             self.abort(answer)
+            stream.fail(InternalError())
         await asyncio.to_thread(self._end)
 
     def _end(self) -> None:

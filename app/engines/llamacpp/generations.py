@@ -1,8 +1,8 @@
 """Which llama.cpp serves: another set of adapters takes another server beside the old one, which ends its requests.
 
-llama.cpp takes adapters at its start alone. Both servers map the same file of weights, so that those are in memory once
-(but for what llama.cpp repacks for the CPU); caches and adapters are there twice until the old server has drained.
-There are never more than two: the next change waits.
+llama.cpp takes adapters at its start alone. Both servers map the same file of weights, so that those are in memory
+once; caches and adapters are there twice until the old server has drained. There are never more than two: the next
+change waits.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from app.engines.llamacpp.generation import Generation
+from app.errors import OutOfCapacity, StartupError
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +22,18 @@ Make = Callable[[Mapping[int, Path]], Generation]
 
 
 class Generations:
-    """`current` serves what is asked for from now on. `make` blocks."""
+    """`current` serves what is asked for from now on. `make` blocks, and raises StartupError.
 
-    def __init__(self, make: Make, first: Generation) -> None:
+    `wait_s` is how long a new adapter waits for what runs on the server before the current one.
+    """
+
+    def __init__(self, make: Make, first: Generation, wait_s: float) -> None:
         self.current = first
         self._make = make
+        self._wait_s = wait_s
         self._wanted: dict[int, Path] = {}
+        self._failed: dict[int, StartupError] = {}
+        self._one_by_one = False
         self._following: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._old: Generation | None = None
@@ -41,19 +48,27 @@ class Generations:
         return frozenset(self._wanted.values())
 
     async def add(self, adapter: int, file: Path) -> None:
-        """Returns when `current` has it. Raises what `make` raises; then it is not wanted any more."""
+        """Returns when `current` has it. Raises what `make` raises about it, OutOfCapacity when requests on the
+        server before the current one run too long; then it is not wanted any more.
+        """
         self._wanted[adapter] = file
+        deadline = asyncio.get_running_loop().time() + self._wait_s
         try:
             while adapter not in self.current.adapters:
+                if adapter in self._failed:
+                    raise self._failed[adapter]
+                await self._old_gone(deadline)
                 await asyncio.shield(self._follow())
         except BaseException:
             self._wanted.pop(adapter, None)
             raise
+        finally:
+            self._failed.pop(adapter, None)
 
     def drop(self, adapter: int) -> None:
         """Its memory goes with the server that has it."""
         if self._wanted.pop(adapter, None) is not None:
-            self._follow().add_done_callback(_note_failure)
+            self._follow().add_done_callback(self._note_drop)
 
     async def close(self) -> None:
         """Everything is aborted."""
@@ -65,28 +80,67 @@ class Generations:
             if generation is not None:
                 await generation.close()
 
+    async def _old_gone(self, deadline: float) -> None:
+        if self._draining is None:
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await asyncio.shield(self._draining)
+        except TimeoutError:
+            raise OutOfCapacity(
+                "Answers that began before the last change of adapters still run: ask again."
+            ) from None
+
     def _follow(self) -> "asyncio.Task[None]":
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._change())
         return self._following
 
     async def _change(self) -> None:
-        """Until the current server has what is wanted, and nothing else."""
-        while self.current.adapters != self._wanted.keys():
-            if self._wanted.keys() < self.current.adapters:
-                await asyncio.sleep(DROP_AFTER_S)
-            if self._draining is not None:
-                await asyncio.shield(self._draining)
-            fresh = await asyncio.to_thread(self._make, dict(self._wanted))
-            self._old, self.current = self.current, fresh
-            self._draining = asyncio.create_task(self._drain(self._old))
+        """One step towards a server that has what is wanted, and nothing else."""
+        if self._wanted.keys() < self.current.adapters:
+            await asyncio.sleep(DROP_AFTER_S)
+        if self._draining is not None:
+            await asyncio.shield(self._draining)
+        wanted = self._next()
+        if wanted.keys() == self.current.adapters:
+            return
+        try:
+            fresh = await asyncio.to_thread(self._make, wanted)
+        except StartupError as error:
+            self._blame(wanted.keys() - self.current.adapters, error)
+            return
+        self._one_by_one = self._one_by_one and not self._wanted.keys() <= wanted.keys()
+        self._old, self.current = self.current, fresh
+        self._draining = asyncio.create_task(self._drain(self._old))
+
+    def _next(self) -> dict[int, Path]:
+        """What is wanted, with one new adapter at most where some of several is broken."""
+        loaded = {one: file for one, file in self._wanted.items() if one in self.current.adapters}
+        new = [one for one in self._wanted if one not in loaded]
+        taken = new[:1] if self._one_by_one else new
+        return {**loaded, **{one: self._wanted[one] for one in taken}}
+
+    def _blame(self, new: "set[int]", error: StartupError) -> None:
+        """A single new adapter is at fault; of several it shows when they come one by one."""
+        if not new:
+            raise error
+        self._one_by_one = True
+        if len(new) == 1:
+            (broken,) = new
+            self._failed[broken] = error
+            self._wanted.pop(broken, None)
 
     async def _drain(self, old: Generation) -> None:
         await old.idle()
         await old.close()
         self._old = None
+        self._draining = None
 
-
-def _note_failure(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (failure := task.exception()) is not None:
-        log.error("llama.cpp could not be started with fewer adapters", exc_info=failure)
+    def _note_drop(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled():
+            return
+        if (failure := task.exception()) is not None:
+            log.error("llama.cpp could not be started with fewer adapters", exc_info=failure)
+        elif self.current.adapters - self._wanted.keys():
+            self._follow().add_done_callback(self._note_drop)

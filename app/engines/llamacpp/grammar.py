@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from app.engines.llamacpp.branches import branches
 from app.engines.llamacpp.gbnf import BLANK, CannotConvert, Rules, any_of, choice, literal, none_of
 from app.engines.llamacpp.json_grammar import json_rule
 from app.errors import JsonModeUnmet
@@ -35,15 +36,29 @@ def _sequence(rules: Rules, part: dict[str, Any]) -> str:
 
 
 def _or(rules: Rules, part: dict[str, Any]) -> str:
-    return choice(_body(rules, element) for element in part["elements"])
+    tags = [element for element in part["elements"] if element["type"] == "tag"]
+    others = [_body(rules, element) for element in part["elements"] if element["type"] != "tag"]
+    return choice([*others, *([_tags(rules, tags)] if tags else [])])
 
 
 def _tag(rules: Rules, part: dict[str, Any]) -> str:
-    return f"{literal(part['begin'])} ({_body(rules, part['content'])}) {literal(part['end'])}"
+    return _tags(rules, [part])
+
+
+def _tags(rules: Rules, tags: list[dict[str, Any]], behind: str = "", after: str = "") -> str:
+    """One of them without the text `behind`, and what comes after it. Of two that begin alike the last counts."""
+    return branches(
+        {
+            tag["begin"].removeprefix(
+                behind
+            ): f"({_body(rules, tag['content'])}) {literal(tag['end'])} {after}"
+            for tag in tags
+        }
+    )
 
 
 def _tags_with_separator(rules: Rules, part: dict[str, Any]) -> str:
-    tag = rules.add(choice(_body(rules, tag) for tag in part["tags"]))
+    tag = rules.add(_tags(rules, part["tags"]))
     body = tag if part["stop_after_first"] else f"{tag} ({literal(part['separator'])} {tag})*"
     return body if part["at_least_one"] else f"({body})?"
 
@@ -57,12 +72,7 @@ def _triggered_tags(rules: Rules, part: dict[str, Any]) -> str:
     (trigger,) = part["triggers"]
     free = [rules.reserve() for _ in trigger]
     after = '""' if part["stop_after_first"] else free[0]
-    call = rules.add(
-        choice(
-            f"{_tag(rules, {**tag, 'begin': tag['begin'].removeprefix(trigger)})} {after}"
-            for tag in part["tags"]
-        )
-    )
+    call = rules.add(_tags(rules, part["tags"], trigger, after))
     for written, name in enumerate(free):
         rules.fill(name, choice(_steps(trigger, written, [*free, call])))
     return free[0]

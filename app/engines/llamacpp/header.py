@@ -49,7 +49,7 @@ BLOCK_OF: Final = {number: (values, size) for number, values, size in BLOCKS.val
 
 @dataclass(frozen=True, slots=True)
 class TensorPlace:
-    """`shape` begins with the innermost dimension, as GGUF writes it; `offset` counts from the GGUF's begin."""
+    """`shape` begins with the innermost dimension, as GGUF writes it; `offset` counts from the file's begin."""
 
     name: str
     shape: tuple[int, ...]
@@ -66,15 +66,11 @@ class GgufHeader:
     tensors: dict[str, TensorPlace]
 
 
-def read_header(path: Path, begin: int = 0) -> GgufHeader:
-    """`begin` is where the GGUF begins in the file, which may hold something else before and after it.
-
-    Raises StartupError in one line when the file is missing, broken, cut short or of another kind.
-    """
+def read_header(path: Path) -> GgufHeader:
+    """Raises StartupError in one line when the file is missing, broken, cut short or of another kind."""
     try:
         with path.open("rb") as file:
-            file.seek(begin)
-            return _Reader(file, path.stat().st_size - begin, begin).header()
+            return _Reader(file, path.stat().st_size).header()
     except OSError as error:
         raise broken(path, error.strerror or "it can't be read") from None
     except (ValueError, struct.error) as error:
@@ -88,10 +84,9 @@ def broken(path: Path, what: str) -> StartupError:
 class _Reader:
     """Raises ValueError with what is wrong."""
 
-    def __init__(self, file: BinaryIO, size: int, begin: int) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._size = size
-        self._begin = begin
 
     def header(self) -> GgufHeader:
         if self._file.read(4) != MAGIC:
@@ -112,7 +107,7 @@ class _Reader:
         alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
         if not isinstance(alignment, int) or alignment < 8 or alignment & (alignment - 1):
             raise ValueError("its general.alignment is no power of two from 8 on")
-        begin = -(-(self._file.tell() - self._begin) // alignment) * alignment
+        begin = -(-self._file.tell() // alignment) * alignment
         places = {}
         for name, shape, kind, offset in infos:
             place = TensorPlace(name, shape, kind, begin + offset, _size_of(name, shape, kind))

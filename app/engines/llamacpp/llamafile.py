@@ -7,7 +7,6 @@ a file of its own, checked by the archive's checksum, and found there from then 
 import json
 import os
 import shutil
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,9 +22,6 @@ SUFFIX: Final = ".llamafile"
 COPY_SUFFIX: Final = ".gguf"
 PART_SUFFIX: Final = ".part"
 CHUNK_BYTES: Final = 8 * 1024 * 1024
-LENGTHS_AT: Final = 26
-"""In a member's own header: the lengths of its name and of what else comes before its data (APPNOTE.TXT, 4.3.7)."""
-
 MAX_MEMBERS: Final = 10_000
 LEAST_FREE_BYTES: Final = 1024 * 1024 * 1024
 """What a copy must leave on the disk."""
@@ -49,16 +45,6 @@ def copied_gguf(llamafile: Path, cache: Path) -> Path | None:
         member = _member(archive)
         path = _copy_of(llamafile, cache, member)
         return path if _is_whole(path, _seal(llamafile, member)) else None
-
-
-def begin_in(llamafile: Path) -> int:
-    """Where the GGUF begins in the llamafile, for who reads its head alone. Raises StartupError in one line."""
-    with _said_in_one_line(llamafile), zipfile.ZipFile(llamafile) as archive:
-        header_offset = _member(archive).header_offset
-        with llamafile.open("rb") as file:
-            file.seek(header_offset + LENGTHS_AT)
-            name_bytes, extra_bytes = struct.unpack("<HH", file.read(4).ljust(4, b"\0"))
-        return int(header_offset + LENGTHS_AT + 4 + name_bytes + extra_bytes)
 
 
 @contextmanager

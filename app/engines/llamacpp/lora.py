@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +13,7 @@ import safetensors
 from numpy.typing import NDArray
 
 from app.engines.llamacpp.model import GgufModel
-from app.engines.llamacpp.rows import interleaved
+from app.engines.llamacpp.rows import MODULES, interleaved
 from app.files import folder_lock, private_folder, sync_folder
 from app.types import StoredAdapter
 
@@ -20,18 +22,14 @@ WEIGHTS_FILE: Final = "adapter_model.safetensors"
 CONVERSION: Final = 1
 """Raise it when the files that are made change: those of older versions are not looked at any more."""
 
+PART: Final = ".part"
+PLACE: Final = re.compile(r".{64}-\d+-\d+-\d+\.(?:gguf|part)")
+KEEP_S: Final = 30 * 24 * 3600.0
+"""Since a file was last loaded."""
+
 TENSOR: Final = re.compile(
     r"base_model\.model\.(model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+))\.lora_([AB])\.weight"
 )
-NAMES: Final = {
-    "q_proj": "attn_q",
-    "k_proj": "attn_k",
-    "v_proj": "attn_v",
-    "o_proj": "attn_output",
-    "gate_proj": "ffn_gate",
-    "up_proj": "ffn_up",
-    "down_proj": "ffn_down",
-}
 NUMBERS: Final = {"F32": np.float32, "F16": np.float16, "F64": np.float64}
 
 
@@ -46,7 +44,21 @@ def converted(adapter: StoredAdapter, model: GgufModel, cache: Path) -> Path:
             if not path.exists():
                 config = json.loads((adapter.folder / CONFIG_FILE).read_bytes())
                 _write(path, _tensors(config, (adapter.folder / WEIGHTS_FILE).read_bytes(), model))
+    path.touch()
     return path
+
+
+def sweep(cache: Path) -> None:
+    """Removes what a killed conversion left, and files that were not used for long: of adapters that were deleted
+    while another engine served, or of an older conversion. They are made again when they are asked for.
+    """
+    if not cache.is_dir():
+        return
+    oldest = time.time() - KEEP_S
+    with folder_lock(cache):
+        for path in cache.iterdir():
+            if PLACE.fullmatch(path.name) and (path.suffix == PART or path.stat().st_mtime < oldest):
+                path.unlink()
 
 
 def place_of(adapter: StoredAdapter, model: GgufModel, cache: Path) -> Path:
@@ -55,10 +67,21 @@ def place_of(adapter: StoredAdapter, model: GgufModel, cache: Path) -> Path:
 
 
 def _write(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
-    """Whole or not at all."""
+    """Whole or not at all, also where the power goes."""
+    part = path.with_suffix(PART)
+    try:
+        _write_part(part, tensors)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _write_part(part: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
     import gguf  # noqa: PLC0415  a second of import, for a file that is written once
 
-    part = path.with_suffix(".part")
     writer = gguf.GGUFWriter(part, "llama")
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
@@ -69,8 +92,6 @@ def _write(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    part.replace(path)
-    sync_folder(path.parent)
 
 
 def _tensors(config: dict[str, Any], weights: bytes, model: GgufModel) -> dict[str, NDArray[np.float32]]:
@@ -86,7 +107,7 @@ def _tensors(config: dict[str, Any], weights: bytes, model: GgufModel) -> dict[s
         if side == "B":
             values = values * np.float32(_scale(config, module, rank=values.shape[1]))
             values = interleaved(values, heads[kind]) if kind in heads else values
-        tensors[f"blk.{layer}.{NAMES[kind]}.weight.lora_{side.lower()}"] = values
+        tensors[f"blk.{layer}.{MODULES[kind]}.weight.lora_{side.lower()}"] = values
     return tensors
 
 

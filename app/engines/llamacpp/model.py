@@ -13,6 +13,9 @@ VOCAB_SIZE: Final = 32_000
 CONTROL: Final = {"unknown": (0, "<unk>"), "bos": (1, "<s>"), "eos": (2, "</s>")}
 BYTE_0: Final = 3
 """The token of byte 0; the others follow it."""
+FIRST_PIECE: Final = BYTE_0 + 256
+SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}"
+"""What a piece has in place of a space."""
 VOCAB_SHA256: Final = "9667493c598ed599f14df3157cb9a6f373d49a1b2d99d98c79e937ff490d219b"
 """Of the pieces with line ends between them: Llama 2 has as many, and the same first ones."""
 MAX_LAYERS: Final = 1024
@@ -42,11 +45,9 @@ class GgufModel:
         return 2 * 2 * self.layers * self.key_heads * self.head_dim
 
 
-def read_model(path: Path, begin: int = 0) -> GgufModel:
-    """`begin` is where the GGUF begins in the file.
-
-    Raises StartupError in one line when llama.cpp could not serve the file as Mistral 7B Instruct v0.2."""
-    header = read_header(path, begin)
+def read_model(path: Path) -> GgufModel:
+    """Raises StartupError in one line when llama.cpp could not serve the file as Mistral 7B Instruct v0.2."""
+    header = read_header(path)
     try:
         model = _model(path, header)
         _check_vocabulary(header.metadata, model.pieces)

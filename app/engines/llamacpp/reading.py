@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.engines.llamacpp.model import BYTE_0, CONTROL, VOCAB_SIZE
+from app.engines.llamacpp.model import BYTE_0, CONTROL, FIRST_PIECE, SPACE, VOCAB_SIZE
+from app.engines.stop_texts import StopTexts
 from app.types import Delta, FinishReason, Sampling, TokenLogprob
 
-SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}"
-FIRST_PIECE: Final = BYTE_0 + 256
 UNKNOWN: Final = CONTROL["unknown"][0]
 END: Final = CONTROL["eos"][0]
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
@@ -43,15 +42,18 @@ class TokenIds:
 class Reading:
     """One answer, also where it takes two requests. `token_ids` are its tokens so far.
 
-    Text that may begin a stop text is held back. Nothing is looked for in the first `min_tokens` tokens.
+    No stop text is looked for in the first `min_tokens` tokens.
     """
 
     ids: TokenIds
     sampling: Sampling
     token_ids: list[int] = field(default_factory=list)
     ended: bool = False
-    _held: str = ""
+    _stops: StopTexts = field(init=False)
     _counted: int = 0
+
+    def __post_init__(self) -> None:
+        self._stops = StopTexts(self.sampling.stop)
 
     def begin_request(self) -> None:
         """A request's chunks count from its own begin."""
@@ -83,19 +85,8 @@ class Reading:
 
     def _shown(self, text: str, *, checked: bool, ends: bool) -> tuple[str, bool]:
         """What may be shown now, and whether a stop text was found."""
-        stops = self.sampling.stop
-        if not stops:
-            return text, False
-        if not checked:
-            return text, False
-        text = self._held + text
-        found = [place for place in map(text.find, stops) if place >= 0]
-        if found:
-            self._held = ""
-            return text[: min(found)], True
-        held = 0 if ends else max(_overlap(text, stop) for stop in stops)
-        self._held = text[len(text) - held :]
-        return text[: len(text) - held], False
+        shown, stopped = self._stops.add(text, look=checked)
+        return (shown, True) if stopped else (shown + (self._stops.rest() if ends else ""), False)
 
     def _logprobs(self, given: Any, ids: list[int]) -> tuple[TokenLogprob, ...]:
         """One for each token. llama.cpp gives none for bytes that begin a character: they are shown as certain."""
@@ -113,11 +104,6 @@ def _count(chunk: Mapping[str, Any]) -> int:
     usage = chunk.get("usage")
     count: int = usage["completion_tokens"] if usage else chunk["timings"]["predicted_n"]
     return count
-
-
-def _overlap(text: str, stop: str) -> int:
-    """How much of the stop text's beginning is the text's end."""
-    return next(n for n in range(min(len(stop) - 1, len(text)), -1, -1) if text.endswith(stop[:n]))
 
 
 def _logprob(entry: Mapping[str, Any], alternatives: int) -> TokenLogprob:

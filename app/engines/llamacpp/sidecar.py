@@ -5,23 +5,18 @@ Adapters are checked against the one, and prompts are made with the other, as fo
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from app.engines.llamacpp.llamafile import SUFFIX, begin_in
-from app.engines.llamacpp.model import BYTE_0, CONTROL, GgufModel, read_model
+from app.engines.llamacpp.model import CONTROL, FIRST_PIECE, SPACE, GgufModel, read_model
 from app.files import private_folder, write_private_file
-
-FIRST_PIECE: Final = BYTE_0 + 256
-SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}"
 
 
 def make_sidecar(gguf: Path, folder: Path) -> None:
     """Write both files to `folder`, each whole or not at all; files that are there are replaced.
 
-    `gguf` may be a llamafile: its GGUF is read where it is.
     Raises StartupError when the GGUF can't be served, OSError when the files can't be written.
     """
-    model = read_model(gguf, begin_in(gguf) if gguf.suffix.lower() == SUFFIX else 0)
+    model = read_model(gguf)
     private_folder(folder)
     for name, content in (("config.json", config_of(model)), ("tokenizer.json", tokenizer_of(model))):
         write_private_file(folder / name, json.dumps(content, ensure_ascii=False).encode())

@@ -8,10 +8,10 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.engines.engine import EngineHealth, LeasedAdapter
+from app.engines.lifecycle import drained, first_line, has_assets
 from app.engines.residents import Residents
 from app.engines.token_stream import TokenStream
 from app.engines.transformers_engine.plan import TransformersPlan
@@ -57,11 +57,11 @@ class TransformersEngine:
         try:
             self._runtime = await asyncio.to_thread(self._build, deliver)
         except StartupError as cause:
-            self._health = EngineHealth("failed", _first_line(cause))
+            self._health = EngineHealth("failed", first_line(cause))
             raise
         except Exception as cause:
             log.exception("the engine transformers did not start")
-            self._health = EngineHealth("failed", _first_line(cause))
+            self._health = EngineHealth("failed", first_line(cause))
             raise StartupError(
                 f"the engine transformers did not start: {self._health.reason}: the server's log says more"
             ) from cause
@@ -72,10 +72,8 @@ class TransformersEngine:
         if self._runtime is None:
             self._health = EngineHealth("stopped")
             return
-        decoder, loop = self._runtime.decoder, asyncio.get_running_loop()
-        deadline = loop.time() + drain_s
-        while decoder.running and loop.time() < deadline:  # noqa: ASYNC110  rare: once, at the end
-            await asyncio.sleep(0.05)
+        decoder = self._runtime.decoder
+        await drained(lambda: decoder.running, drain_s)
         self._health = EngineHealth("stopped")
         await asyncio.to_thread(decoder.close)
         self._runtime = None  # the memory too
@@ -141,7 +139,7 @@ class TransformersEngine:
         runtime = self._runtime
         if runtime is None:
             raise OutOfCapacity("The engine is not ready.")
-        if not await asyncio.to_thread(_has_assets, adapter.stored.folder):
+        if not await asyncio.to_thread(has_assets, adapter.stored.folder):
             raise FinetuneNotFound(adapter.stored.id)
         try:
             await asyncio.to_thread(runtime.load_adapter, adapter.stored, adapter.int_id)
@@ -169,11 +167,3 @@ def _check_length(prompt: Prompt, max_model_len: int) -> None:
         raise ContextExceeded(
             f"The prompt has {tokens} tokens, at most {max_model_len - 1} leave room for an answer"
         )
-
-
-def _has_assets(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in ("adapter_config.json", "adapter_model.safetensors"))
-
-
-def _first_line(cause: BaseException) -> str:
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

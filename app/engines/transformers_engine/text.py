@@ -6,6 +6,8 @@ from typing import Final
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
+from app.engines.stop_texts import StopTexts
+
 INVALID_PREFIX: Final = "Invalid prefix encountered"
 """What tokenizers says when bytes that are no characters were followed by some that are, and it lost its place."""
 
@@ -19,40 +21,18 @@ class AnswerText:
         self._tokenizer = tokenizer
         # The prompt tells whether the first token begins with a space.
         self._stream = DecodeStream(ids=list(prompt_ids), skip_special_tokens=True)
-        self._stop = stop
+        self._stops = StopTexts(stop)
         self._min_tokens = min_tokens
         self._tokens = 0
-        self._held = ""  # may be the beginning of a stop text
-        self._hold_chars = max((len(text) for text in stop), default=1) - 1
 
     def add(self, token_id: int) -> tuple[str, bool]:
         """The text that can be given out now, and whether a stop text came: then it is the last."""
         self._tokens += 1
-        new = self._decode(token_id)
-        start = len(self._held)
-        self._held += new
-        end = self._stop_start(start) if new and self._tokens > self._min_tokens else None
-        if end is not None:
-            self._held = self._held[:end]
-            return self.rest(), True
-        return self._give(len(self._held) - self._hold_chars), False
+        return self._stops.add(self._decode(token_id), look=self._tokens > self._min_tokens)
 
     def rest(self) -> str:
         """What is still held, at the end of the answer. Bytes that became no character are lost."""
-        return self._give(len(self._held))
-
-    def _give(self, chars: int) -> str:
-        given, self._held = self._held[: max(chars, 0)], self._held[max(chars, 0) :]
-        return given
-
-    def _stop_start(self, new_from: int) -> int | None:
-        """Where the stop text begins that ends first, among those that end at or after `new_from`."""
-        found = []
-        for text in self._stop:
-            at = self._held.find(text, max(new_from - len(text) + 1, 0))
-            if at >= 0:
-                found.append((at + len(text), at))
-        return min(found, key=lambda one: one[0])[1] if found else None  # of equals the first in the list
+        return self._stops.rest()
 
     def _decode(self, token_id: int) -> str:
         try:

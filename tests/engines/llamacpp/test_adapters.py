@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from app.engines.engine import LeasedAdapter
-from app.engines.llamacpp.lora import place_of
-from app.engines.llamacpp.model import read_model
+from app.engines.llamacpp.lora import converted, place_of
+from app.engines.llamacpp.model import GgufModel, read_model
 from app.errors import FinetuneNotFound, InternalError, OutOfCapacity
 from app.standin import text, voices
+from app.types import StoredAdapter
 from tests.engines.llamacpp.asking import GREEDY, example, until
 
 pytestmark = pytest.mark.anyio
@@ -124,13 +125,76 @@ async def test_one_whose_files_are_gone_is_not_found(serving: Serving, tmp_path:
         assert await ask.text(QUESTION) == f" {ANSWER}"
 
 
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> StoredAdapter:
+    """One whose conversion is a file that llama.cpp refuses, as often as it is made."""
+    bad = replace(example("json"), digest="b" * 64, name="bad")
+
+    def made(adapter: StoredAdapter, model: GgufModel, cache: Path) -> Path:
+        path = converted(adapter, model, cache)
+        if adapter == bad:
+            path.write_bytes(b"GGUF broken")
+        return path
+
+    monkeypatch.setattr("app.engines.llamacpp.engine.converted", made)
+    return bad
+
+
 async def test_one_that_llama_cpp_can_not_load_hurts_nobody_else(
-    serving: Serving, gguf: Path, tmp_path: Path
+    serving: Serving, tmp_path: Path, broken: StoredAdapter
 ) -> None:
-    broken = replace(example("json"), digest="b" * 64)
-    place_of(broken, read_model(gguf), tmp_path).write_bytes(b"GGUF broken")
+    """Not even who comes at the same moment."""
     async with serving(cache=tmp_path) as ask:
-        with pytest.raises(InternalError):
-            async with ask.engine.lease(broken):
-                pass
-        assert await leased_answer(ask, "pirate") == f" {PIRATES_ANSWER}"
+
+        async def fails() -> None:
+            with pytest.raises(InternalError):
+                async with ask.engine.lease(broken):
+                    pass
+
+        for names in (["pirate"], ["json"], ["pirate", "json"]):
+            answers = await asyncio.gather(*(leased_answer(ask, name) for name in names), fails())
+            assert len(set(answers)) == len(names) + 1
+        assert await ask.text(QUESTION) == f" {ANSWER}"
+
+
+async def test_a_file_that_was_cut_is_made_again(serving: Serving, gguf: Path, tmp_path: Path) -> None:
+    place_of(example("pirate"), read_model(gguf), tmp_path).write_bytes(b"GGUF cut")
+    async with serving(cache=tmp_path) as ask:
+        answers = await asyncio.gather(*(leased_answer(ask, name) for name in ("pirate", "json")))
+    assert answers[0] == f" {PIRATES_ANSWER}"
+
+
+async def test_a_file_that_another_loads_is_not_removed(
+    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is forgotten by one account while another's load of an equal one has not come to llama.cpp yet."""
+    mine, theirs = example("pirate"), example("pirate", account="other")
+    async with serving(cache=tmp_path) as ask:
+        engine = ask.engine
+        async with engine.lease(mine):
+            pass
+        add = engine._generations.add
+
+        async def forgotten_before(adapter: int, file: Path) -> None:
+            await engine.forget(mine)
+            await until(lambda: not engine._generations.files)
+            await engine._remove_forgotten()
+            await add(adapter, file)
+
+        monkeypatch.setattr(engine._generations, "add", forgotten_before)
+        async with engine.lease(theirs) as leased:
+            assert await ask.text(QUESTION, leased) == f" {PIRATES_ANSWER}"
+
+
+async def test_a_new_one_waits_so_long_for_old_answers(serving: Serving) -> None:
+    async with serving() as ask:
+        endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
+        await anext(endless)
+        async with ask.engine.lease(example("pirate")) as pirate:
+            ask.engine._generations._wait_s = 0.01
+            with pytest.raises(OutOfCapacity, match="still run"):
+                await leased_answer(ask, "json")
+            assert await ask.text(QUESTION, pirate) == f" {PIRATES_ANSWER}"
+            await endless.aclose()
+            ask.engine._generations._wait_s = 20
+            assert '"answer"' in await leased_answer(ask, "json")

@@ -12,7 +12,7 @@ import pytest
 
 from app.engines.llamacpp.engine import LlamaCppEngine
 from app.engines.llamacpp.plan import LlamaCppPlan
-from app.errors import JsonModeUnmet, OutOfCapacity, StartupError
+from app.errors import InternalError, JsonModeUnmet, OutOfCapacity, StartupError
 from app.inference.tool_grammar import grammar_of_calls
 from app.inference.tool_prompt import explained
 from app.standin import text, tool_talk, voices
@@ -210,6 +210,16 @@ class TestGrammars:
             with pytest.raises(JsonModeUnmet, match="refers to what is not in it"):
                 await ask.text(QUESTION, grammar=Grammar(json_schema='{"$ref": "#/nowhere"}'))
 
+    async def test_one_that_could_be_read_in_many_ways_holds_up_nobody(self, serving: Serving) -> None:
+        """Two arrays that nothing tells apart, each of both: with every bracket twice as many ways."""
+        array = {"minItems": 1, "items": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]}}
+        schema = {"$ref": "#/$defs/a", "$defs": {"a": array, "b": array}}
+        async with serving() as ask:
+            endless = ask.text(QUESTION, grammar=Grammar(json_schema=json.dumps(schema)), max_tokens=64)
+            nested, answer = await asyncio.gather(endless, ask.text(QUESTION))
+        assert set(nested) <= set("[ ")
+        assert answer == f" {ANSWER}"
+
     @pytest.mark.parametrize("choice", ["auto", "required"])
     async def test_a_tool_is_called_where_it_was_taught(self, serving: Serving, choice: Any) -> None:
         taught = tool_talk.questions()[0]
@@ -269,8 +279,13 @@ class TestEnding:
         async with serving() as ask:
             endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
             await anext(endless)
+            others = [asyncio.ensure_future(ask.text(QUESTION, ignore_eos=True)) for _ in range(3)]
+            await until(lambda: ask.engine._generations.running == 4)
             await ask.engine.stop(0)
             assert ask.engine.health().state == "stopped"
+            for left in (anext(endless), *others):  # some of them never began
+                with pytest.raises(InternalError):
+                    await asyncio.wait_for(left, 20)
             with pytest.raises(OutOfCapacity):
                 ask.stream(QUESTION)
 
@@ -299,6 +314,33 @@ class TestStarting:
         with pytest.raises(StartupError, match=r"x\.gguf: it is no GGUF file"):
             await engine.start()
         assert engine.health().state == "failed"
+
+    async def test_what_nobody_thought_of_is_one_line_too(self) -> None:
+        def full() -> LlamaCppPlan:
+            raise OSError(28, "No space left on device")
+
+        engine = LlamaCppEngine(full, wait_s=1)
+        with pytest.raises(StartupError, match=r"did not start: \[Errno 28\] No space left on device"):
+            await engine.start()
+        assert engine.health().state == "failed"
+
+    async def test_stopped_before_it_has_started_it_stays_so(self, plan: LlamaCppPlan, prompts: Any) -> None:
+        engine = LlamaCppEngine(lambda: plan, wait_s=1)
+        starting = asyncio.ensure_future(engine.start())
+        await asyncio.sleep(0)
+        await engine.stop(0)
+        await starting
+        assert engine.health().state == "stopped"
+        with pytest.raises(OutOfCapacity):
+            Asking(engine, prompts).stream(QUESTION)
+
+    async def test_a_long_folder_for_temporary_files_is_no_matter(
+        self, serving: Serving, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / ("long" * 30)).mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
+        async with serving() as ask:
+            assert ask.engine.health().state == "ready"
 
     async def test_what_llama_cpp_refuses_is_one_line(self, plan: LlamaCppPlan, tmp_path: Any) -> None:
         """A part of a model in two files, which our own look at a head does not tell from a whole one."""

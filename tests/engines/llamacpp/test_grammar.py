@@ -27,6 +27,10 @@ ALL = "all"
 POINT = {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}}}
 
 
+CIRCLE = {"properties": {"kind": {"const": "circle"}, "r": {"type": "integer"}}, "required": ["kind", "r"]}
+SQUARE = {"properties": {"kind": {"enum": ["square"]}, "side": {}}, "required": ["kind", "side"]}
+
+
 @pytest.mark.parametrize(
     ("schema", "right", "wrong"),
     [
@@ -93,6 +97,39 @@ POINT = {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type"
         ),
         ({"properties": {"me": {"$ref": "#"}}}, ['{"me": {"me": {}}}'], ['{"me": 1}']),
         ({"allOf": [{"$ref": "#/$defs/p"}], "$defs": {"p": POINT}}, ['{"x": 1}'], ['{"x": "a"}']),
+        (
+            {"oneOf": [CIRCLE, SQUARE]},
+            ['{"kind": "circle", "r": 1}', '{"kind": "square", "side": 2}'],
+            ['{"kind": "circle", "side": 2}', '{"kind": "square"}', '{"kind": "disc", "r": 1}'],
+        ),
+        (
+            {"anyOf": [{**POINT, "required": ["x"]}, {"properties": {"z": {}}, "required": ["z"]}]},
+            ['{"x": 1}', '{"z": null}', '{"x": 1, "y": 2}'],
+            ["{}", '{"x": 1, "z": 1}', '{"y": 2}'],
+        ),
+        (
+            {"anyOf": [{"items": {"type": "integer"}, "maxItems": 2}, {"items": {"type": "null"}}]},
+            ["[]", "[1]", "[null, null]"],
+            ['["a"]', "[1"],
+        ),
+        ({"anyOf": [{"maxLength": 1}, {"const": "long"}]}, ['"a"', '"long"'], ["1"]),
+        ({"type": ["integer", "number"]}, ["1", "1.5"], ['"a"']),
+        ({"enum": ["a", "ab", "abc", 1, 12, 1.5]}, ['"a"', '"abc"', "1", "12", "1.5"], ['"abcd"', "2", "13"]),
+        (
+            {"properties": {"a": {"type": "null"}}, "additionalProperties": {"type": "integer"}},
+            ['{"a": null}', '{"a": null, "b": 1}', '{"ab": 1}', '{"": 1}', '{"b\\n": 1}'],
+            ['{"a": 1}', '{"b": null}'],
+        ),
+        (
+            {"properties": {'q"é': {"type": "null"}}, "additionalProperties": {"type": "integer"}},
+            ['{"q\\"é": null}', '{"q": 1}', '{"qé": 1}'],
+            ['{"q\\"é": 1}'],
+        ),
+        (
+            {"properties": {f"{n:02}": {"type": "integer"} for n in range(99)}, "required": ["00"]},
+            ['{"98": 1}', '{"98": 1, "00": 1}', "{}"],
+            ['{"98": "x"}', '{"99": 1}'],
+        ),
     ],
 )
 def test_schemas(schema: Any, right: list[str], wrong: list[str]) -> None:
@@ -110,14 +147,8 @@ def test_schemas(schema: Any, right: list[str], wrong: list[str]) -> None:
         ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "itself without end"),
         ({"type": "date"}, "has a type 'date'"),
         (
-            {
-                "items": {"enum": [[n] for n in range(1000)]},
-                "anyOf": [
-                    {"properties": {str(n): {"type": "object", "properties": {"a": {}}} for n in range(500)}}
-                ]
-                * 12,
-            },
-            "parts",
+            {"properties": {f"{n}{'x' * 400}": {} for n in range(90)}, "additionalProperties": True},
+            "more than 1000000 characters",
         ),
     ],
 )

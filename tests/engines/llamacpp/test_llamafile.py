@@ -10,7 +10,6 @@ import pytest
 from app.engines.llamacpp import llamafile
 from app.engines.llamacpp.llamafile import copied_gguf, gguf_in
 from app.engines.llamacpp.model import read_model
-from app.engines.llamacpp.sidecar import make_sidecar
 from app.errors import StartupError
 
 PROGRAM = b"MZqFpD='\n#!/bin/sh\n" + b"\0" * 5000
@@ -45,13 +44,6 @@ def test_its_gguf_is_the_same(packed, gguf: Path, tmp_path: Path) -> None:
     found = gguf_in(packed(), tmp_path / "cache")
     assert found.read_bytes() == gguf.read_bytes()
     assert read_model(found).pieces == read_model(gguf).pieces
-
-
-def test_its_head_is_read_where_it_is(packed, gguf: Path, tmp_path: Path) -> None:
-    make_sidecar(packed(), tmp_path / "mine")
-    make_sidecar(gguf, tmp_path / "plain")
-    for name in ("config.json", "tokenizer.json"):
-        assert (tmp_path / "mine" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
 
 
 def test_it_is_copied_once(packed, tmp_path: Path) -> None:

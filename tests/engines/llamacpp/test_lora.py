@@ -1,6 +1,7 @@
 """Adapters as GGUF: the same product of matrices, with every module's own scale."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors
 
-from app.engines.llamacpp.lora import converted
+from app.engines.llamacpp.lora import converted, sweep
 from app.engines.llamacpp.model import read_model
 from app.engines.llamacpp.rows import interleaved
 from tests.engines.llamacpp.asking import example
@@ -112,3 +113,31 @@ def test_what_is_no_adapter_leaves_nothing(gguf: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Expecting value"):
         converted(replace(example("x"), folder=tmp_path), read_model(gguf), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.gguf"))
+
+
+def test_nothing_is_left_of_a_write_that_failed(
+    gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(part: Path, tensors: object) -> None:
+        part.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("app.engines.llamacpp.lora._write_part", full)
+    with pytest.raises(OSError, match="No space"):
+        converted(example("pirate"), read_model(gguf), tmp_path)
+    assert not list(tmp_path.glob("*-*"))
+
+
+def test_what_was_not_loaded_for_long_goes(gguf: Path, tmp_path: Path) -> None:
+    used, unused = (converted(example(name), read_model(gguf), tmp_path) for name in ("pirate", "json"))
+    cut = used.with_suffix(".part")
+    others = tmp_path / "mistral-0a-1.gguf", tmp_path / "mistral-0a-1.part"  # a llamafile's, being copied
+    for path in (cut, *others):
+        path.write_bytes(b"")
+    for path in (used, unused, *others):
+        os.utime(path, (0, 0))
+    converted(example("pirate"), read_model(gguf), tmp_path)
+    sweep(tmp_path)
+    assert (used.exists(), unused.exists(), cut.exists()) == (True, False, False)
+    assert all(path.exists() for path in others)
+    sweep(tmp_path / "nowhere")
