@@ -13,7 +13,7 @@ from app.engines.engine import Engine
 from app.engines.fake import FakeEngine
 from app.engines.llamacpp.engine import LlamaCppEngine
 from app.engines.llamacpp.plan import LlamaCppPlan
-from app.engines.llamacpp.sizing import size_plan
+from app.engines.llamacpp.sizing import Wishes, size_plan
 from app.engines.transformers_engine.engine import TransformersEngine
 from app.engines.transformers_engine.plan import TransformersPlan, transformers_plan
 from app.engines.vllm import VllmEngine
@@ -127,8 +127,8 @@ def llamacpp_plan(
 ) -> LlamaCppPlan:
     """What llama.cpp is started with. Raises StartupError when weights or memory don't suffice."""
     gguf = ensure_gguf(data_dir) if model.weights == STAND_IN else weights.path()
-    adapters = model.max_adapters_resident if model.adapters else 0
-    return size_plan(gguf, data_dir / LLAMACPP_FOLDER, context=_context(cards), adapters=adapters)
+    wishes = Wishes(model.kv_cache_gib, model.max_adapters_resident if model.adapters else 0)
+    return size_plan(gguf, data_dir / LLAMACPP_FOLDER, context=_context(cards), wishes=wishes)
 
 
 def _context(cards: tuple[ModelCard, ...]) -> int:
