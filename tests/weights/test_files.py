@@ -5,6 +5,8 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
+
 from app.adapters.base import read_base
 from app.assembly import Assembly
 from app.catalog.cards import load_cards
@@ -20,8 +22,15 @@ from tests.weights.conftest import GGUF_FILE, GGUF_REPOSITORY, Puller
 ORIGINAL = "mistralai/Mistral-7B-Instruct-v0.2"
 
 
-def test_a_gguf_file_has_config_and_tokenizer_beside_it(tmp_path: Path, standin_folder: Path) -> None:
-    weights = Weights(str(ensure_gguf(tmp_path)), tmp_path)
+@pytest.fixture(scope="module")
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ensure_gguf(tmp_path_factory.mktemp("gguf"))
+
+
+def test_a_gguf_file_has_config_and_tokenizer_beside_it(
+    gguf: Path, tmp_path: Path, standin_folder: Path
+) -> None:
+    weights = Weights(str(gguf), tmp_path)
     folder = weights.folder()
     assert folder.parent == tmp_path / "sidecars"
     assert read_base(folder, "w") == read_base(standin_folder, "w")
@@ -30,8 +39,7 @@ def test_a_gguf_file_has_config_and_tokenizer_beside_it(tmp_path: Path, standin_
     assert (SIDECAR_VERSION, sha256(tokenizer).hexdigest()[:16]) == (1, "3d84b9897a327098"), changed
 
 
-def test_a_llamafile_is_the_gguf_file_in_it(tmp_path: Path) -> None:
-    gguf = ensure_gguf(tmp_path)
+def test_a_llamafile_is_the_gguf_file_in_it(gguf: Path, tmp_path: Path) -> None:
     llamafile = tmp_path / "mine.llamafile"
     with zipfile.ZipFile(llamafile, "w", zipfile.ZIP_STORED) as archive:
         archive.write(gguf, "mine.gguf")
@@ -41,9 +49,9 @@ def test_a_llamafile_is_the_gguf_file_in_it(tmp_path: Path) -> None:
     assert (weights.folder() / "config.json").is_file()
 
 
-def test_a_pulled_variant(puller: Puller, hub: Hub, tmp_path: Path, standin_folder: Path) -> None:
+def test_a_pulled_variant(puller: Puller, hub: Hub, gguf: Path, tmp_path: Path, standin_folder: Path) -> None:
     """From the hub to what an engine loads and adapters are checked against; these go on with the model's other forms."""
-    hub.repositories[GGUF_REPOSITORY]["main"][GGUF_FILE] = ensure_gguf(tmp_path).read_bytes()
+    hub.repositories[GGUF_REPOSITORY]["main"][GGUF_FILE] = gguf.read_bytes()
     place = puller.pulls("gguf-Q4_K_M")
     weights = Weights("gguf-Q4_K_M", tmp_path)
     assert weights.path() == place

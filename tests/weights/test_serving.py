@@ -175,9 +175,6 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "weights gguf-Q6_K with llamacpp: as the command line says" in done.stdout
     assert "pull it with `outworker weights pull gguf-Q6_K`" in done.stdout
-    done = outworker("serve", "--quantization", "Q7", data_dir=tmp_path, **cache)
-    assert done.returncode == 2
-    assert "outworker: --quantization Q7: expected one of " in done.stdout
 
 
 def test_a_pair_that_can_not_be_is_refused_at_the_start(tmp_path: Path) -> None:
