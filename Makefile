@@ -1,9 +1,9 @@
 # Every target installs what it needs and nothing twice.
-.PHONY: serve test soak lint fmt bench screenshots standin adapters lock install install-dev
+.PHONY: serve test soak lint fmt bench screenshots standin adapters lock install install-engine install-dev
 
 bin := .venv/bin
 
-# ENGINE=llamacpp: the light way, in an environment of its own.
+# ENGINE=llamacpp: the light way, in an environment of its own. It is for `serve` and `install`; all else needs the whole.
 ENGINE ?=
 export ENGINE
 serving := $(if $(filter llamacpp,$(ENGINE)),.venv-light/bin,$(bin))
@@ -37,10 +37,10 @@ screenshots: install-dev
 	@tests/browser.sh
 	@$(bin)/python -m tests.live.playground.pictures
 
-standin: install
+standin: install-engine
 	@$(bin)/python -m app.standin.train
 
-adapters: install
+adapters: install-engine
 	@$(bin)/python -m app.standin.lora
 
 lock:
@@ -48,6 +48,9 @@ lock:
 
 install:
 	@requirements/install.sh
+
+install-engine:
+	@ENGINE= requirements/install.sh
 
 install-dev:
 	@requirements/install.sh dev

@@ -13,7 +13,7 @@ from app.engines.engine import Engine
 from app.engines.fake import FakeEngine
 from app.engines.llamacpp.engine import LlamaCppEngine
 from app.engines.llamacpp.plan import LlamaCppPlan
-from app.engines.llamacpp.sizing import size_plan
+from app.engines.llamacpp.sizing import Wishes, size_plan
 from app.engines.transformers_engine.engine import TransformersEngine
 from app.engines.transformers_engine.plan import TransformersPlan, transformers_plan
 from app.engines.vllm import VllmEngine
@@ -27,6 +27,7 @@ from app.server import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
 from app.standin.gguf import ensure_gguf
 from app.weights import STAND_IN, Weights
+from app.weights.variants import load_catalogues, original_of
 
 EXAMPLES = {
     "pirate": "Answers like a pirate.",
@@ -73,7 +74,8 @@ class Assembly:
             return read_base(weights.folder(), model.weights)
 
         engine = self._engine(model, cards, weights)
-        return EngineGroup(engine, model.weights, cards, load_prompts, load_base, model.adapters)
+        original = original_of(load_catalogues(), model.weights)
+        return EngineGroup(engine, original, cards, load_prompts, load_base, model.adapters)
 
     def _engine(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> Engine:
         """Plans are made in a thread, at start and again when an engine has to be started again."""
@@ -125,8 +127,8 @@ def llamacpp_plan(
 ) -> LlamaCppPlan:
     """What llama.cpp is started with. Raises StartupError when weights or memory don't suffice."""
     gguf = ensure_gguf(data_dir) if model.weights == STAND_IN else weights.path()
-    adapters = model.max_adapters_resident if model.adapters else 0
-    return size_plan(gguf, data_dir / LLAMACPP_FOLDER, context=_context(cards), adapters=adapters)
+    wishes = Wishes(model.kv_cache_gib, model.max_adapters_resident if model.adapters else 0)
+    return size_plan(gguf, data_dir / LLAMACPP_FOLDER, context=_context(cards), wishes=wishes)
 
 
 def _context(cards: tuple[ModelCard, ...]) -> int:

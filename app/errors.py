@@ -260,10 +260,10 @@ class LoraIncompatible(AiError):
 
     code, status, name = 3030, 400, "Bad finetune"
 
-    def __init__(self, finetune: str, model: str) -> None:
-        super().__init__(
-            f"Lora not compatible with model: {printable(finetune)} was made for {printable(model)}"
-        )
+    def __init__(self, finetune: str, made_for: str, model: str) -> None:
+        name, other = printable(finetune), printable(made_for)
+        why = f"other weights of {other} than are served: create it again" if made_for == model else other
+        super().__init__(f"Lora not compatible with model: {name} was made for {why}")
 
 
 class FinetuneRefused(AiError):

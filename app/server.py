@@ -44,7 +44,7 @@ ACCOUNT = "/client/v4/accounts/{account_id}"
 
 @dataclass(frozen=True, slots=True)
 class EngineGroup:
-    """One engine and the cards that it serves: cards with equal weights share it.
+    """One engine and the cards that it serves: cards with equal weights share it. Adapters are kept for `weights`.
 
     `load_base` gives the shape that adapters of these weights are checked against; it may be called often.
     """

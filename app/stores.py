@@ -44,6 +44,8 @@ class Stores:
         replace: bool = False,
     ) -> StoredAdapter:
         """Check the folder against the base that the model's weights give, and register it. Raises OperatorError."""
+        from app.weights.variants import load_catalogues, original_of  # noqa: PLC0415  as in `base_of`
+
         entry = model_entry(self.settings, model)
         base = base_of(self.settings, entry)
         account = account_id or self.settings.account_id
@@ -51,7 +53,7 @@ class Stores:
             account,
             name,
             entry.name,
-            entry.weights,
+            original_of(load_catalogues(), entry.weights),
             folder,
             base,
             description=description,

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [validate] [front] [upload] [engine] [start] [settings]`: the parts named, or the first four."""
+"""`python -m benchmarks [validate] [front] [upload] [engine] [start] [settings] [light]`: the parts named, or four."""
 
 import shutil
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from app.errors import OperatorError
-from benchmarks import engine, front, settings, start, upload, validate
+from benchmarks import engine, front, light, settings, start, upload, validate
 from benchmarks.errors import BenchError
 from benchmarks.report import Part, save, show
 
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Path], Part]] = {
     "engine": engine.run,
     "start": start.run,
     "settings": settings.run,
+    "light": light.run,
 }
 PLAIN = ("validate", "front", "upload", "engine")
 """What runs when nothing is named: under ten minutes on two cores."""

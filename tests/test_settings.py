@@ -226,6 +226,10 @@ MISTAKES = [
         'engine; found {"seed": 2}',
     ),
     (
+        'models = [{name = "a", engine = "llamacpp", vllm = {seed = 1}}]',
+        'models[0].vllm: expected no vLLM arguments beside engine "llamacpp", found {"seed": 1}',
+    ),
+    (
         '[server]\nallowed_hosts = ["box.example:80"]',
         'server.allowed_hosts[0]: expected a host name or address without a port, found "box.example:80"',
     ),

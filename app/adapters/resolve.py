@@ -53,7 +53,7 @@ class Resolver:
         if adapter is None:
             adapter = await asyncio.to_thread(self._not_a_draft, account_id, lora)
         if adapter.weights != weights:
-            raise LoraIncompatible(lora, adapter.model)
+            raise LoraIncompatible(lora, adapter.model, model)
         return adapter
 
     def forget(self) -> None:

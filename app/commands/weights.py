@@ -1,70 +1,85 @@
 """`outworker weights list | show | pull`: the published forms of the model, and which of them this machine can serve."""
 
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.errors import OperatorError
+from app.errors import OperatorError, StartupError
+from app.settings import load_settings
 from app.weights import modelscope
-from app.weights.fits import ENGINE_PACKAGES, best_fit, devices, measure_for
+from app.weights.choose import choose
+from app.weights.fits import ENGINE_PACKAGES, best_fit, measure_for
 from app.weights.locate import find_pulled
 from app.weights.machine import Machine
+from app.weights.missing import missing
 from app.weights.pull import pull as pull_from_hugging_face
-from app.weights.variants import GB, Variant, load_catalogues, named_variant
+from app.weights.variants import GB, Catalogue, Variant, load_catalogues, named_variant
 
-COLUMNS = ("variant", "format", "quantization", "disk GB", "memory GB", "engines", "here")
+COLUMNS = ("variant", "format", "quantization", "engines", "disk GB", "memory GB", "here")
+NARROW = ("variant", "disk GB", "memory GB", "here")
+NUMBERS = ("disk GB", "memory GB")
+WIDE_CHARACTERS = 150  # with all columns whole, and room for what is said of this machine
+MORE = "more     outworker weights show VARIANT; outworker weights pull VARIANT"
 NO_TERMINAL_WIDTH = 1000  # characters: a line for each variant, whatever reads it
 
 
 def list_weights() -> None:
-    """A table of all variants, and before it what was measured here."""
-    catalogues = load_catalogues()
-    machine = measure_for(catalogues)
-    table = Table(*COLUMNS, box=None, pad_edge=False)
-    for column in (3, 4):
-        table.columns[column].justify = "right"
-    if sys.stdout.isatty():
-        _fit_terminals(table)
-    for catalogue in catalogues:
-        for variant in catalogue.variants:
-            table.add_row(*(escape(cell) for cell in _row(variant, machine)))
-    print(*_machine(machine), "", sep="\n")
+    """A table of all variants; before it what was measured here, after it which is the best here."""
+    catalogues, data_dir = load_catalogues(), _data_dir()
+    machine = measure_for(catalogues, data_dir)
     console = Console(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH, highlight=False)
+    columns = COLUMNS if console.width >= WIDE_CHARACTERS else NARROW
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=name != "here")
+    for variant in chain.from_iterable(each.variants for each in catalogues):
+        cells = dict(zip(COLUMNS, _row(variant, machine), strict=True))
+        table.add_row(*(escape(cells[name]) for name in columns))
+    print(*_machine(machine), "", sep="\n")
     console.print(table)
+    print(
+        "",
+        _best(catalogues, machine),
+        "more     outworker weights show VARIANT; outworker weights pull VARIANT",
+        sep="\n",
+    )
 
 
-def _fit_terminals(table: Table) -> None:
-    """Names are to be copied, so they stay whole; what is long and can be broken leaves room to the last column."""
-    variant, form, quantization, _, _, engines, _ = table.columns
-    variant.no_wrap = form.no_wrap = True
-    quantization.overflow, quantization.max_width = "fold", 14
-    engines.max_width = len("transformers,")
+def _best(catalogues: tuple[Catalogue, ...], machine: Machine) -> str:
+    try:
+        chosen = choose(catalogues, machine, lambda variant: missing(variant, machine.data_dir))
+    except StartupError:
+        return "best     none fits"
+    return f"best     {chosen.variant.id} with {chosen.engine}: {chosen.why}"
 
 
 def show_weights(name: str) -> None:
     """One variant, a field per line: what it is, where it is, how each engine would run it here."""
-    catalogues = load_catalogues()
+    catalogues, data_dir = load_catalogues(), _data_dir()
     variant = named_variant(catalogues, name)
-    machine, place = measure_for(catalogues), find_pulled(variant)
+    machine, place = measure_for(catalogues, data_dir), find_pulled(variant)
     print(*_fields(variant), sep="\n")
     print(f"pulled       {place or 'no'}")
     for run in variant.engines:
-        fit = best_fit(variant, machine, pulled=place is not None, engine=run.engine)
-        where = "/".join(devices(run, machine))
+        fit = best_fit(variant, machine, missing(variant, data_dir), engine=run.engine)
         verdict = "fits" if fit.fits else "; ".join(fit.reasons)
-        print(f"{run.engine:<12} {run.memory_gb:.2f} GB ({where}): {verdict}")
+        print(f"{run.engine:<12} {run.memory_gb:.2f} GB ({fit.device}): {verdict}")
 
 
 def pull_weights(name: str, hub: str) -> None:
     """Download a variant, and print where it is and how to serve it. Raises OperatorError."""
-    catalogues = load_catalogues()
+    catalogues, data_dir = load_catalogues(), _data_dir()
     variant = named_variant(catalogues, name)
     copy = variant.copy(hub.strip().lower())
-    fit = best_fit(variant, measure_for(catalogues), pulled=True)
+    to_copy = replace(missing(variant, data_dir), cache_bytes=0)  # the pull itself looks at the disk
+    fit = best_fit(variant, measure_for(catalogues, data_dir), to_copy)
     if not fit.fits:
         print(f"note: this machine can't serve it as it is: {'; '.join(fit.reasons)}")
     try:
@@ -74,10 +89,13 @@ def pull_weights(name: str, hub: str) -> None:
             "interrupted: what arrived is kept, and the next pull goes on from there"
         ) from None
     print(f"{variant.id} is in {place}")
-    print(
-        f'serve it with weights = "{variant.id}" and engine = "{variant.engines[0].engine}" in [[models]], or with'
-    )
+    print(f'serve it with weights = "{variant.id}" and engine = "{fit.run.engine}" in [[models]], or with')
     print(f"outworker serve --model-format {variant.format} --quantization {variant.quantization}")
+
+
+def _data_dir() -> Path:
+    """The default settings' own, or the environment's."""
+    return load_settings(None, None, os.environ).server.data_dir
 
 
 def _pull(variant: Variant, hub: str) -> Path:
@@ -88,17 +106,17 @@ def _pull(variant: Variant, hub: str) -> Path:
 
 
 def _row(variant: Variant, machine: Machine) -> tuple[str, ...]:
-    place = find_pulled(variant)
-    fit = best_fit(variant, machine, pulled=place is not None)
+    lacking = missing(variant, machine.data_dir)
+    fit = best_fit(variant, machine, lacking)
     here = f"fits ({fit.run.engine})" if fit.fits else "; ".join(fit.reasons)
     return (
         variant.id,
         variant.format,
         variant.quantization,
+        ", ".join(run.engine for run in variant.engines),
         f"{variant.size_gb:.2f}",
         f"{fit.run.memory_gb:.2f}",
-        ", ".join(run.engine for run in variant.engines),
-        f"pulled, {here}" if place else here,
+        f"pulled, {here}" if lacking.pulled else here,
     )
 
 

@@ -33,8 +33,10 @@ def document_mistakes(document: Mapping[str, Any]) -> list[str]:
 
 
 def model_mistakes(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the schema can't say: names given twice, engines that can't be shared, too large batches."""
-    return [*_duplicates(models), *_unequal(models), *_batches(models)]
+    """What the schema can't say: names given twice, engines that can't be shared, too large batches, arguments of
+    another engine.
+    """
+    return [*_duplicates(models), *_unequal(models), *_batches(models), *_foreign(models)]
 
 
 def did_you_mean(name: str, known: Iterable[str], kind: str = "") -> str:
@@ -138,4 +140,13 @@ def _batches(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield (
                 f"models[{index}].max_adapters_in_batch: expected at most {resident} "
                 f"(max_adapters_resident), found {in_batch}"
+            )
+
+
+def _foreign(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for index, model in enumerate(models):
+        if model["vllm"] and model["engine"] not in ("vllm", "fake"):
+            yield (
+                f"models[{index}].vllm: expected no vLLM arguments beside engine {found(model['engine'])}, "
+                f"found {found(model['vllm'])}"
             )

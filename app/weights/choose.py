@@ -1,12 +1,14 @@
 """`--auto`: the best variant that fits the machine, and why it and none before it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from app.errors import StartupError
 from app.weights.fits import Fit, all_fits, computes_on, fewest_reasons
 from app.weights.machine import Machine
+from app.weights.missing import Missing
 from app.weights.variants import GB, Catalogue, Device, Variant
 
 CPU: Final[Device] = "cpu"
@@ -21,15 +23,17 @@ class Chosen:
     why: str
 
 
-def choose(catalogue: Catalogue, machine: Machine, is_pulled: Callable[[Variant], bool]) -> Chosen:
-    """The first of the catalogue's preference without reasons against it, on the CPU only when no GPU will do.
+def choose(
+    catalogues: Iterable[Catalogue], machine: Machine, missing_of: Callable[[Variant], Missing]
+) -> Chosen:
+    """The first of the catalogues' preference without reasons against it, on the CPU only when no GPU will do.
 
     Raises StartupError when none fits.
     """
     passed: list[tuple[Variant, Fit]] = []
     for device in dict.fromkeys((computes_on(machine), CPU)):
-        for variant in catalogue.preferred(device):
-            fits = all_fits(variant, machine, pulled=is_pulled(variant))
+        for variant in chain.from_iterable(each.preferred(device) for each in catalogues):
+            fits = all_fits(variant, machine, missing_of(variant))
             on_device = [fit for fit in fits if fit.device == device]
             if not on_device:
                 continue
@@ -39,8 +43,7 @@ def choose(catalogue: Catalogue, machine: Machine, is_pulled: Callable[[Variant]
             passed.append((variant, fit))
     smallest, fit = min(passed, key=lambda each: (len(each[1].reasons), each[1].run.memory_gb))
     raise StartupError(
-        f"--auto: no variant of {catalogue.model} fits this machine: {smallest.id} comes nearest: "
-        f"{'; '.join(fit.reasons)}"
+        f"--auto: no variant fits this machine: {smallest.id} comes nearest: {'; '.join(fit.reasons)}"
     )
 
 

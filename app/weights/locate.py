@@ -35,10 +35,11 @@ def in_hugging_face_cache(copy: Copy) -> Path | None:
     The hub's client lists a repository's files beside their snapshot (`trees/`) and so knows what is missing.
     """
     import huggingface_hub  # noqa: PLC0415  half a second that a folder or the stand-in does not need
-    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
 
     cache = cache_folder()
-    with suppress(LocalEntryNotFoundError):
+    with suppress(
+        OSError
+    ):  # the hub's LocalEntryNotFoundError, or a cache that can't be read: a pull names the cause
         if copy.single_file is not None:
             file = huggingface_hub.hf_hub_download(
                 copy.repository,

@@ -20,6 +20,7 @@ FLAG_LINES: Final = ("flags", "Features")
 
 MIB: Final = 1024**2
 NVIDIA_SMI_S: Final = 10.0
+VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Gpu:
 class Machine:
     """Sizes are in bytes. `packages` maps the Python packages that are installed, of those looked for, to versions.
 
-    `cache` is the Hugging Face cache and `disk_free_bytes` what its volume has free.
+    `cache` is the Hugging Face cache and `disk_free_bytes` what its volume has free, `data_dir` the data directory and
+    `data_free_bytes` what that one's has; `one_volume` is whether these are the same bytes.
     """
 
     total_bytes: int
@@ -43,6 +45,9 @@ class Machine:
     gpus: tuple[Gpu, ...]
     cache: Path
     disk_free_bytes: int
+    data_dir: Path
+    data_free_bytes: int
+    one_volume: bool
     architecture: str
     instruction_sets: frozenset[str]
     packages: Mapping[str, str]
@@ -53,16 +58,21 @@ class Machine:
         return max(self.gpus, key=lambda gpu: gpu.free_bytes, default=None)
 
 
-def measure(names: Iterable[str]) -> Machine:
-    """Look at the machine now, and among the Python packages for `names`."""
+def measure(names: Iterable[str], data_dir: Path, *, gpus: bool = True) -> Machine:
+    """Look at the machine now, and among the Python packages for `names`. Without `gpus` none is looked for: that can
+    take seconds.
+    """
     cache = cache_folder()
     packages = dict(_versions(names))
     return Machine(
         total_bytes=int(psutil.virtual_memory().total),
         available_bytes=available_bytes(),
-        gpus=tuple(_gpus(packages.get("torch", ""))),
+        gpus=tuple(_gpus(packages.get("torch", ""))) if gpus else (),
         cache=cache,
         disk_free_bytes=free_bytes(cache),
+        data_dir=data_dir,
+        data_free_bytes=free_bytes(data_dir),
+        one_volume=_volume(cache).stat().st_dev == _volume(data_dir).stat().st_dev,
         architecture=platform.machine(),
         instruction_sets=instruction_sets(CPU_INFO),
         packages=packages,
@@ -79,8 +89,12 @@ def cache_folder() -> Path:
 
 def free_bytes(folder: Path) -> int:
     """What the volume has free on which `folder` is, or will be."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(_volume(folder)).free
+
+
+def _volume(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
 
 
 def instruction_sets(cpu_info: Path) -> frozenset[str]:
@@ -96,26 +110,39 @@ def instruction_sets(cpu_info: Path) -> frozenset[str]:
     return frozenset()
 
 
-def parse_nvidia_smi(text: str) -> Iterator[Gpu]:
-    """Lines `name, total, free` in MiB. A line that is none, such as of a GPU without a number, is left out."""
-    for line in text.splitlines():
-        name, _, numbers = line.partition(",")
-        total, _, free = numbers.partition(",")
-        if total.strip().isdecimal() and free.strip().isdecimal():
-            yield Gpu(name.strip(), int(total) * MIB, int(free) * MIB)
+def parse_nvidia_smi(text: str, visible: str | None = None) -> Iterator[Gpu]:
+    """Lines `uuid, name, total, free` in MiB. A line that is none, such as of a GPU without a number, is left out.
+
+    `visible` is CUDA_VISIBLE_DEVICES: places in this list, or begins of a uuid, up to the first that names none.
+    """
+    lines = [[cell.strip() for cell in line.split(",")] for line in text.splitlines() if line.strip()]
+    for cells in lines if visible is None else _visible(lines, visible):
+        if len(cells) == 4 and cells[2].isdecimal() and cells[3].isdecimal():
+            yield Gpu(cells[1], int(cells[2]) * MIB, int(cells[3]) * MIB)
+
+
+def _visible(lines: list[list[str]], visible: str) -> Iterator[list[str]]:
+    for word in (word.strip() for word in visible.split(",")):
+        if word.isdecimal():
+            found = lines[int(word) : int(word) + 1]
+        else:
+            found = [cells for cells in lines if word and cells[0].startswith(word)]
+        if len(found) != 1:
+            return
+        yield found[0]
 
 
 def _gpus(torch_version: str) -> list[Gpu]:
     program = shutil.which("nvidia-smi")
     if program is not None:
-        query = [program, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+        query = [program, "--query-gpu=uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
         try:
             said = subprocess.run(  # noqa: S603  the driver's own program, with fixed arguments
                 query, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=True
             )
         except (OSError, subprocess.SubprocessError):
             return []
-        return list(parse_nvidia_smi(said.stdout))
+        return list(parse_nvidia_smi(said.stdout, os.environ.get(VISIBLE)))
     # Loading torch takes seconds; its CPU build knows of no GPU.
     return _gpus_of_torch() if torch_version and not torch_version.endswith("+cpu") else []
 

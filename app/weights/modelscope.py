@@ -5,13 +5,13 @@ and only what a record lists, with the same sizes, counts as pulled.
 """
 
 import hashlib
-import importlib.util
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from app.errors import printable
 from app.files import write_private_file
@@ -19,8 +19,7 @@ from app.weights.failures import PullFailed, no_space
 from app.weights.machine import free_bytes
 from app.weights.variants import GB, Copy
 
-PACKAGE: Final = "modelscope"
-INSTALL: Final = ".venv/bin/pip install modelscope"
+INSTALL: Final = ".venv/bin/pip install modelscope-hub"
 RECORDS: Final = "outworker"
 
 
@@ -42,41 +41,52 @@ def find(copy: Copy) -> Path | None:
 
 def pull(copy: Copy, size_gb: float, say: Callable[[str], None]) -> Path:
     """Download what the cache lacks of a copy on ModelScope. Raises PullFailed, also when the client is missing."""
-    download = _client()
     cache = cache_folder()
     wanted, free = int(size_gb * GB), free_bytes(cache)
     if find(copy) is None and wanted > free:
         raise no_space(wanted, free, cache, variable="MODELSCOPE_CACHE")
-    say(f"{copy.repository} at {copy.revision} on ModelScope: up to {size_gb:.2f} GB")
-    folder = _downloaded(copy, cache, download)
+    folder = _downloaded(copy, cache, lambda: say(f"{_place(copy)} on ModelScope: up to {size_gb:.2f} GB"))
     _write_record(copy, folder)
     return _result(copy, folder)
 
 
-def _client() -> Any:
-    if importlib.util.find_spec(PACKAGE) is None:
-        raise PullFailed(f"ModelScope's client is not installed: run `{INSTALL}`, or pull from huggingface")
-    from modelscope import snapshot_download  # noqa: PLC0415  an optional package
-
-    return snapshot_download
-
-
-def _downloaded(copy: Copy, cache: Path, download: Any) -> Path:
-    from modelscope_hub.errors import HubError  # noqa: PLC0415  comes with modelscope
-
+def _downloaded(copy: Copy, cache: Path, begin: Callable[[], None]) -> Path:
     try:
-        folder = download(
+        from modelscope_hub import HubApi, HubConfig  # noqa: PLC0415  an optional package
+        from modelscope_hub.errors import (  # noqa: PLC0415
+            AuthenticationError,
+            HubError,
+            NotExistError,
+            PermissionDeniedError,
+        )
+    except ImportError:
+        raise PullFailed(
+            f"ModelScope's client is not installed: run `{INSTALL}`, or pull from huggingface"
+        ) from None
+    logging.getLogger("modelscope_hub").setLevel(logging.WARNING)  # it tells of every step
+    begin()
+    try:
+        folder = HubApi(HubConfig()).download_repo(
             copy.repository,
+            "model",
             revision=copy.revision,
-            cache_dir=str(cache),
+            cache_dir=cache,
             allow_patterns=list(copy.files),
             ignore_patterns=list(copy.leave_out) or None,
         )
+    except (NotExistError, AuthenticationError, PermissionDeniedError) as error:
+        raise PullFailed(
+            f"ModelScope: {_place(copy)}: {_cause(error)}: it is not there, or needs a token: set MODELSCOPE_API_TOKEN"
+        ) from None
     except (HubError, OSError, ValueError) as error:
         raise PullFailed(
-            f"ModelScope: {copy.repository} at {copy.revision}: {_cause(error)}: what arrived is kept, pull again"
+            f"ModelScope: {_place(copy)}: {_cause(error)}: what arrived is kept, pull again"
         ) from None
     return Path(folder)
+
+
+def _place(copy: Copy) -> str:
+    return f"{copy.repository} at {copy.revision}"
 
 
 def _cause(error: Exception) -> str:

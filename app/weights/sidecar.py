@@ -8,13 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from app.files import private_folder
+from app.engines.llamacpp.llamafile import SUFFIX as LLAMAFILE
+from app.engines.llamacpp.llamafile import copied_gguf, gguf_in
+from app.errors import StartupError
+from app.files import folder_lock, private_folder
 
 FOLDER_NAME: Final = "sidecars"
-LLAMAFILE: Final = ".llamafile"
 MODEL_FILES: Final = (".gguf", LLAMAFILE)
-GGUF_FOLDER_NAME: Final = "llamacpp"
-"""Below the data directory: what llama.cpp's engine keeps."""
+COPIES_FOLDER_NAME: Final = "llamafiles"
+
+SIDECAR_VERSION: Final = 1
+"""Raise it when what `make_sidecar` writes changes, so that folders of older versions are made again."""
 
 MakeSidecar = Callable[[Path, Path], None]
 """`make(file, folder)` writes the two files into an empty folder."""
@@ -30,35 +34,47 @@ def is_llamafile(path: Path) -> bool:
 
 def gguf_of(llamafile: Path, data_dir: Path) -> Path:
     """The GGUF file inside a llamafile, copied out when it isn't there yet. Raises StartupError."""
-    from app.engines.llamacpp.llamafile import gguf_in  # noqa: PLC0415  for such weights only
+    return gguf_in(llamafile, data_dir / COPIES_FOLDER_NAME)
 
-    return gguf_in(llamafile, data_dir / GGUF_FOLDER_NAME)
+
+def is_copied(llamafile: Path, data_dir: Path) -> bool:
+    """Whether `gguf_of` finds the GGUF file copied out already."""
+    try:
+        return copied_gguf(llamafile, data_dir / COPIES_FOLDER_NAME) is not None
+    except StartupError:  # it says so itself when it is to be served
+        return False
 
 
 def sidecar_of(file: Path, data_dir: Path, make: MakeSidecar | None = None) -> Path:
     """The folder for `file`, made when it isn't there yet; whole or not at all.
 
-    A file that was replaced gets another: its name is of the path, size and time of change. Raises OperatorError.
+    A file that was replaced gets another: its name is of the path, size, time of change and `SIDECAR_VERSION`. Raises
+    OperatorError.
     """
     folder = private_folder(data_dir / FOLDER_NAME) / _identity(file)
-    if folder.is_dir():
-        return folder
+    if not folder.is_dir():
+        with folder_lock(folder.parent):
+            if not folder.is_dir():
+                _fill(folder, file, make or _make)
+    return folder
+
+
+def _fill(folder: Path, file: Path, make: MakeSidecar) -> None:
+    """Call with the lock held: then what begins with a dot was left by a process that was killed."""
+    for left in folder.parent.glob(".*"):
+        shutil.rmtree(left)
     fresh = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
     try:
-        (make or _make)(file, fresh)
+        make(file, fresh)
         fresh.replace(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was first
-            raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return folder
 
 
 def _identity(file: Path) -> str:
     path = file.resolve()
     state = path.stat()
-    what = f"{os.fspath(path)}\n{state.st_size}\n{state.st_mtime_ns}"
+    what = f"{os.fspath(path)}\n{state.st_size}\n{state.st_mtime_ns}\n{SIDECAR_VERSION}"
     return hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

@@ -41,7 +41,8 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An engine that can load the variant, on which devices, with how much of the device's memory.
+    """An engine that can load the variant, on which devices, with how much of the device's memory; on a GPU also with
+    `host_memory_gb` of the machine's.
 
     `packages` are Python packages that it needs besides its own; `refused` is why the engine does not load it
     although a card names the two together.
@@ -50,6 +51,7 @@ class Run:
     engine: Engine
     devices: tuple[Device, ...]
     memory_gb: float
+    host_memory_gb: float = 0.0
     packages: tuple[str, ...] = ()
     refused: str | None = None
 
@@ -85,10 +87,14 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The variants of one model, in the order of the file. `preference` has each of their ids once, best first."""
+    """The variants of one model, in the order of the file. `preference` has each of their ids once, best first.
+
+    `original` is the repository of the weights that they all are forms of.
+    """
 
     model: str
     size_in_billions: float
+    original: str
     source: tuple[str, ...]
     gpu_preference: tuple[str, ...]
     cpu_preference: tuple[str, ...]
@@ -117,6 +123,18 @@ def find_variant(catalogues: tuple[Catalogue, ...], name: str) -> Variant | None
     return next((v for each in catalogues for v in each.variants if v.id == name), None)
 
 
+def original_of(catalogues: tuple[Catalogue, ...], weights: str) -> str:
+    """Under which name adapters for the setting `weights` are kept: what fits one form of a model fits them all.
+
+    Weights that are no variant, nor a variant's repository, have adapters of their own.
+    """
+    for catalogue in catalogues:
+        repositories = {copy.repository for variant in catalogue.variants for copy in variant.hubs}
+        if weights in repositories or find_variant((catalogue,), weights) is not None:
+            return catalogue.original
+    return weights
+
+
 def variant_ids(catalogues: tuple[Catalogue, ...]) -> list[str]:
     """Of all catalogues, in their order."""
     return [variant.id for each in catalogues for variant in each.variants]
@@ -141,6 +159,7 @@ def _load(path: Path, shape: Any) -> Catalogue:
     catalogue = Catalogue(
         model=raw["model"],
         size_in_billions=raw["size_in_billions"],
+        original=raw["original"],
         source=tuple(raw["source"]),
         gpu_preference=tuple(raw["preference"]["gpu"]),
         cpu_preference=tuple(raw["preference"]["cpu"]),

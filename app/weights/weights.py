@@ -10,7 +10,7 @@ from app.errors import StartupError
 from app.settings.check import did_you_mean
 from app.standin.expand import ensure_expanded
 from app.weights.locate import locate
-from app.weights.sidecar import gguf_of, is_llamafile, is_model_file, sidecar_of
+from app.weights.sidecar import MODEL_FILES, gguf_of, is_llamafile, is_model_file, sidecar_of
 from app.weights.variants import find_variant, load_catalogues, variant_ids
 
 STAND_IN: Final = "stand-in"
@@ -68,6 +68,8 @@ class Weights:
         file = Path(self.name).expanduser()
         if is_model_file(file):
             return file
+        if file.suffix.lower() in MODEL_FILES:
+            raise StartupError(f"weights: no file {self.name}: set weights to a file that is there")
         try:
             return find_weights(self.name)
         except StartupError as error:

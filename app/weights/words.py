@@ -3,11 +3,12 @@
 As in xinference's command line upper and lower case are one. A word that fits nothing lists those that would.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from app.errors import SettingsError, printable
-from app.weights.variants import Catalogue, Device, Run, Variant
+from app.weights.variants import Catalogue, Run, Variant
 
 ENGINE_WORDS = {"vllm": "vLLM", "transformers": "Transformers", "llamacpp": "llama.cpp"}
 """How xinference calls the engines; our own names count too."""
@@ -34,18 +35,16 @@ class Words:
         return any((self.engine, self.format, self.quantization, self.size_in_billions))
 
 
-def by_words(catalogue: Catalogue, words: Words, device: Device) -> tuple[Variant, str]:
-    """The variant and the engine. Where the words leave several, the catalogue's preference for `device` decides.
+def by_words(catalogues: Sequence[Catalogue], words: Words) -> list[Pair]:
+    """The variants with the engines that the words leave, in the order of the data.
 
     Raises SettingsError naming the first word that leaves none, with the words that would do beside those before it.
     """
-    _check_size(catalogue, words.size_in_billions)
-    left = [(variant, run) for variant in catalogue.preferred(device) for run in variant.engines]
+    variants = chain.from_iterable(each.variants for each in _of_size(catalogues, words))
+    left = [(variant, run) for variant in variants for run in variant.engines]
     left = _narrow(left, "--model-engine", words.engine, lambda each: _engine_word(each[1]))
     left = _narrow(left, "--model-format", words.format, lambda each: each[0].format)
-    left = _narrow(left, "--quantization", words.quantization, lambda each: each[0].quantization)
-    variant, run = left[0]
-    return variant, run.engine
+    return _narrow(left, "--quantization", words.quantization, lambda each: each[0].quantization)
 
 
 def _narrow(left: list[Pair], option: str, word: str | None, word_of: Callable[[Pair], str]) -> list[Pair]:
@@ -59,10 +58,15 @@ def _narrow(left: list[Pair], option: str, word: str | None, word_of: Callable[[
     return found
 
 
-def _check_size(catalogue: Catalogue, size: str | None) -> None:
-    known = f"{catalogue.size_in_billions:g}"
-    if size is not None and size.strip().replace("_", ".") != known:
+def _of_size(catalogues: Sequence[Catalogue], words: Words) -> list[Catalogue]:
+    size = words.size_in_billions
+    if size is None:
+        return list(catalogues)
+    found = [each for each in catalogues if f"{each.size_in_billions:g}" == size.strip().replace("_", ".")]
+    if not found:
+        known = ", ".join(_once(f"{each.size_in_billions:g}" for each in catalogues))
         raise SettingsError(f"--size-in-billions {printable(size)}: expected {known}")
+    return found
 
 
 def _engine_word(run: Run) -> str:

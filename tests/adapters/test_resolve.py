@@ -66,6 +66,13 @@ async def test_other_weights(resolver: Resolver, stored: StoredAdapter) -> None:
         await resolver.resolve("acme", "one", "@hf/other", "other-weights")
 
 
+async def test_other_weights_of_the_same_model(resolver: Resolver, stored: StoredAdapter) -> None:
+    with pytest.raises(
+        LoraIncompatible, match="one was made for other weights of @cf/m than are served: create"
+    ):
+        await resolver.resolve("acme", "one", MODEL, "other-weights")
+
+
 async def test_a_removal_elsewhere_takes_effect_within_half_a_second(
     resolver: Resolver, stored: StoredAdapter, database: Engine, tmp_path: Path, clock: Clock
 ) -> None:

@@ -15,7 +15,7 @@ def test_an_unknown_part_is_one_line(capsys) -> None:
     assert main(["fronts"]) == 2
     assert (
         capsys.readouterr().err
-        == "benchmarks: no part 'fronts': choose from validate, front, upload, engine, start, settings\n"
+        == "benchmarks: no part 'fronts': choose from validate, front, upload, engine, start, settings, light\n"
     )
 
 

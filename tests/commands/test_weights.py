@@ -1,5 +1,6 @@
 """`outworker weights list | show`: what is printed."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,25 @@ def test_list_has_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [line.split() for line in out.splitlines() if line]
     head = next(index for index, row in enumerate(rows) if row[0] == "variant")
     variants = load_catalogues()[0].variants
-    assert [row[:5] for row in rows[head + 1 :]] == [
-        [v.id, v.format, v.quantization, f"{v.size_gb:.2f}", row[4]]
-        for v, row in zip(variants, rows[head + 1 :], strict=True)
-    ]
-    assert all(row[5:] for row in rows[head + 1 :])
+    table = rows[head + 1 : head + 1 + len(variants)]
+    assert [row[:3] for row in table] == [[v.id, v.format, v.quantization] for v in variants]
+    assert all(f"{v.size_gb:.2f}" in row for v, row in zip(variants, table, strict=True))
+    assert [row[0] for row in rows[head + 1 + len(variants) :]] == ["best", "more"]
+
+
+def test_a_narrow_terminal_has_what_matters(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names whole, to be copied, and whether it fits."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("app.commands.weights.measure_for", lambda catalogues, data_dir: machine(memory_gb=3))
+    lines = said(capsys, "list").splitlines()
+    assert [line for line in lines[6:-2] if len(line) > 80] == []
+    assert {variant.id for variant in load_catalogues()[0].variants} <= {
+        line.partition(" ")[0] for line in lines
+    }
+    assert lines[-2] == "best     none fits"
 
 
 def test_show(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,8 +52,8 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert any(
         line.startswith("huggingface  TheBloke/Mistral-7B-Instruct-v0.2-GPTQ at main") for line in lines
     )
-    assert any(line.startswith("vllm         9.66 GB (") for line in lines)
-    assert any(line.startswith("transformers 19.99 GB (") for line in lines)
+    assert any(line.startswith("vllm         9.65 GB (") for line in lines)
+    assert any(line.startswith("transformers 19.97 GB (") for line in lines)
 
 
 @pytest.mark.parametrize("verb", ["list", "show", "pull"])
@@ -67,9 +82,10 @@ def test_a_pull_of_what_does_not_fit_says_so_first(
 ) -> None:
     """Under llama.cpp on a machine without AVX2: the note comes, then the pull (here without a client for its hub)."""
     monkeypatch.setattr(
-        "app.commands.weights.measure_for", lambda catalogues: machine(instruction_sets="sse2")
+        "app.commands.weights.measure_for", lambda catalogues, data_dir: machine(instruction_sets="sse2")
     )
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "modelscope_hub", None)
     with pytest.raises(SystemExit) as ended:
         main(["weights", "pull", "gguf-Q4_K_M", "--hub", "modelscope"])
     assert ended.value.code == 2

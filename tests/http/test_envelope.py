@@ -22,7 +22,7 @@ ARGUMENTS = {
     "ContextExceeded": ("N > M",),
     "FinetuneNotFound": ("f",),
     "LoraUnsupported": ("m",),
-    "LoraIncompatible": ("f", "m"),
+    "LoraIncompatible": ("f", "m", "n"),
     "FinetuneRefused": ("lora_A: why",),
     "FinetuneIncomplete": ("f", "adapter_config.json"),
     "FinetuneNotCreated": ("why",),

@@ -52,6 +52,8 @@ class Hub:
     gated: bool = False
     status: int | None = None
     """Answers everything with it."""
+    page: bytes | None = None
+    """Answers everything with it as HTML, as a network does before one has logged in."""
     url: str = ""
     files_url: str = ""
 
@@ -119,12 +121,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(asked)
         if self.hub.status is not None:
             self._refuse(self.hub.status, "")
+        elif self.hub.page is not None:
+            self._send(self.hub.page, "text/html")
         elif self.host == "files":
             self._file(path)
         elif path.startswith("/api/models/"):
             self._api(path.removeprefix("/api/models/"))
-        else:
+        elif "/resolve/" in path:
             self._resolve(path)
+        else:  # the client asks for news of itself
+            self._refuse(404, "")
 
     def _file(self, path: str) -> None:
         owner, name, commit, file = path.removeprefix("/").split("/", 3)
@@ -216,9 +222,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.go_on.wait()
 
     def _json(self, value: object) -> None:
-        body = json.dumps(value).encode()
+        self._send(json.dumps(value).encode(), "application/json")
+
+    def _send(self, body: bytes, content_type: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":

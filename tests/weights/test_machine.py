@@ -21,27 +21,55 @@ def test_flags_of_x86_and_arm(tmp_path: Path) -> None:
     assert instruction_sets(tmp_path / "none") == frozenset()
 
 
+LINES = """GPU-1a, NVIDIA H200, 143771, 143000
+GPU-1b, NVIDIA GB10, [N/A], [N/A]
+
+GPU-2c, NVIDIA L4, 23034, 22500
+"""
+H200 = Gpu("NVIDIA H200", 143_771 * MIB, 143_000 * MIB)
+L4 = Gpu("NVIDIA L4", 23_034 * MIB, 22_500 * MIB)
+
+
 def test_lines_of_nvidia_smi() -> None:
-    text = "NVIDIA H200, 143771, 143000\nNVIDIA GB10, [N/A], [N/A]\n\nNVIDIA L4, 23034, 22500\n"
-    assert list(parse_nvidia_smi(text)) == [
-        Gpu("NVIDIA H200", 143_771 * MIB, 143_000 * MIB),
-        Gpu("NVIDIA L4", 23_034 * MIB, 22_500 * MIB),
-    ]
+    assert list(parse_nvidia_smi(LINES)) == [H200, L4]
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        ("0,2", [H200, L4]),
+        (" 2 ", [L4]),
+        ("GPU-2", [L4]),
+        ("GPU-1", []),
+        ("1", []),
+        ("", []),
+        ("-1,0", []),
+        ("2,7,0", [L4]),
+        ("NoDevFiles", []),
+    ],
+)
+def test_gpus_that_cuda_does_not_see_are_none(visible: str, expected: list[Gpu]) -> None:
+    assert list(parse_nvidia_smi(LINES, visible)) == expected
 
 
 def test_a_program_that_tells_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
-    program.write_text('#!/bin/sh\necho "A GPU, 1000, 900"\n')
+    program.write_text('#!/bin/sh\necho "GPU-1, A GPU, 1000, 900"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert measure(()).gpus == (Gpu("A GPU", 1000 * MIB, 900 * MIB),)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert measure((), tmp_path).gpus == (Gpu("A GPU", 1000 * MIB, 900 * MIB),)
+    assert measure((), tmp_path, gpus=False).gpus == ()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert measure((), tmp_path).gpus == ()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     program.write_text("#!/bin/sh\necho no driver\nexit 9\n")
-    assert measure(()).gpus == ()
-    assert measure(()).largest_gpu is None
+    assert measure((), tmp_path).gpus == ()
+    assert measure((), tmp_path).largest_gpu is None
 
 
-def test_packages_are_looked_for() -> None:
-    assert measure(["numpy", "no-such-package"]).packages.keys() == {"numpy"}
+def test_packages_are_looked_for(tmp_path: Path) -> None:
+    assert measure(["numpy", "no-such-package"], tmp_path).packages.keys() == {"numpy"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.hub.server import TOKEN, Hub
 from tests.weights.conftest import (
     GGUF_FILE,
@@ -206,6 +208,14 @@ def test_a_gated_repository(puller: Puller, hub: Hub) -> None:
 def test_a_hub_that_fails(puller: Puller, hub: Hub) -> None:
     hub.status = 403
     assert "the hub answered 403" in puller.refused(VARIANT)
+
+
+@pytest.mark.parametrize("page", [b"<html>log in</html>", b"{}", b"[]"])
+def test_what_is_no_answer_of_the_hub(puller: Puller, hub: Hub, page: bytes) -> None:
+    hub.page = page
+    line = puller.refused(VARIANT)
+    assert f"{hub.url} does not answer as the hub does" in line
+    assert "HF_ENDPOINT" in line
 
 
 def test_no_network(puller: Puller) -> None:

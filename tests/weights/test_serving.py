@@ -7,6 +7,7 @@ import pytest
 
 from app.errors import SettingsError
 from app.settings import Settings, load_settings
+from app.weights.machine import Machine
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
 from tests.live.server import HF, outworker
@@ -30,12 +31,42 @@ def test_auto_says_why(settings: Settings) -> None:
     changed, line = with_words(settings, Words(auto=True), machine(gpu_gb=24))
     assert {(model.weights, model.engine) for model in changed.models} == {("pytorch", "vllm")}
     assert line.startswith("weights pytorch with vllm: ")
-    assert "needs 19.99 GB of GPU memory, 24.00 GB are free" in line
+    assert "needs 19.98 GB of GPU memory, 24.00 GB are free" in line
 
 
 def test_auto_and_words_at_once(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="--auto chooses engine, format and quantization"):
         with_words(settings, Words(engine="vllm", auto=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "here", "expected"),
+    [
+        (Words("llama.cpp"), machine(), ("gguf-Q5_K_M", "llamacpp")),
+        (Words("llamacpp", quantization="q8_0"), machine(), ("gguf-Q8_0", "llamacpp")),
+        (Words(quantization="8-bit"), machine(gpu_gb=24), ("pytorch-8-bit", "transformers")),
+        (Words(size_in_billions="7"), machine(gpu_gb=24), ("pytorch", "vllm")),
+        (Words(format="gptq"), machine(gpu_gb=24), ("gptq-gptq-8bit--1g-actorder_True", "vllm")),
+        (Words(format="gptq"), machine(), ("gptq-gptq-4bit-32g-actorder_True", "transformers")),
+        (Words(format="pytorch"), machine(packages={"transformers": "5", "torch": "2", "peft": "1"}), None),
+        (Words(size_in_billions="7"), machine(instruction_sets="sse2"), ("pytorch", "transformers")),
+    ],
+)
+def test_of_several_the_best_that_can_compute_here(
+    settings: Settings, words: Words, here: Machine, expected: tuple[str, str] | None
+) -> None:
+    changed, _ = with_words(settings, words, here)
+    found = changed.models[0].weights, changed.models[0].engine
+    assert found == (expected or ("pytorch", "transformers"))
+    check_pairs(changed, here)
+
+
+def test_words_that_leave_one_need_no_look_at_the_machine(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.weights.serving.measure_for", None)
+    changed, _ = with_words(settings, Words("vLLM", "awq"))
+    assert changed.models[0].weights == "awq"
 
 
 def test_models_that_can_not_share_an_engine(settings: Settings) -> None:
@@ -68,6 +99,52 @@ def test_engines_that_can_not_load_the_weights(
     assert str(caught.value) == f"{settings.source}: {text}"
 
 
+def test_llama_cpp_takes_one_file(settings: Settings) -> None:
+    for weights in ("/models/mistral", "mistralai/Mistral-7B-Instruct-v0.2"):
+        models = (replace(settings.models[0], weights=weights, engine="llamacpp"),)
+        with pytest.raises(SettingsError) as caught:
+            check_pairs(replace(settings, models=models))
+        line = f'expected "vllm" or "transformers" for the weights "{weights}", found "llamacpp"'
+        why = (
+            "llama.cpp loads one .gguf or .llamafile file, such as `outworker weights pull gguf-Q4_K_M` gets"
+        )
+        assert str(caught.value).endswith(f"{line}: {why}")
+
+
+@pytest.mark.parametrize("weights", ["stand-in", "awq", "/models/a"])
+def test_a_processor_without_what_the_engine_uses(settings: Settings, weights: str) -> None:
+    here = machine(instruction_sets="sse2")
+    vllm = replace(settings, models=(replace(settings.models[0], weights=weights, engine="vllm"),))
+    with pytest.raises(SettingsError) as caught:
+        check_pairs(vllm, here)
+    line = "vllm needs a processor with avx2: expected another engine, or another machine"
+    assert str(caught.value) == f"{settings.source}: models[0].engine: {line}"
+    check_pairs(vllm, replace(here, packages={"vllm": "0.32.0"}))
+    transformers = replace(settings.models[0], weights=weights, engine="transformers")
+    check_pairs(replace(settings, models=(transformers,)), here)
+
+
+@pytest.mark.parametrize("weights", ["stand-in", "gguf-Q4_K_M", "/models/a.gguf"])
+def test_llama_cpp_on_an_old_processor(settings: Settings, weights: str) -> None:
+    model = replace(settings.models[0], weights=weights, engine="llamacpp")
+    with pytest.raises(
+        SettingsError, match="llamacpp needs a processor with avx2 and fma and f16c: expected"
+    ):
+        check_pairs(replace(settings, models=(model,)), machine(instruction_sets="sse2"))
+
+
+def test_vllm_on_a_cpu_does_not_compute_8_bit_gptq(settings: Settings) -> None:
+    model = replace(settings.models[0], weights="gptq-gptq-8bit--1g-actorder_True", engine="vllm")
+    changed = replace(settings, models=(model,))
+    with pytest.raises(SettingsError) as caught:
+        check_pairs(changed, machine())
+    line = "vLLM's build for CPUs does not compute it, the one for GPUs does"
+    assert str(caught.value).endswith(
+        f'expected "transformers" for the weights "{model.weights}", found "vllm": {line}'
+    )
+    check_pairs(changed, machine(packages={"vllm": "0.32.0"}))
+
+
 def test_an_engine_that_refuses_says_why(settings: Settings) -> None:
     models = (replace(settings.models[0], weights="gptq-main", engine="vllm"),)
     with pytest.raises(SettingsError) as caught:
@@ -98,9 +175,6 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "weights gguf-Q6_K with llamacpp: as the command line says" in done.stdout
     assert "pull it with `outworker weights pull gguf-Q6_K`" in done.stdout
-    done = outworker("serve", "--quantization", "Q7", data_dir=tmp_path, **cache)
-    assert done.returncode == 2
-    assert "outworker: --quantization Q7: expected one of " in done.stdout
 
 
 def test_a_pair_that_can_not_be_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StartupError
+from app.weights import sidecar
 from app.weights.sidecar import is_model_file, sidecar_of
 
 
@@ -59,6 +60,21 @@ def test_a_file_that_is_refused_leaves_nothing(file: Path, tmp_path: Path) -> No
         with pytest.raises(StartupError, match="another vocabulary"):
             sidecar_of(file, tmp_path / "data", refuse)
     assert list((tmp_path / "data" / "sidecars").iterdir()) == []
+
+
+def test_another_version_makes_it_anew(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Maker()
+    old = sidecar_of(file, tmp_path / "data", make)
+    monkeypatch.setattr(sidecar, "SIDECAR_VERSION", sidecar.SIDECAR_VERSION + 1)
+    assert sidecar_of(file, tmp_path / "data", make) != old
+
+
+def test_what_a_killed_process_left_goes(file: Path, tmp_path: Path) -> None:
+    left = tmp_path / "data" / "sidecars" / ".abc"
+    left.mkdir(parents=True)
+    (left / "config.json").write_text("half")
+    folder = sidecar_of(file, tmp_path / "data", Maker())
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,19 @@ from typing import Any
 import jsonschema
 import pytest
 
+from app.engines.weights import LEFT_OUT, REPOSITORY_FILES
 from app.errors import SettingsError
-from app.weights.variants import FOLDER, SCHEMA_FILE, Variant, find_variant, load_catalogues, named_variant
+from app.weights.variants import (
+    FOLDER,
+    SCHEMA_FILE,
+    Variant,
+    find_variant,
+    load_catalogues,
+    named_variant,
+    original_of,
+)
+from tests.weights.figures import DATA, with_figures
 
-DATA = FOLDER / "mistral-7b-instruct-v0.2.json"
 CATALOGUES = load_catalogues()
 VARIANTS = CATALOGUES[0].variants
 GGUF_WORDS = [
@@ -60,37 +69,27 @@ class TestData:
         assert all(v.act_order for v in of_format("gptq"))
 
     def test_llamafiles(self) -> None:
-        """Size and memory as in the table of the llamafile card; the GGUF files hold the same."""
-        rows = [(v.size_gb, v.engines[0].memory_gb) for v in of_format("llamafile")]
-        assert rows == [
-            (3.08, 5.58),
-            (3.16, 5.66),
-            (3.52, 6.02),
-            (3.82, 6.32),
-            (4.11, 6.61),
-            (4.14, 6.64),
-            (4.37, 6.87),
-            (5.00, 7.50),
-            (5.00, 7.50),
-            (5.13, 7.63),
-            (5.94, 8.44),
-            (7.70, 10.20),
-        ]
-        assert [(v.size_gb, v.engines[0].memory_gb) for v in of_format("ggufv2")] == rows
+        """Sizes as in the table of the llamafile card; the GGUF files hold the same."""
+        sizes = [v.size_gb for v in of_format("llamafile")]
+        assert sizes == [3.08, 3.16, 3.52, 3.82, 4.11, 4.14, 4.37, 5.00, 5.00, 5.13, 5.94, 7.70]
+        assert [v.size_gb for v in of_format("ggufv2")] == sizes
+        assert [v.engines for v in of_format("ggufv2")] == [v.engines for v in of_format("llamafile")]
 
-    def test_what_is_derived_follows_the_stated_rules(self) -> None:
-        full = round(7.70 / 34 * 32 * 2, 2)
+    def test_memory_is_what_the_engines_demand(self) -> None:
+        """So what is said to fit starts, and what is said not to would be refused."""
+        text = DATA.read_text()
+        assert with_figures(text) == text, (
+            "run `python -m tests.weights.figures`, then `… tests.weights.tables`"
+        )
+
+    def test_llama_cpp_is_never_said_to_need_less_than_its_card_says(self) -> None:
+        for variant in of_format("ggufv2"):
+            assert variant.engines[0].memory_gb >= variant.size_gb + 2.5
+
+    def test_sizes_that_are_derived_follow_the_stated_rules(self) -> None:
         by_id = {variant.id: variant for variant in VARIANTS}
-        assert {v.size_gb for v in of_format("pytorch")} == {full}
+        assert {v.size_gb for v in of_format("pytorch")} == {round(7.70 / 34 * 32 * 2, 2)}
         assert by_id["awq"].size_gb == by_id["gptq-main"].size_gb
-        in_memory = {"pytorch-8-bit": 7.68, "pytorch-4-bit": 4.16}
-        for variant in VARIANTS:
-            for run in variant.engines:
-                weights = in_memory.get(variant.id, variant.size_gb)
-                if run.engine == "transformers" and variant.format in ("gptq", "awq"):
-                    weights = full
-                program = 2.5 if run.engine == "llamacpp" else 5.5
-                assert run.memory_gb == pytest.approx(weights + program), variant.id
 
     def test_hubs(self) -> None:
         hubs = {(v.format, copy.hub, copy.repository) for v in VARIANTS for copy in v.hubs}
@@ -103,6 +102,11 @@ class TestData:
             ("ggufv2", "modelscope", "Xorbits/Mistral-7B-Instruct-v0.2-GGUF"),
             ("llamafile", "huggingface", "jartine/Mistral-7B-Instruct-v0.2-llamafile"),
         }
+
+    def test_folders_are_what_a_repository_given_by_name_is(self) -> None:
+        copies = [copy for v in VARIANTS for copy in v.hubs if copy.single_file is None]
+        assert {copy.files for copy in copies} == {REPOSITORY_FILES}
+        assert {copy.leave_out for copy in copies} == {(), (LEFT_OUT,)}
 
     def test_words_mean_one_variant(self) -> None:
         words = [(v.format, v.quantization.casefold()) for v in VARIANTS]
@@ -127,6 +131,21 @@ class TestLookup:
         variant = named_variant(CATALOGUES, "awq")
         assert variant.run("llamacpp") is None
         assert variant.hubs[0].single_file is None
+
+
+class TestOriginal:
+    """What fits one form of a model fits them all."""
+
+    @pytest.mark.parametrize(
+        "weights",
+        [*(variant.id for variant in VARIANTS), "TheBloke/Mistral-7B-Instruct-v0.2-GPTQ"],
+    )
+    def test_of_a_form(self, weights: str) -> None:
+        assert original_of(CATALOGUES, weights) == "mistralai/Mistral-7B-Instruct-v0.2"
+
+    @pytest.mark.parametrize("weights", ["stand-in", "/models/mistral", "a.gguf", "someone/else"])
+    def test_of_anything_else(self, weights: str) -> None:
+        assert original_of(CATALOGUES, weights) == weights
 
 
 class TestBrokenData:

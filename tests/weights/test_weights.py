@@ -44,7 +44,13 @@ def test_rounding_while_loading(tmp_path: Path, name: str, expected: str) -> Non
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="no folder"):
-        Weights(str(tmp_path / "none.gguf"), tmp_path).path()
+        Weights(str(tmp_path / "none"), tmp_path).path()
+    (tmp_path / "folder.llamafile").mkdir()
+    for name in (str(tmp_path / "none.gguf"), "models/none.gguf", str(tmp_path / "folder.llamafile")):
+        with pytest.raises(
+            StartupError, match=f"weights: no file {name}: set weights to a file that is there"
+        ):
+            Weights(name, tmp_path).path()
     with pytest.raises(StartupError, match=r"no folder awk: .*; did you mean the variant awq\?"):
         Weights("awk", tmp_path).path()
 

@@ -1,6 +1,7 @@
 """xinference's words: every command line of its card means a variant and an engine; wrong words list the right ones."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,8 @@ from app.errors import SettingsError
 from app.weights.variants import load_catalogues
 from app.weights.words import Words, by_words
 
-CATALOGUE = load_catalogues()[0]
-GGUF_WORDS = [v.quantization for v in CATALOGUE.variants if v.format == "ggufv2"]
+CATALOGUES = load_catalogues()
+GGUF_WORDS = [v.quantization for v in CATALOGUES[0].variants if v.format == "ggufv2"]
 
 CARD = [
     ("vLLM", "pytorch", "none", "pytorch", "vllm"),
@@ -31,38 +32,49 @@ def test_every_line_of_the_card(
     *, engine: str, form: str, quantization: str, variant: str, ours: str, change: Callable[[str], str]
 ) -> None:
     words = Words(change(engine), change(form), change(quantization), "7")
-    found, chosen_engine = by_words(CATALOGUE, words, "cpu")
-    assert (found.id, chosen_engine) == (variant, ours)
+    [(found, run)] = by_words(CATALOGUES, words)
+    assert (found.id, run.engine) == (variant, ours)
 
 
-def test_words_that_are_left_out_follow_the_preference() -> None:
-    assert by_words(CATALOGUE, Words(engine="llama.cpp"), "cpu")[0].id == "gguf-Q5_K_M"
-    assert by_words(CATALOGUE, Words(engine="llamacpp", quantization="q8_0"), "cpu")[0].id == "gguf-Q8_0"
-    assert by_words(CATALOGUE, Words(quantization="8-bit"), "gpu")[1] == "transformers"
-    assert by_words(CATALOGUE, Words(size_in_billions="7"), "gpu")[0].id == "pytorch"
-    assert by_words(CATALOGUE, Words(format="gptq"), "gpu")[0].id == "gptq-gptq-8bit--1g-actorder_True"
+def test_words_that_are_left_out_leave_several() -> None:
+    left = by_words(CATALOGUES, Words(quantization="Q8_0"))
+    assert [(variant.id, run.engine) for variant, run in left] == [
+        ("gguf-Q8_0", "llamacpp"),
+        ("llamafile-Q8_0", "llamacpp"),
+    ]
+    everything = sum(len(variant.engines) for variant in CATALOGUES[0].variants)
+    assert len(by_words(CATALOGUES, Words(size_in_billions="7"))) == everything
+
+
+def test_another_file_is_another_models() -> None:
+    other = replace(CATALOGUES[0], size_in_billions=70, variants=CATALOGUES[0].variants[:1])
+    both = (*CATALOGUES, other)
+    assert len(by_words(both, Words("vLLM", "pytorch"))) == 2
+    assert len(by_words(both, Words("vLLM", "pytorch", size_in_billions="70"))) == 1
+    with pytest.raises(SettingsError, match="--size-in-billions 8: expected 7, 70"):
+        by_words(both, Words(size_in_billions="8"))
 
 
 def test_branches_are_words_too() -> None:
     words = Words("vLLM", "gptq", "gptq-4bit-64g-actorder_true")
-    assert by_words(CATALOGUE, words, "gpu")[0].id == "gptq-gptq-4bit-64g-actorder_True"
+    assert by_words(CATALOGUES, words)[0][0].id == "gptq-gptq-4bit-64g-actorder_True"
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (Words(engine="SGLang"), "--model-engine SGLang: expected one of llama.cpp, vLLM, Transformers"),
-        (Words(format="mlx"), "--model-format mlx: expected one of ggufv2, llamafile, pytorch, awq, gptq"),
-        (Words("vLLM", "ggufv2"), "--model-format ggufv2: expected one of pytorch, awq, gptq"),
+        (Words(engine="SGLang"), "--model-engine SGLang: expected one of vLLM, Transformers, llama.cpp"),
+        (Words(format="mlx"), "--model-format mlx: expected one of pytorch, gptq, awq, ggufv2, llamafile"),
+        (Words("vLLM", "ggufv2"), "--model-format ggufv2: expected one of pytorch, gptq, awq"),
         (Words("vLLM", "pytorch", "4-bit"), "--quantization 4-bit: expected one of none"),
         (Words("Transformers", "awq", "Int8"), "--quantization Int8: expected one of Int4"),
         (Words(size_in_billions="70"), "--size-in-billions 70: expected 7"),
-        (Words(format="a\nb"), "--model-format ab: expected one of ggufv2, llamafile, pytorch, awq, gptq"),
+        (Words(format="a\nb"), "--model-format ab: expected one of pytorch, gptq, awq, ggufv2, llamafile"),
     ],
 )
 def test_a_wrong_word_lists_the_possible_ones(words: Words, expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        by_words(CATALOGUE, words, "cpu")
+        by_words(CATALOGUES, words)
     assert str(caught.value) == expected
 
 

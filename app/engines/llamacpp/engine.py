@@ -131,6 +131,8 @@ class LlamaCppEngine:
 
     async def _load(self, adapter: LeasedAdapter) -> None:
         stored = adapter.stored
+        if self._generations is None:
+            raise OutOfCapacity("The engine is not ready.")
         if not await asyncio.to_thread(has_assets, stored.folder):
             raise FinetuneNotFound(stored.id)
         place = place_of(stored, self._model, self._plan.cache)
@@ -148,17 +150,19 @@ class LlamaCppEngine:
 
     async def _convert_and_add(self, adapter: LeasedAdapter, place: Path) -> None:
         """A file that llama.cpp can't read is made once more: a power cut may have left it so."""
-        assert self._generations is not None
+        generations = self._generations
+        if generations is None:
+            raise OutOfCapacity("The engine is not ready.")
         was_there = await asyncio.to_thread(place.exists)
         try:
             file = await asyncio.to_thread(converted, adapter.stored, self._model, self._plan.cache)
-            await self._generations.add(adapter.int_id, file)
+            await generations.add(adapter.int_id, file)
         except StartupError:
             if not was_there:
                 raise
             await asyncio.to_thread(place.unlink, missing_ok=True)
             file = await asyncio.to_thread(converted, adapter.stored, self._model, self._plan.cache)
-            await self._generations.add(adapter.int_id, file)
+            await generations.add(adapter.int_id, file)
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
         if self._generations is not None:

@@ -34,6 +34,7 @@ class Generations:
         self._wanted: dict[int, Path] = {}
         self._failed: dict[int, StartupError] = {}
         self._one_by_one = False
+        self._closed = False
         self._following: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._old: Generation | None = None
@@ -59,8 +60,12 @@ class Generations:
                     raise self._failed[adapter]
                 await self._old_gone(deadline)
                 await asyncio.shield(self._follow())
-        except BaseException:
+        except BaseException as cause:
             self._wanted.pop(adapter, None)
+            if isinstance(cause, asyncio.CancelledError) and self._closed and not _cancelled():
+                raise OutOfCapacity(
+                    "The engine is not ready."
+                ) from None  # what it waited for has ended, not the task
             raise
         finally:
             self._failed.pop(adapter, None)
@@ -72,6 +77,7 @@ class Generations:
 
     async def close(self) -> None:
         """Everything is aborted."""
+        self._closed = True
         for task in (self._following, self._draining):
             if task is not None:
                 task.cancel()
@@ -144,3 +150,9 @@ class Generations:
             log.error("llama.cpp could not be started with fewer adapters", exc_info=failure)
         elif self.current.adapters - self._wanted.keys():
             self._follow().add_done_callback(self._note_drop)
+
+
+def _cancelled() -> bool:
+    """Whether this task itself is to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -19,6 +19,8 @@ from app.errors import StartupError
 from app.files import folder_lock, private_folder, sync_folder, write_private_file
 
 SUFFIX: Final = ".llamafile"
+COPY_SUFFIX: Final = ".gguf"
+PART_SUFFIX: Final = ".part"
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 MAX_MEMBERS: Final = 10_000
 LEAST_FREE_BYTES: Final = 1024 * 1024 * 1024
@@ -26,9 +28,23 @@ LEAST_FREE_BYTES: Final = 1024 * 1024 * 1024
 
 
 def gguf_in(llamafile: Path, cache: Path) -> Path:
-    """The GGUF file inside, as a file in the folder `cache`. Raises StartupError in one line."""
+    """The GGUF file inside, as a file in the folder `cache`, which is for such copies alone.
+
+    Raises StartupError in one line.
+    """
     with _said_in_one_line(llamafile):
         return _gguf_in(llamafile, cache)
+
+
+def copied_gguf(llamafile: Path, cache: Path) -> Path | None:
+    """The file that `gguf_in` made of the llamafile as it is now; None where it would have to copy.
+
+    Raises StartupError in one line.
+    """
+    with _said_in_one_line(llamafile), zipfile.ZipFile(llamafile) as archive:
+        member = _member(archive)
+        path = _copy_of(llamafile, cache, member)
+        return path if _is_whole(path, _seal(llamafile, member)) else None
 
 
 @contextmanager
@@ -45,14 +61,41 @@ def _gguf_in(llamafile: Path, cache: Path) -> Path:
     with zipfile.ZipFile(llamafile) as archive:
         member = _member(archive)
         seal = _seal(llamafile, member)
-        path = private_folder(cache) / f"{llamafile.stem}-{member.CRC:08x}-{member.file_size}.gguf"
+        path = _copy_of(llamafile, private_folder(cache), member)
         if not _is_whole(path, seal):
             with folder_lock(cache):
                 if not _is_whole(path, seal):
+                    _remove_outdated(cache)
                     _check_room(llamafile, cache, member.file_size)
                     _copy(archive, member, path)
                     write_private_file(_seal_of(path), json.dumps(seal).encode())
     return path
+
+
+def _copy_of(llamafile: Path, cache: Path, member: zipfile.ZipInfo) -> Path:
+    return cache / f"{llamafile.stem}-{member.CRC:08x}-{member.file_size}{COPY_SUFFIX}"
+
+
+def _remove_outdated(cache: Path) -> None:
+    """Copies of llamafiles that are gone or have changed, and what a killed process left. Call with the lock held."""
+    for copy in cache.glob(f"*{COPY_SUFFIX}"):
+        if not _is_current(_known_seal(copy)):
+            copy.unlink()
+            _seal_of(copy).unlink(missing_ok=True)
+    for part in cache.glob(f"*{PART_SUFFIX}"):
+        part.unlink()
+
+
+def _is_current(seal: dict[str, int | str]) -> bool:
+    """Whether the llamafile that a seal names is as it was."""
+    try:
+        status = Path(str(seal["llamafile"])).stat()
+    except (KeyError, OSError):
+        return False
+    return (status.st_size, status.st_mtime_ns) == (
+        seal.get("llamafile_size"),
+        seal.get("llamafile_mtime_ns"),
+    )
 
 
 def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -69,7 +112,7 @@ def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 
 def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
     """Whole or not at all. The checksum is the archive's."""
-    part = path.with_suffix(".part")
+    part = path.with_suffix(PART_SUFFIX)
     checksum = 0
     try:
         with archive.open(member) as source, part.open("wb") as target:
@@ -98,10 +141,18 @@ def _check_room(llamafile: Path, cache: Path, size: int) -> None:
 def _is_whole(path: Path, seal: dict[str, int | str]) -> bool:
     """Whether the file was made of this llamafile as it is now, and has kept its size."""
     try:
-        known = json.loads(_seal_of(path).read_bytes())
-        return bool(known == seal) and path.stat().st_size == seal["size"]
-    except (OSError, ValueError):
+        return _known_seal(path) == seal and path.stat().st_size == seal["size"]
+    except OSError:
         return False
+
+
+def _known_seal(path: Path) -> dict[str, int | str]:
+    """What was written beside a copy; empty where there is nothing that could be read."""
+    try:
+        known = json.loads(_seal_of(path).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _seal(llamafile: Path, member: zipfile.ZipInfo) -> dict[str, int | str]:

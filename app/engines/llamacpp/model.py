@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.engines.llamacpp.header import GgufHeader, broken, read_header
+from app.engines.vllm_args import MAX_LORA_RANK
 
 ARCHITECTURE: Final = "llama"
 """What llama.cpp calls Mistral's: the same computation."""
@@ -38,6 +39,13 @@ class GgufModel:
     rope_theta: float
     norm_epsilon: float
     size: int
+
+    @property
+    def adapter_bytes(self) -> int:
+        """The largest adapter there may be, in F32: rank `MAX_LORA_RANK` on all seven modules."""
+        queries, keys = self.heads * self.head_dim, self.key_heads * self.head_dim
+        attention = 4 * self.hidden + 2 * queries + 2 * keys
+        return 4 * self.layers * MAX_LORA_RANK * (attention + 3 * (self.hidden + self.intermediate))
 
     @property
     def cache_bytes_per_token(self) -> int:

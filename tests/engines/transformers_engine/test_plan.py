@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from app.engines import memory
-from app.engines.cpu.host import CpuHost
 from app.engines.memory import GIB
 from app.engines.transformers_engine import plan as planning
 from app.engines.transformers_engine.plan import transformers_plan
@@ -57,17 +56,6 @@ def test_the_stand_in(model: Model, weights: Path, monkeypatch: pytest.MonkeyPat
     assert plan.kv_tokens >= 2000 * 20
     assert plan.slots >= 1
     assert {choice.name for choice in plan.choices} >= {"threads", "weights", "KV cache", "adapters loaded"}
-
-
-@pytest.mark.parametrize(("exported", "expected"), [("3", 3), ("", 7), ("0", 7), ("2,3", 7)])
-def test_threads(
-    exported: str, expected: int, model: Model, weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As exported, else a core is left to the server where there are enough."""
-    free(monkeypatch, 8)
-    monkeypatch.setenv("OMP_NUM_THREADS", exported)
-    monkeypatch.setattr(planning, "read_host", lambda: CpuHost(8, 1, None, None))
-    assert transformers_plan(model, weights, max_model_len=2000).threads == expected
 
 
 def test_float32_has_half_the_tokens(model: Model, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
