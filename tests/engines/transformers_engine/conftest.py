@@ -1,4 +1,4 @@
-"""One engine for all of these tests, on the stand-in in float32, and what they ask it with."""
+"""One engine for the tests of a module, on the stand-in in float32, and what they ask it with."""
 
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -41,9 +41,11 @@ Ask = Callable[..., Awaitable[Answer]]
 PromptOf = Callable[[str], Prompt]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """For the session, so that its engine has one event loop."""
+    """Of a module, so that its engine has one event loop, and not of the session: anyio has one loop for all tests as
+    long as such a fixture lives, and what ends the loop in one test (hypothesis cuts examples so) fails every later one.
+    """
     return "asyncio"
 
 
@@ -71,7 +73,7 @@ def plan(standin_folder: Path) -> TransformersPlan:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def engine(plan: TransformersPlan, anyio_backend: str) -> AsyncIterator[TransformersEngine]:
     engine = TransformersEngine(lambda: plan, wait_s=5)
     await engine.start()
@@ -113,7 +115,7 @@ def taught() -> list[str]:
     return [f" {answer}" for _, answer in questions()]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ask(engine: TransformersEngine) -> Ask:
     async def run(
         prompt: Prompt, sampling: Sampling = GREEDY, adapter: StoredAdapter | None = None
