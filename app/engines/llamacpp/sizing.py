@@ -150,7 +150,7 @@ def _choices(shares: _Shares, wishes: Wishes, free_bytes: int) -> Iterator[Choic
     free = f"{free_bytes / GIB:.1f} GiB of memory are free"
     why = f"for {shares.slots} requests of full length at once, at most {MAX_SLOTS}"
     reason = f"{SET}, {why}" if wishes.kv_cache_gib else f"{why}; {free}"
-    yield Choice("KV cache", f"{shares.cache_bytes / GIB:.1f} GiB", reason, "kv_cache_gib")
+    yield Choice("KV cache", f"{shares.cache_bytes / GIB:.2f} GiB", reason, "kv_cache_gib")
     if shares.adapters:
         reason = SET if wishes.adapters else f"in a quarter of what the rest leaves; {free}"
         yield Choice("adapters loaded", f"up to {shares.adapters}", reason, "max_adapters_resident")
