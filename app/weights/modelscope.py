@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -19,7 +20,6 @@ from app.weights.failures import PullFailed, no_space
 from app.weights.machine import free_bytes
 from app.weights.variants import GB, Copy
 
-INSTALL: Final = ".venv/bin/pip install modelscope-hub"
 RECORDS: Final = "outworker"
 
 
@@ -61,7 +61,8 @@ def _downloaded(copy: Copy, cache: Path, begin: Callable[[], None]) -> Path:
         )
     except ImportError:
         raise PullFailed(
-            f"ModelScope's client is not installed: run `{INSTALL}`, or pull from huggingface"
+            f"ModelScope's client is not installed: run `{sys.executable} -m pip install modelscope-hub`, "
+            "or pull from huggingface"
         ) from None
     logging.getLogger("modelscope_hub").setLevel(logging.WARNING)  # it tells of every step
     begin()

@@ -16,7 +16,7 @@ from app.weights.missing import missing
 from app.weights.sidecar import MODEL_FILES
 from app.weights.variants import Catalogue, Engine, Variant, find_variant, load_catalogues
 from app.weights.weights import STAND_IN
-from app.weights.words import Words, by_words
+from app.weights.words import ENGINE_WORDS, Words, by_words
 
 
 def with_words(settings: Settings, words: Words, machine: Machine | None = None) -> tuple[Settings, str]:
@@ -36,6 +36,7 @@ def with_words(settings: Settings, words: Words, machine: Machine | None = None)
         chosen = choose(catalogues, here(), lambda variant: missing(variant, data_dir))
     else:
         chosen = _chosen(catalogues, words, here)
+        _refuse(chosen, machine or measure_for(catalogues, data_dir, gpus=False))
     line = f"weights {chosen.variant.id} with {chosen.engine}: {chosen.why}"
     return _replaced(settings, chosen), line
 
@@ -95,6 +96,15 @@ def _chosen(catalogues: Sequence[Catalogue], words: Words, here: Callable[[], Ma
         left.sort(key=lambda pair: (len(obstacles(pair[1], machine)), order.index(pair[0].id)))
     variant, run = left[0]
     return Chosen(variant, run.engine, "as the command line says")
+
+
+def _refuse(chosen: Chosen, machine: Machine) -> None:
+    """Raise SettingsError, in the words of the command line, when the engine can't load the variant here."""
+    against = {run.engine: list(refusals(run, machine)) for run in chosen.variant.engines}
+    for refusal in against[cast(Engine, chosen.engine)]:
+        others = [ENGINE_WORDS[engine] for engine, refused in against.items() if not refused]
+        hint = f": expected --model-engine {' or '.join(others)}" if others else ""
+        raise SettingsError(f"{chosen.variant.id} with {chosen.engine}: {refusal}{hint}")
 
 
 def _replaced(settings: Settings, chosen: Chosen) -> Settings:

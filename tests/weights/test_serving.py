@@ -61,10 +61,31 @@ def test_of_several_the_best_that_can_compute_here(
     check_pairs(changed, here)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            Words("vLLM", "gptq", "Int4"),
+            "gptq-main with vllm: vLLM 0.32 no longer loads GPTQ with act order and groups",
+        ),
+        (
+            Words("vLLM", "gptq", "gptq-8bit--1g-actorder_True"),
+            "gptq-gptq-8bit--1g-actorder_True with vllm: "
+            "vLLM's build for CPUs does not compute it, the one for GPUs does",
+        ),
+    ],
+)
+def test_words_that_can_not_be_are_refused_as_words(settings: Settings, words: Words, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        with_words(settings, words, machine())
+    assert str(caught.value) == f"{expected}: expected --model-engine Transformers"
+
+
 def test_words_that_leave_one_need_no_look_at_the_machine(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.weights.serving.measure_for", None)
+    """But for what is known at once, and not for GPUs, which can take seconds."""
+    monkeypatch.setattr("app.weights.machine._gpus", None)
     changed, _ = with_words(settings, Words("vLLM", "awq"))
     assert changed.models[0].weights == "awq"
 
