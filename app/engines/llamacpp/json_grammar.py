@@ -16,7 +16,7 @@ from typing import Any, Final
 from app.engines.llamacpp.branches import branches
 from app.engines.llamacpp.gbnf import BLANK, CannotConvert, Rules, choice, repeated
 from app.engines.llamacpp.json_objects import SEPARATOR, Objects, bound, listed
-from app.engines.llamacpp.schemas import Schemas
+from app.engines.llamacpp.schemas import NO_VALUE, Schemas
 
 IMPLIED: Final = {
     "object": frozenset(
@@ -52,7 +52,10 @@ class _Values:
             if "value" in kinds:
                 return "value"
             self._known[known] = self._rules.reserve()
-            self._rules.fill(self._known[known], choice(self._bodies(kinds, texts)))
+            bodies = self._bodies(kinds, texts)
+            if not bodies:
+                raise CannotConvert(NO_VALUE)
+            self._rules.fill(self._known[known], choice(bodies))
         return self._known[known]
 
     def _texts(self, schemas: Iterable[Any]) -> list[str] | None:

@@ -31,13 +31,11 @@ class _Form:
     """One alternative. `others` are schemas of properties that it does not name, none where there are none."""
 
     properties: tuple[tuple[str, Any], ...]
+    names: frozenset[str]
     required: frozenset[str]
     others: tuple[Any, ...]
     least: int
     most: int | None
-
-    def names(self, key: str) -> bool:
-        return any(key == name for name, _ in self.properties)
 
 
 class Objects:
@@ -103,7 +101,7 @@ class Objects:
         self, forms: list[_Form], places: Places, after: Callable[[Places], str], *, begun: bool
     ) -> str:
         named, others, ends = _steps(forms, places)
-        self._steps_left -= len(named)
+        self._steps_left -= sum(map(len, named.values()))
         if self._steps_left < 0:
             raise _TooManySteps
         named_keys = {name: self._value(steps, after) for name, steps in named.items()}
@@ -161,6 +159,7 @@ def _form(schema: dict[str, Any]) -> _Form:
     additional = schema.get("additionalProperties", not named and not patterns)
     return _Form(
         properties=tuple(named.items()),
+        names=frozenset(named),
         required=frozenset(required),
         others=(*patterns.values(), *([] if additional is False else [additional])),
         least=bound(schema, "minProperties") or 0,
@@ -184,7 +183,7 @@ def _steps(forms: list[_Form], places: Places) -> tuple[dict[str, list[Step]], l
             if form.others:
                 others.append((number, len(form.properties), form.others))
     for name, steps in named.items():
-        steps += [step for step in others if not forms[step[0]].names(name)]
+        steps += [step for step in others if name not in forms[step[0]].names]
     return named, others, ends
 
 

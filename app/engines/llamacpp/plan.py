@@ -12,8 +12,9 @@ SOCKET_NAME: Final = "llama.sock"
 private folder, and whose name is removed as soon as it is there."""
 
 SILENT: Final = -1
-PROMPT_BATCH_TOKENS: Final = 128
-"""A prompt is taken in so many tokens at a time. Between them others get their tokens, and an abort is noticed."""
+PROMPT_BATCH_TOKENS: Final = 256
+"""A prompt is taken in so many tokens at a time. Between them others get their tokens, and an abort is noticed. Prompts
+are read at nine tenths of the speed that twice as many give, half as many at half of it."""
 
 
 @dataclass(frozen=True, slots=True)

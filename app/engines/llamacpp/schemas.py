@@ -8,10 +8,11 @@ from typing import Any, Final
 from app.engines.llamacpp.gbnf import CannotConvert
 
 MAX_HOPS: Final = 64
-MAX_READ_CHARS: Final = 20_000_000
+MAX_READ_CHARS: Final = 4_000_000
 """Of schemas in JSON, taken together over all the places that refer to them."""
 
 PLAIN: Final = frozenset(("$defs", "definitions", "title", "description", "type"))
+NO_VALUE: Final = "it allows no value in some place"
 ENDLESS: Final = "it refers to what is not in it, or to itself without end"
 
 
@@ -37,7 +38,7 @@ class Schemas:
                 if not parts:
                     found[text] = schema
         if not found:
-            raise CannotConvert("it allows no value in some place")
+            raise CannotConvert(NO_VALUE)
         return found
 
     def _text(self, schema: Any) -> str:

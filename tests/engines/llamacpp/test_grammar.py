@@ -141,6 +141,7 @@ def test_schemas(schema: Any, right: list[str], wrong: list[str]) -> None:
     ("schema", "why"),
     [
         (False, "allows no value"),
+        ({"enum": []}, "allows no value"),
         ({"type": "object", "properties": {"a": False}}, "allows no value"),
         ({"$ref": "#/nowhere"}, "refers to what is not in it"),
         ({"$ref": "https://example.com/x.json"}, "refers to what is not in it"),
