@@ -128,6 +128,8 @@ def _fields(variant: Variant) -> Iterator[str]:
     order = {True: ", act order", False: ", no act order", None: ""}[variant.act_order]
     yield f"weights      {variant.bits} bits{grouping}{order}"
     yield f"disk         {variant.size_gb:.2f} GB ({'published' if variant.published else 'derived'})"
+    if variant.max_ram_gb is not None:
+        yield f"its card     at most {variant.max_ram_gb:.2f} GB of memory; below is what our engine demands"
     for copy in variant.hubs:
         yield f"{copy.hub:<12} {copy.repository} at {copy.revision}: {', '.join(copy.files)}"
 

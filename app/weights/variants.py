@@ -58,7 +58,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One form. `format` and `quantization` are xinference's words; None is what no card says."""
+    """One form. `format` and `quantization` are xinference's words; None is what no card says. `max_ram_gb` is the memory
+    that a card names, what an engine demands is its run's.
+    """
 
     id: str
     format: str
@@ -71,6 +73,7 @@ class Variant:
     note: str
     hubs: tuple[Copy, ...]
     engines: tuple[Run, ...]
+    max_ram_gb: float | None = None
 
     def run(self, engine: str) -> Run | None:
         """How an engine runs it, None where it does not."""

@@ -36,7 +36,7 @@ def folders(catalogue: Catalogue) -> Iterator[str]:
 
 
 def files(catalogue: Catalogue) -> Iterator[str]:
-    yield from _head("variants", "--quantization", "bits", "disk", "memory", "what")
+    yield from _head("variants", "--quantization", "bits", "disk", "memory", "its card's", "what")
     by_word: dict[str, list[Variant]] = {}
     for variant in catalogue.variants:
         if variant.format in GGUF:
@@ -47,7 +47,8 @@ def files(catalogue: Catalogue) -> Iterator[str]:
         assert len(same) == 1, word
         ids = ", ".join(f"`{variant.id}`" for variant in variants)
         size, memory = f"{first.size_gb:.2f} GB", f"{first.engines[0].memory_gb:.2f} GB"
-        yield _row(ids, word, str(first.bits), size, memory, first.note)
+        card = next(f"{v.max_ram_gb:.2f} GB" for v in variants if v.max_ram_gb is not None)
+        yield _row(ids, word, str(first.bits), size, memory, card, first.note)
 
 
 def hubs(catalogue: Catalogue) -> Iterator[str]:
