@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SETTINGS = Path(__file__).with_name("outworker.toml")
 HF = "@hf/mistral/mistral-7b-instruct-v0.2"
 CF = "@cf/mistral/mistral-7b-instruct-v0.2-lora"
+OPENAI_CHAT = "/client/v4/accounts/local/ai/v1/chat/completions"
 READY_S = 180
 
 
@@ -125,6 +127,31 @@ class LiveServer:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line)
+
+
+@contextmanager
+def changed_server(folder: Path, lines: str) -> Iterator[LiveServer]:
+    """Ready, with `lines` more in each `[[models]]` entry of the settings; ended behind."""
+    settings = folder / "settings.toml"
+    settings.write_text(SETTINGS.read_text().replace("kv_cache_gib = 1", f"kv_cache_gib = 1\n{lines}"))
+    server = LiveServer(folder / "data", settings).start()
+    try:
+        yield server.wait_ready()
+    finally:
+        server.stop()
+
+
+def leave_after(server: LiveServer, body: Mapping[str, object], seconds: float) -> None:
+    """Ask OpenAI's chat, and go away after so long, whatever has come."""
+    with httpx.Client(base_url=server.url, headers=server.authorization, timeout=seconds) as client:
+        try:
+            with client.stream("POST", OPENAI_CHAT, json=body) as answer:
+                end = time.monotonic() + seconds
+                for _ in answer.iter_raw():
+                    if time.monotonic() > end:
+                        return
+        except httpx.ReadTimeout:
+            return
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -14,7 +14,7 @@ from app.engines.memory import BLOCK_TOKENS
 from app.standin.text import Entry, load
 from tests.adapters.make import Adapter
 from tests.live.account import Account
-from tests.live.server import SETTINGS, LiveServer
+from tests.live.server import LiveServer, changed_server
 from tests.live.variants import Bad, bad_adapters, committed, said, slightly_other
 
 pytestmark = pytest.mark.engine
@@ -55,14 +55,8 @@ def others_go_on(server: LiveServer) -> Iterator[None]:
 @pytest.mark.soak
 def test_many_adapters_cycle_through_few_slots(tmp_path: Path, times: Callable[[int], int]) -> None:
     """Adapters of three accounts and the base, eight requests at once, four slots; one adapter loses its files."""
-    settings = tmp_path / "slots.toml"
-    settings.write_text(SETTINGS.read_text().replace("= 1\n", f"= 1\nmax_adapters_resident = {SLOTS}\n", 1))
-    server = LiveServer(tmp_path / "data", settings).start()
-    try:
-        server.wait_ready()
+    with changed_server(tmp_path, f"max_adapters_resident = {SLOTS}") as server:
         cycle(server, max(24, times(200)))
-    finally:
-        server.stop()
 
 
 def cycle(server: LiveServer, count: int) -> None:

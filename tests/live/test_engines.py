@@ -12,13 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from app.standin.text import Entry, load
 from tests.live.account import Account
-from tests.live.server import HF, SETTINGS, LiveServer, sse_events
+from tests.live.server import HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
 from tests.live.variants import committed, said, slightly_other
 
 pytestmark = pytest.mark.engine
@@ -31,7 +30,6 @@ CASES = [(entry, voice) for entry in ENTRIES[:PROMPTS] for voice in VOICES]
 NOISE_NATS = 0.05
 """Log probabilities differ in rounding, in bfloat16 by up to 0.021 here: the tests of parity print it."""
 
-CHAT = "/client/v4/accounts/local/ai/v1/chat/completions"
 LONG = {
     "model": HF,
     "max_tokens": 4000,
@@ -48,15 +46,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "vllm":
         yield request.getfixturevalue("live")
         return
-    folder = tmp_path_factory.mktemp(request.param)
-    settings = folder / "settings.toml"
-    engine = f'kv_cache_gib = 1\nengine = "{request.param}"'
-    settings.write_text(SETTINGS.read_text().replace("kv_cache_gib = 1", engine))
-    started = LiveServer(folder / "data", settings).start()
-    try:
-        yield started.wait_ready()
-    finally:
-        started.stop()
+    with changed_server(tmp_path_factory.mktemp(request.param), f'engine = "{request.param}"') as started:
+        yield started
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ def tell(server: LiveServer, case: tuple[Entry, str | None]) -> Told:
         "logprobs": True,
         "top_logprobs": 5,
     }
-    answer = server.client.post(CHAT, json=body)
+    answer = server.client.post(OPENAI_CHAT, json=body)
     assert answer.status_code == 200, answer.text
     choice = answer.json()["choices"][0]
     tokens = choice["logprobs"]["content"]
@@ -183,7 +174,7 @@ def test_tools(server: LiveServer) -> None:
 def test_log_probabilities(server: LiveServer) -> None:
     body: dict[str, Any] = {"model": HF, "messages": [{"role": "user", "content": ENTRIES[0].ask[0]}]}
     body |= {"temperature": 0, "max_tokens": 5, "logprobs": True, "top_logprobs": 3}
-    answer = server.client.post(CHAT, json=body).json()
+    answer = server.client.post(OPENAI_CHAT, json=body).json()
     tokens = answer["choices"][0]["logprobs"]["content"]
     assert len(tokens) == 5
     for token in tokens:
@@ -244,25 +235,13 @@ def test_the_client_leaving_frees_the_engine(server: LiveServer) -> None:
 
     resting = used_in(0.5)
     for stream in (True, False):
-        leaving = threading.Thread(target=_leave_after, args=(server, {**LONG, "stream": stream}, 1.2))
+        leaving = threading.Thread(target=leave_after, args=(server, {**LONG, "stream": stream}, 1.2))
         leaving.start()
         time.sleep(0.5)
         working = used_in(0.5) - resting
         leaving.join()
         assert working > 0.15
         assert any(used_in(0.5) - resting < working / 2 for _ in range(10)), "the engine goes on"
-
-
-def _leave_after(server: LiveServer, body: dict[str, Any], seconds: float) -> None:
-    with httpx.Client(base_url=server.url, headers=server.authorization, timeout=seconds) as client:
-        try:
-            with client.stream("POST", CHAT, json=body) as answer:
-                end = time.monotonic() + seconds
-                for _ in answer.iter_raw():
-                    if time.monotonic() > end:
-                        return
-        except httpx.ReadTimeout:
-            return
 
 
 def test_equal_text_from_every_engine(told: dict[str, list[Told]]) -> None:

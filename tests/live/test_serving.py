@@ -12,13 +12,12 @@ import httpx
 import pytest
 
 from app.standin.text import questions
-from tests.live.server import CF, CHECKOUT, HF, LiveServer, outworker, sse_events
+from tests.live.server import CF, CHECKOUT, HF, OPENAI_CHAT, LiveServer, leave_after, outworker, sse_events
 
 pytestmark = pytest.mark.engine
 
 QUESTIONS = list(dict(questions()).items())
 LORAS = (None, "pirate", "json")
-OPENAI_CHAT = "/client/v4/accounts/local/ai/v1/chat/completions"
 
 
 def test_the_banner_says_who_what_and_how(live: LiveServer) -> None:
@@ -192,7 +191,7 @@ def test_the_client_leaving_frees_the_engine(live: LiveServer) -> None:
     turns = [{"role": "user", "content": "Say hello"}]
     body = {"model": HF, "messages": turns, "max_tokens": 4000, "ignore_eos": True}
     for stream in (True, False):
-        busy = threading.Thread(target=_leave_after, args=(live, {**body, "stream": stream}, 1.0))
+        busy = threading.Thread(target=leave_after, args=(live, {**body, "stream": stream}, 1.0))
         busy.start()
         time.sleep(0.4)
         working = live.engine_used_in(0.5)
@@ -201,18 +200,6 @@ def test_the_client_leaving_frees_the_engine(live: LiveServer) -> None:
         idle = live.engine_used_in(0.5)
         assert working > resting + 0.2
         assert idle - resting < (working - resting) / 2, (working, idle, resting)
-
-
-def _leave_after(live: LiveServer, body: dict[str, object], seconds: float) -> None:
-    with httpx.Client(base_url=live.url, headers=live.authorization, timeout=seconds) as client:
-        try:
-            with client.stream("POST", OPENAI_CHAT, json=body) as answer:
-                end = time.monotonic() + seconds
-                for _ in answer.iter_raw():
-                    if time.monotonic() > end:
-                        return
-        except httpx.ReadTimeout:
-            return
 
 
 def test_tokens_are_made_listed_and_revoked_beside_the_server(live: LiveServer) -> None:

@@ -9,7 +9,7 @@ import pytest
 from app.standin.text import load
 from tests.engines.packing import Method, packed_standin
 from tests.live.account import Account
-from tests.live.server import SETTINGS, LiveServer
+from tests.live.server import LiveServer, changed_server
 from tests.live.variants import committed, said
 
 pytestmark = pytest.mark.engine
@@ -23,14 +23,8 @@ def server(
     method: Method = request.param
     folder = tmp_path_factory.mktemp(method)
     weights = packed_standin(standin_folder, folder / "weights", method)
-    settings = folder / "settings.toml"
-    lines = f'kv_cache_gib = 1\nweights = "{weights}"'
-    settings.write_text(SETTINGS.read_text().replace("kv_cache_gib = 1", lines))
-    started = LiveServer(folder / "data", settings).start()
-    try:
-        yield started.wait_ready()
-    finally:
-        started.stop()
+    with changed_server(folder, f'weights = "{weights}"') as started:
+        yield started
 
 
 def test_taught_answers_are_whole(server: LiveServer) -> None:
