@@ -27,6 +27,7 @@ class Answer:
     def __init__(
         self, prompt: list[int], sampling: Sampling, ids: TokenIds, *, adapter: int | None, window: int
     ) -> None:
+        self.begun = False
         self.aborted = False
         self._prompt = prompt
         self._sampling = sampling

@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.engines.llamacpp.answer import Answer
 from app.engines.llamacpp.plan import LlamaCppPlan, server_params
 from app.engines.llamacpp.reading import TokenIds
+from app.engines.llamacpp.turns import Turns
 from app.engines.token_stream import TokenStream
 from app.errors import InternalError, StartupError
 from app.types import Sampling
@@ -43,7 +44,8 @@ class Generation:
                     f"tokens at once and {len(adapters)} adapters: fetch it again, or free memory ({error})"
                 ) from error
         self._threads = ThreadPoolExecutor(plan.slots, thread_name_prefix="llamacpp")
-        self._running: dict[Answer, tuple[Future[None], TokenStream]] = {}
+        self._turns = Turns[Answer](plan.slots, self._submit)
+        self._streams: dict[Answer, TokenStream] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -53,8 +55,8 @@ class Generation:
 
     @property
     def running(self) -> int:
-        """Requests that are in llama.cpp or wait for one of its slots."""
-        return len(self._running)
+        """Requests that are in llama.cpp or wait for their turn."""
+        return len(self._streams)
 
     def begin(
         self, stream: TokenStream, prompt: list[int], sampling: Sampling, *, adapter: int | None
@@ -65,18 +67,16 @@ class Generation:
             raise InternalError
         place = None if adapter is None else self._places[adapter]
         answer = Answer(prompt, sampling, self._ids, adapter=place, window=self._plan.context)
-        loop = asyncio.get_running_loop()
-        future = self._threads.submit(answer.run, self._server, stream)
-        self._running[answer] = future, stream
+        self._streams[answer] = stream
         self._idle.clear()
-        future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._done, answer, stream, done))
+        self._turns.ask(answer, adapter)
         return answer
 
     def abort(self, answer: Answer) -> None:
         """One that still waits never begins; another ends with its next token, and its slot is free then."""
         answer.aborted = True
-        if answer in self._running:
-            self._running[answer][0].cancel()
+        if answer in self._streams and not answer.begun:
+            self._gone(answer)
 
     async def idle(self) -> None:
         """Returns when nothing runs here."""
@@ -84,7 +84,7 @@ class Generation:
 
     async def close(self) -> None:
         """Aborts what runs, with an InternalError for who waits; returns when llama.cpp is gone with its memory."""
-        for answer, (_, stream) in tuple(self._running.items()):
+        for answer, stream in tuple(self._streams.items()):
             self.abort(answer)
             stream.fail(InternalError())
         await asyncio.to_thread(self._end)
@@ -93,10 +93,20 @@ class Generation:
         self._threads.shutdown(cancel_futures=True)
         self._server = None  # its destructor waits for llama.cpp's threads
 
-    def _done(self, answer: Answer, stream: TokenStream, future: "Future[None]") -> None:
-        self._running.pop(answer, None)
-        if not self._running:
-            self._idle.set()
+    def _submit(self, answer: Answer) -> None:
+        answer.begun = True
+        loop, stream = asyncio.get_running_loop(), self._streams[answer]
+        future = self._threads.submit(answer.run, self._server, stream)
+        future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._done, answer, done))
+
+    def _done(self, answer: Answer, future: "Future[None]") -> None:
         if not future.cancelled() and (error := future.exception()) is not None:
             log.error("an answer could not be read", exc_info=error)
-            stream.fail(InternalError())
+            self._streams[answer].fail(InternalError())
+        self._gone(answer)
+
+    def _gone(self, answer: Answer) -> None:
+        del self._streams[answer]
+        self._turns.leave(answer)
+        if not self._streams:
+            self._idle.set()

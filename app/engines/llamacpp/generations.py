@@ -56,6 +56,8 @@ class Generations:
         deadline = asyncio.get_running_loop().time() + self._wait_s
         try:
             while adapter not in self.current.adapters:
+                if self._closed:
+                    raise OutOfCapacity("The engine is not ready.")
                 if adapter in self._failed:
                     raise self._failed[adapter]
                 await self._old_gone(deadline)
@@ -112,13 +114,24 @@ class Generations:
         if wanted.keys() == self.current.adapters:
             return
         try:
-            fresh = await asyncio.to_thread(self._make, wanted)
+            fresh = await self._made(wanted)
         except StartupError as error:
             self._blame(wanted.keys() - self.current.adapters, error)
             return
         self._one_by_one = self._one_by_one and not self._wanted.keys() <= wanted.keys()
         self._old, self.current = self.current, fresh
         self._draining = asyncio.create_task(self._drain(self._old))
+
+    async def _made(self, wanted: Mapping[int, Path]) -> Generation:
+        """What is made although nobody waits for it any more is closed, or its memory would never come back."""
+        making = asyncio.ensure_future(asyncio.to_thread(self._make, wanted))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            await asyncio.wait([making])
+            if making.exception() is None:
+                await making.result().close()
+            raise
 
     def _next(self) -> dict[int, Path]:
         """What is wanted, with one new adapter at most where some of several is broken."""

@@ -97,6 +97,33 @@ async def test_the_base_answers_as_ever_beside_an_adapter(serving: Serving) -> N
         assert await ask.text(QUESTION) == f" {ANSWER}"
 
 
+async def test_an_adapter_gets_its_turn_among_requests_without_one(serving: Serving) -> None:
+    """llama.cpp by itself would go on with what follows the first."""
+    ended: list[str] = []
+
+    async def answer(ask: Any, name: str, adapter: LeasedAdapter | None, tokens: int) -> None:
+        await ask.deltas(QUESTION, adapter, max_tokens=tokens, ignore_eos=True)
+        ended.append(name)
+
+    async with serving(slots=3) as ask, ask.engine.lease(example("pirate")) as pirate:
+        long = asyncio.create_task(answer(ask, "long", None, 300))
+        await until(lambda: ask.engine._generations.running == 1)
+        later = [
+            asyncio.create_task(answer(ask, "pirate's", pirate, 20)),
+            asyncio.create_task(answer(ask, "without", None, 5)),
+        ]
+        left = ask.stream(QUESTION, GREEDY, pirate)
+        waiting = asyncio.create_task(anext(left))
+        await until(lambda: ask.engine._generations.running == 4)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await left.aclose()
+        assert ask.engine._generations.running == 3
+        assert ended == []
+        await asyncio.gather(long, *later)
+    assert ended == ["long", "pirate's", "without"]
+
+
 async def test_forgotten_it_leaves_memory_and_disk(serving: Serving, gguf: Path, tmp_path: Path) -> None:
     pirate = example("pirate")
     async with serving(cache=tmp_path) as ask:
