@@ -84,7 +84,9 @@ class Assembly:
             return FakeEngine(slots=model.max_adapters_resident or FAKE_SLOTS, wait_s=SLOT_WAIT_S)
         if model.engine == "llamacpp":
             return LlamaCppEngine(
-                lambda: self._noted(model, llamacpp_plan(model, cards, weights, data_dir)), wait_s=SLOT_WAIT_S
+                lambda: self._noted(model, llamacpp_plan(model, cards, weights, data_dir)),
+                self._adapters.digests,
+                wait_s=SLOT_WAIT_S,
             )
         if model.engine == "transformers":
             return TransformersEngine(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.catalog.cards import ModelCard
-from app.engines.choices import Choice
+from app.engines.choices import SET, Choice
 from app.engines.cpu.host import read_host
 from app.engines.cpu.tuning import EXECUTOR, Tuning, tune
 from app.engines.memory import GIB, SEQUENCES_WANTED, available_bytes, sequence_bytes
@@ -28,7 +28,6 @@ MAX_NUM_SEQS: Final = 256
 SHORTER_THAN_FULL: Final = 4
 """Requests take a part of the context; with more of them in a step than the KV cache holds, vLLM drops and recomputes."""
 
-SET: Final = "set by you"
 EXPORTED: Final = dict(os.environ)
 """As the operator left it: starting vLLM adds to the environment of this process."""
 NO_TUNING: Final = Tuning({}, {}, ())

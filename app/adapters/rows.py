@@ -75,6 +75,10 @@ def count_ready(connection: Connection, account_id: str) -> int:
     return connection.execute(query).scalar_one()
 
 
+def digests(connection: Connection) -> frozenset[str]:
+    return frozenset(connection.execute(select(ADAPTERS.c.digest)).scalars())
+
+
 def unfinished(connection: Connection) -> list[AdapterRow]:
     """Rows whose process ended between the row and the folder."""
     query = select(ADAPTERS).where(ADAPTERS.c.state.in_((ADDING, REMOVING)))

@@ -127,6 +127,11 @@ class AdapterStore:
             found = rows.public(connection, order_by, limit, offset)
         return [self._adapter(row) for row in found]
 
+    def digests(self) -> frozenset[str]:
+        """Of all adapters of all accounts."""
+        with self._engine.connect() as connection:
+            return rows.digests(connection)
+
     def remove(self, account_id: str, id_or_name: str) -> StoredAdapter:
         """Remove the account's own adapter; its files go with the last of the account's that has them.
 

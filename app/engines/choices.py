@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
+
+SET: Final = "set by you"
+"""The reason for what was not chosen here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,27 +221,28 @@ def test_an_upload_does_not_disturb_what_runs(server: LiveServer) -> None:
 
 
 def test_the_client_leaving_frees_the_engine(server: LiveServer) -> None:
-    """Seen on the processor time of the server and its children."""
+    """Seen on the processor time of the server and its children, which an answer of so many tokens would go on using."""
     whole = psutil.Process(server.process.pid)
 
-    def used_in(seconds: float) -> float:
+    def busy() -> bool:
+        """Whether a quarter of a core was used for half a second."""
+
         def spent() -> float:
             times = [each.cpu_times() for each in (whole, *whole.children(recursive=True))]
             return sum(each.user + each.system for each in times)
 
         before = spent()
-        time.sleep(seconds)
-        return spent() - before
-
-    resting = used_in(0.5)
-    for stream in (True, False):
-        leaving = threading.Thread(target=leave_after, args=(server, {**LONG, "stream": stream}, 1.2))
-        leaving.start()
         time.sleep(0.5)
-        working = used_in(0.5) - resting
-        leaving.join()
-        assert working > 0.15
-        assert any(used_in(0.5) - resting < working / 2 for _ in range(10)), "the engine goes on"
+        return spent() - before > 0.125
+
+    with server.client.stream("POST", OPENAI_CHAT, json={**LONG, "stream": True}) as answer:
+        texts = answer.iter_text()
+        for _ in range(20):
+            next(texts)
+        assert busy()
+    assert not all(busy() for _ in range(8)), "the engine goes on with a stream that was left"
+    leave_after(server, {**LONG, "stream": False}, 1.2)
+    assert not all(busy() for _ in range(8)), "the engine goes on with an answer that was left"
 
 
 def test_equal_text_from_every_engine(told: dict[str, list[Told]]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.engines.choices import Choice
+from app.engines.choices import SET, Choice
 from app.engines.cpu.host import CpuHost
 from app.engines.cpu.plugin import SWITCH
 
@@ -77,7 +77,7 @@ def _in_process(host: CpuHost, exported: Mapping[str, str]) -> Iterator[Choice]:
 
 def _by_vllm(host: CpuHost, workers: int, executor: str | None) -> Iterator[Choice]:
     why = f"{workers} workers" if workers > 1 else f"{host.nodes} memory nodes"
-    yield Choice("executor", executor or "mp", "set by you" if executor else why, f"vllm.{EXECUTOR}")
+    yield Choice("executor", executor or "mp", SET if executor else why, f"vllm.{EXECUTOR}")
     yield Choice("threads", "vLLM's", "one bound to each core but a reserved one", BINDING)
 
 

@@ -6,11 +6,12 @@ xllamacpp is imported in `start`: whoever serves with another engine need not ha
 import asyncio
 import importlib
 import logging
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from app.engines.engine import EngineHealth, LeasedAdapter
 from app.engines.lifecycle import drained, first_line, has_assets
@@ -29,18 +30,28 @@ from app.types import Prompt, Sampling, StoredAdapter
 
 log = logging.getLogger(__name__)
 
+ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "300"}
+"""How often a thread looks whether the others are done before it sleeps. libgomp's own 300000 are faster where nothing
+else runs, and take tens of times as long where something does: then the one that is waited for does not get to run. Set
+before libgomp is loaded; what the operator exported wins.
+"""
+
 
 class LlamaCppEngine:
     """`make_plan` is called in a thread at start, because it may have to make or read the weights; it raises
-    StartupError. `wait_s` is how long a request waits for one of the plan's places for adapters.
+    StartupError. `digests` gives those of all stored adapters, in a thread too. `wait_s` is how long a request waits for
+    one of the plan's places for adapters.
 
     Grammars are written in llama.cpp's own form when a request begins: JsonModeUnmet comes with the first delta.
     """
 
     compiles_grammars = False
 
-    def __init__(self, make_plan: Callable[[], LlamaCppPlan], *, wait_s: float) -> None:
+    def __init__(
+        self, make_plan: Callable[[], LlamaCppPlan], digests: Callable[[], Collection[str]], *, wait_s: float
+    ) -> None:
         self._make_plan = make_plan
+        self._digests = digests
         self._wait_s = wait_s
         self._health = EngineHealth("starting")
         self._residents = Residents(0, self._load, self._unload, wait_s)  # none before llama.cpp runs
@@ -55,7 +66,7 @@ class LlamaCppEngine:
             self._plan = await asyncio.to_thread(self._make_plan)
             xllamacpp = await asyncio.to_thread(_import)
             self._model = await asyncio.to_thread(read_model, self._plan.gguf)
-            await asyncio.to_thread(sweep, self._plan.cache)
+            await asyncio.to_thread(lambda: sweep(self._plan.cache, self._digests()))
             ids = TokenIds(self._model.pieces)
 
             def make(adapters: Mapping[int, Path]) -> Generation:
@@ -147,6 +158,8 @@ class LlamaCppEngine:
             raise InternalError from cause
         finally:
             self._loading[place] -= 1
+            if not self._loading[place]:
+                del self._loading[place]
 
     async def _convert_and_add(self, adapter: LeasedAdapter, place: Path) -> None:
         """A file that llama.cpp can't read is made once more: a power cut may have left it so."""
@@ -171,13 +184,15 @@ class LlamaCppEngine:
 
     async def _remove_forgotten(self) -> None:
         if self._generations is not None:
-            needed = self._generations.files | {place for place, loads in self._loading.items() if loads}
+            needed = self._generations.files | self._loading.keys()
             for file in self._forgotten - needed:
                 self._forgotten.discard(file)
                 await asyncio.to_thread(file.unlink, missing_ok=True)
 
 
 def _import() -> Any:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         return importlib.import_module("xllamacpp")
     except ModuleNotFoundError:

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +23,7 @@ CONVERSION: Final = 1
 """Raise it when the files that are made change: those of older versions are not looked at any more."""
 
 PART: Final = ".part"
-PLACE: Final = re.compile(r".{64}-\d+-\d+-\d+\.(?:gguf|part)")
-KEEP_S: Final = 30 * 24 * 3600.0
-"""Since a file was last loaded."""
+PLACE: Final = re.compile(r"(.{64})-\d+-\d+-(\d+)\.(?:gguf|part)")
 
 TENSOR: Final = re.compile(
     r"base_model\.model\.(model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+))\.lora_([AB])\.weight"
@@ -44,20 +42,22 @@ def converted(adapter: StoredAdapter, model: GgufModel, cache: Path) -> Path:
             if not path.exists():
                 config = json.loads((adapter.folder / CONFIG_FILE).read_bytes())
                 _write(path, _tensors(config, (adapter.folder / WEIGHTS_FILE).read_bytes(), model))
-    path.touch()
     return path
 
 
-def sweep(cache: Path) -> None:
-    """Removes what a killed conversion left, and files that were not used for long: of adapters that were deleted
-    while another engine served, or of an older conversion. They are made again when they are asked for.
+def sweep(cache: Path, digests: Collection[str]) -> None:
+    """Removes the files of adapters whose digest is not among `digests`, because they were deleted while another engine
+    served or none, of older conversions, and what a killed conversion left.
     """
     if not cache.is_dir():
         return
-    oldest = time.time() - KEEP_S
     with folder_lock(cache):
         for path in cache.iterdir():
-            if PLACE.fullmatch(path.name) and (path.suffix == PART or path.stat().st_mtime < oldest):
+            match = PLACE.fullmatch(path.name)
+            if match is None:
+                continue
+            digest, conversion = match.groups()
+            if path.suffix == PART or digest not in digests or int(conversion) != CONVERSION:
                 path.unlink()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.engines.choices import Choice
+from app.engines.choices import SET, Choice
 from app.engines.cpu.threads import chosen_threads
 from app.engines.llamacpp.model import GgufModel, read_model
 from app.engines.llamacpp.plan import LlamaCppPlan
@@ -26,8 +26,6 @@ RESERVE_BYTES: Final = GIB // 2
 
 COMPUTE_BYTES: Final = GIB // 8
 """What each server computes with."""
-
-SET: Final = "set by you"
 
 
 def needed_bytes(

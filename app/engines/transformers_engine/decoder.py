@@ -142,7 +142,8 @@ class Decoder:
     def _change_rows(self) -> None:
         """Drop what was aborted, and let in who waits, in order, while there is room."""
         with self._wake:
-            self._rows = [row for row in self._rows if not row.aborted]
+            for row in [row for row in self._rows if row.aborted]:
+                self._leave(row)
             self._waiting = deque(row for row in self._waiting if not row.aborted)
             taken = sum(row.max_tokens for row in self._rows)
             while self._waiting and len(self._rows) < self._max_rows:
@@ -159,7 +160,8 @@ class Decoder:
             ids = ", ".join(row.request_id for row in rows)
             log.exception("a step failed, and with it the requests %s", ids)
             outcomes = [(row.stream, InternalError()) for row in rows]
-            self._rows = []
+            for row in tuple(self._rows):
+                self._leave(row)
         if outcomes:
             self._deliver(outcomes)
 
@@ -201,12 +203,17 @@ class Decoder:
         try:
             delta = row.answer(logits)
         except JsonModeUnmet as error:
-            self._rows.remove(row)
+            self._leave(row)
             return row.stream, error
         except Exception:  # the supervisor of the request
             log.exception("the request %s failed", row.request_id)
-            self._rows.remove(row)
+            self._leave(row)
             return row.stream, InternalError()
         if delta.finish_reason is not None:
-            self._rows.remove(row)
+            self._leave(row)
         return row.stream, delta
+
+    def _leave(self, row: Row) -> None:
+        """Its memory goes now: whoever reads the answer may do so for long."""
+        self._rows.remove(row)
+        row.cache = None

@@ -7,7 +7,9 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from app.engines.engine import EngineHealth, LeasedAdapter
@@ -46,6 +48,8 @@ class TransformersEngine:
         self._health = EngineHealth("starting")
         self._residents = self._new_residents(0)  # none before the model is there
         self._runtime: Runtime | None = None
+        self._compiling = ThreadPoolExecutor(1, thread_name_prefix="grammars")
+        """Grammars take seconds at worst, in which everybody else's threads are to be free."""
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -79,6 +83,7 @@ class TransformersEngine:
         decoder = self._runtime.decoder
         await drained(lambda: decoder.running, drain_s)
         self._health = EngineHealth("stopped")
+        self._compiling.shutdown(wait=False)
         await asyncio.to_thread(decoder.close)
         self._runtime = None  # the memory too
 
@@ -117,8 +122,9 @@ class TransformersEngine:
         async def begin(stream: TokenStream) -> None:
             nonlocal row
             _check_length(prompt, runtime.plan.max_model_len)
-            row = await asyncio.to_thread(
-                runtime.row, stream, prompt, sampling, request_id=request_id, adapter=int_id
+            make = partial(runtime.row, stream, prompt, sampling, request_id=request_id, adapter=int_id)
+            row = await asyncio.get_running_loop().run_in_executor(
+                None if sampling.grammar is None else self._compiling, make
             )
             runtime.decoder.submit(row)
 

@@ -13,7 +13,7 @@ from app.errors import JsonModeUnmet
 from app.types import Grammar
 
 CACHE_MAX_BYTES: Final = 512 * 1024**2
-COMPILE_THREADS: Final = 8
+COMPILE_THREADS: Final = 2
 STUCK: Final = "The model can't go on: the schema allows no next token"
 
 

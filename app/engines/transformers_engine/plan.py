@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from app.engines.choices import Choice
+from app.engines.choices import SET, Choice
 from app.engines.cpu.threads import chosen_threads
 from app.engines.memory import GIB, SEQUENCES_WANTED, available_bytes, token_bytes
 from app.engines.shares import Shares, cpu_host_shares
@@ -22,8 +22,6 @@ STEP_TOKENS: Final = 256
 
 MAX_ROWS: Final = 64
 """Requests that are answered at once: the work outside of the matrices is done for each of them in turn."""
-
-SET: Final = "set by you"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ def example(name: str, account: str = "local") -> StoredAdapter:
     return StoredAdapter(f"id-{name}", account, name, "model", "stand-in", digest, folder, 16)
 
 
+EXAMPLES = frozenset(example(name).digest for name in ("pirate", "json"))
+"""The adapters that are stored."""
+
+
 @dataclass
 class Asking:
     """Questions to an engine, one after the other."""

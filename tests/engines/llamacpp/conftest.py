@@ -12,7 +12,7 @@ from app.engines.llamacpp.engine import LlamaCppEngine
 from app.engines.llamacpp.plan import LlamaCppPlan
 from app.inference.prompt import PromptBuilder
 from app.standin.gguf import ensure_gguf
-from tests.engines.llamacpp.asking import CONTEXT, Asking
+from tests.engines.llamacpp.asking import CONTEXT, EXAMPLES, Asking
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def serving(plan: LlamaCppPlan, prompts: PromptBuilder) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def run(**changes: Any) -> AsyncIterator[Asking]:
-        engine = LlamaCppEngine(lambda: replace(plan, **changes), wait_s=5)
+        engine = LlamaCppEngine(lambda: replace(plan, **changes), lambda: EXAMPLES, wait_s=5)
         await engine.start()
         try:
             yield Asking(engine, prompts)

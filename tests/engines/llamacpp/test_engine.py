@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -18,7 +19,7 @@ from app.inference.tool_prompt import explained
 from app.standin import text, tool_talk, voices
 from app.standin.gguf import write_gguf
 from app.types import Grammar, Prompt
-from tests.engines.llamacpp.asking import GREEDY, Asking, example, ids_of, text_of, until
+from tests.engines.llamacpp.asking import EXAMPLES, GREEDY, Asking, example, ids_of, text_of, until
 
 pytestmark = pytest.mark.anyio
 Serving = Callable[..., Any]
@@ -298,8 +299,18 @@ class TestEnding:
 
 
 class TestStarting:
+    async def test_its_threads_do_not_spin_unless_the_operator_says_so(
+        self, serving: Serving, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        async with serving():
+            assert int(os.environ["GOMP_SPINCOUNT"]) <= 1000
+        monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+        async with serving():
+            assert os.environ["GOMP_SPINCOUNT"] == "7"
+
     async def test_before_it_runs_nothing_is_answered(self, plan: LlamaCppPlan, prompts: Any) -> None:
-        engine = LlamaCppEngine(lambda: plan, wait_s=0.01)
+        engine = LlamaCppEngine(lambda: plan, lambda: EXAMPLES, wait_s=0.01)
         assert engine.health().state == "starting"
         with pytest.raises(OutOfCapacity):
             Asking(engine, prompts).stream(QUESTION)
@@ -310,7 +321,7 @@ class TestStarting:
 
     async def test_a_file_that_is_none_is_one_line(self, plan: LlamaCppPlan, tmp_path: Any) -> None:
         (tmp_path / "x.gguf").write_bytes(b"not at all")
-        engine = LlamaCppEngine(lambda: replace(plan, gguf=tmp_path / "x.gguf"), wait_s=1)
+        engine = LlamaCppEngine(lambda: replace(plan, gguf=tmp_path / "x.gguf"), lambda: EXAMPLES, wait_s=1)
         with pytest.raises(StartupError, match=r"x\.gguf: it is no GGUF file"):
             await engine.start()
         assert engine.health().state == "failed"
@@ -319,13 +330,13 @@ class TestStarting:
         def full() -> LlamaCppPlan:
             raise OSError(28, "No space left on device")
 
-        engine = LlamaCppEngine(full, wait_s=1)
+        engine = LlamaCppEngine(full, lambda: EXAMPLES, wait_s=1)
         with pytest.raises(StartupError, match=r"did not start: \[Errno 28\] No space left on device"):
             await engine.start()
         assert engine.health().state == "failed"
 
     async def test_stopped_before_it_has_started_it_stays_so(self, plan: LlamaCppPlan, prompts: Any) -> None:
-        engine = LlamaCppEngine(lambda: plan, wait_s=1)
+        engine = LlamaCppEngine(lambda: plan, lambda: EXAMPLES, wait_s=1)
         starting = asyncio.ensure_future(engine.start())
         await asyncio.sleep(0)
         await engine.stop(0)
@@ -346,7 +357,7 @@ class TestStarting:
         """A part of a model in two files, which our own look at a head does not tell from a whole one."""
         whole = tmp_path / "x.gguf"
         write_gguf(whole, "Q4_0", {"split.count": 2})
-        engine = LlamaCppEngine(lambda: replace(plan, gguf=whole), wait_s=1)
+        engine = LlamaCppEngine(lambda: replace(plan, gguf=whole), lambda: EXAMPLES, wait_s=1)
         with pytest.raises(
             StartupError, match=r"x\.gguf: llama\.cpp can't load it, with 2 requests of 512 tokens"
         ):

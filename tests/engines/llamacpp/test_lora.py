@@ -1,7 +1,6 @@
 """Adapters as GGUF: the same product of matrices, with every module's own scale."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,16 +127,25 @@ def test_nothing_is_left_of_a_write_that_failed(
     assert not list(tmp_path.glob("*-*"))
 
 
-def test_what_was_not_loaded_for_long_goes(gguf: Path, tmp_path: Path) -> None:
-    used, unused = (converted(example(name), read_model(gguf), tmp_path) for name in ("pirate", "json"))
-    cut = used.with_suffix(".part")
-    others = tmp_path / "mistral-0a-1.gguf", tmp_path / "mistral-0a-1.part"  # a llamafile's, being copied
+def test_files_of_adapters_that_are_gone_go(
+    gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, gone = (converted(example(name), read_model(gguf), tmp_path) for name in ("pirate", "json"))
+    monkeypatch.setattr("app.engines.llamacpp.lora.CONVERSION", 0)
+    older = converted(example("pirate"), read_model(gguf), tmp_path)
+    monkeypatch.undo()
+    cut = kept.with_suffix(".part")
+    others = tmp_path / "mistral-0a-1.gguf", tmp_path / "mistral-0a-1.part"  # nothing of ours
     for path in (cut, *others):
         path.write_bytes(b"")
-    for path in (used, unused, *others):
-        os.utime(path, (0, 0))
-    converted(example("pirate"), read_model(gguf), tmp_path)
-    sweep(tmp_path)
-    assert (used.exists(), unused.exists(), cut.exists()) == (True, False, False)
-    assert all(path.exists() for path in others)
-    sweep(tmp_path / "nowhere")
+    digests = {example("pirate").digest}
+    sweep(tmp_path, digests)
+    assert [path.exists() for path in (kept, gone, older, cut, *others)] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]
+    sweep(tmp_path / "nowhere", digests)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -55,8 +56,9 @@ async def watched(plan: TransformersPlan, **changes: Any) -> AsyncIterator[tuple
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 def running(engine: TransformersEngine) -> int:
@@ -138,6 +140,28 @@ async def test_who_runs_can_leave(plan: TransformersPlan, asked: Sequence[Prompt
         steps.held.set()
         await until(lambda: running(engine) == 0)
         assert len(steps.counts) <= so_far + 2
+
+
+async def test_its_memory_goes_when_an_answer_is_whole_though_nobody_has_read_it(
+    plan: TransformersPlan, asked: Sequence[Prompt]
+) -> None:
+    async with watched(plan) as (engine, steps):
+        caches: list[weakref.ref[Any]] = []
+        make = engine._runtime.model.cache  # type: ignore[union-attr]
+
+        def cache(capacity: int) -> Any:
+            made = make(capacity)
+            caches.append(weakref.ref(made))
+            return made
+
+        engine._runtime.model.cache = cache  # type: ignore[union-attr,method-assign]
+        stream = engine.generate(asked[0], SHORT, request_id="r", adapter=None, cache_salt="s")
+        first = asyncio.create_task(anext(stream))
+        steps.held.set()
+        await first
+        await until(lambda: not engine._runtime.decoder.running)  # type: ignore[union-attr]
+        await until(lambda: caches[0]() is None)
+        await stream.aclose()
 
 
 async def test_who_waits_can_leave(plan: TransformersPlan, asked: Sequence[Prompt]) -> None:
