@@ -75,9 +75,8 @@ def serve(
     """
     from app.launcher import Launcher
     from app.processes import ProcessRecord
-    from app.settings import load_settings
 
-    data_dir = load_settings(config, env, os.environ).server.data_dir
+    data_dir = _data_dir(config, env)
     options = {
         "--config": config and str(config),
         "--env": env,
@@ -102,19 +101,19 @@ def doctor(*, config: Config = None, env: Env = None) -> int:
 
 
 @weights_app.command(name="list")
-def weights_list() -> None:
+def weights_list(*, config: Config = None, env: Env = None) -> None:
     """All published forms of the model, and whether each fits this machine or why not."""
     from app.commands.weights import list_weights
 
-    list_weights()
+    list_weights(_data_dir(config, env))
 
 
 @weights_app.command(name="show")
-def weights_show(variant: str, /) -> None:
+def weights_show(variant: str, /, *, config: Config = None, env: Env = None) -> None:
     """One form: where it is, whether it is pulled, how each engine would run it here."""
     from app.commands.weights import show_weights
 
-    show_weights(variant)
+    show_weights(variant, _data_dir(config, env))
 
 
 @weights_app.command(name="pull")
@@ -123,11 +122,13 @@ def weights_pull(
     /,
     *,
     hub: Annotated[str, Parameter(help="huggingface or modelscope.")] = "huggingface",
+    config: Config = None,
+    env: Env = None,
 ) -> None:
     """Download one into the usual cache. What arrived before is not downloaded again."""
     from app.commands.weights import pull_weights
 
-    pull_weights(variant, hub)
+    pull_weights(variant, hub, _data_dir(config, env))
 
 
 @token_app.command(name="create")
@@ -297,6 +298,12 @@ def adapter_check(
     from app.settings import load_settings
 
     return check_adapter(folder, load_settings(config, env, os.environ), model)
+
+
+def _data_dir(config: Path | None, env: str | None) -> Path:
+    from app.settings import load_settings
+
+    return load_settings(config, env, os.environ).server.data_dir
 
 
 def _source(

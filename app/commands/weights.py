@@ -1,6 +1,5 @@
 """`outworker weights list | show | pull`: the published forms of the model, and which of them this machine can serve."""
 
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.errors import OperatorError, StartupError
-from app.settings import load_settings
 from app.weights import modelscope
 from app.weights.choose import choose
 from app.weights.fits import ENGINE_PACKAGES, best_fit, measure_for
@@ -30,9 +28,9 @@ MORE = "more     outworker weights show VARIANT; outworker weights pull VARIANT"
 NO_TERMINAL_WIDTH = 1000  # characters: a line for each variant, whatever reads it
 
 
-def list_weights() -> None:
+def list_weights(data_dir: Path) -> None:
     """A table of all variants; before it what was measured here, after it which is the best here."""
-    catalogues, data_dir = load_catalogues(), _data_dir()
+    catalogues = load_catalogues()
     machine = measure_for(catalogues, data_dir)
     console = Console(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH, highlight=False)
     columns = COLUMNS if console.width >= WIDE_CHARACTERS else NARROW
@@ -44,12 +42,7 @@ def list_weights() -> None:
         table.add_row(*(escape(cells[name]) for name in columns))
     print(*_machine(machine), "", sep="\n")
     console.print(table)
-    print(
-        "",
-        _best(catalogues, machine),
-        "more     outworker weights show VARIANT; outworker weights pull VARIANT",
-        sep="\n",
-    )
+    print("", _best(catalogues, machine), MORE, sep="\n")
 
 
 def _best(catalogues: tuple[Catalogue, ...], machine: Machine) -> str:
@@ -60,9 +53,9 @@ def _best(catalogues: tuple[Catalogue, ...], machine: Machine) -> str:
     return f"best     {chosen.variant.id} with {chosen.engine}: {chosen.why}"
 
 
-def show_weights(name: str) -> None:
+def show_weights(name: str, data_dir: Path) -> None:
     """One variant, a field per line: what it is, where it is, how each engine would run it here."""
-    catalogues, data_dir = load_catalogues(), _data_dir()
+    catalogues = load_catalogues()
     variant = named_variant(catalogues, name)
     machine, place = measure_for(catalogues, data_dir), find_pulled(variant)
     print(*_fields(variant), sep="\n")
@@ -73,9 +66,9 @@ def show_weights(name: str) -> None:
         print(f"{run.engine:<12} {run.memory_gb:.2f} GB ({fit.device}): {verdict}")
 
 
-def pull_weights(name: str, hub: str) -> None:
+def pull_weights(name: str, hub: str, data_dir: Path) -> None:
     """Download a variant, and print where it is and how to serve it. Raises OperatorError."""
-    catalogues, data_dir = load_catalogues(), _data_dir()
+    catalogues = load_catalogues()
     variant = named_variant(catalogues, name)
     copy = variant.copy(hub.strip().lower())
     to_copy = replace(missing(variant, data_dir), cache_bytes=0)  # the pull itself looks at the disk
@@ -91,11 +84,6 @@ def pull_weights(name: str, hub: str) -> None:
     print(f"{variant.id} is in {place}")
     print(f'serve it with weights = "{variant.id}" and engine = "{fit.run.engine}" in [[models]], or with')
     print(f"outworker serve --model-format {variant.format} --quantization {variant.quantization}")
-
-
-def _data_dir() -> Path:
-    """The default settings' own, or the environment's."""
-    return load_settings(None, None, os.environ).server.data_dir
 
 
 def _pull(variant: Variant, hub: str) -> Path:

@@ -48,7 +48,7 @@ def choose(
 
 
 def _why(variant: Variant, fit: Fit, machine: Machine, passed: list[tuple[Variant, Fit]]) -> str:
-    gpu = machine.largest_gpu
+    gpu = machine.first_gpu
     free = gpu.free_bytes if fit.device == "gpu" and gpu is not None else machine.available_bytes
     where = "GPU memory" if fit.device == "gpu" else "memory"
     text = f"{variant.note.rstrip('.')}; {fit.run.engine} needs {fit.run.memory_gb:.2f} GB of {where}"

@@ -1,16 +1,31 @@
 """What can go wrong with a hub, each as one line that says what to change."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from app.errors import OperatorError, printable
+from app.errors import OperatorError, SettingsError, printable
 from app.weights.variants import Copy
 
 
 class PullFailed(OperatorError):
     """Weights could not be pulled; what arrived is kept where nothing uses it, and the next pull goes on from there."""
+
+
+def check_endpoint() -> None:
+    """Call before the hub's client is imported: it reads HF_ENDPOINT then, and raises ValueError for a part of an
+    address that can't be read. Raises SettingsError.
+    """
+    address = os.environ.get("HF_ENDPOINT", "")
+    try:
+        _ = urlsplit(address).port
+    except ValueError:
+        raise SettingsError(
+            f"HF_ENDPOINT: expected an address such as https://huggingface.co, found {printable(address)!r}"
+        ) from None
 
 
 @contextmanager
@@ -46,11 +61,15 @@ def hub_failures(copy: Copy, endpoint: str) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         raise PullFailed(f"the hub answered {status} for {name}: {_meaning(status)}") from None
+    except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
+        raise _not_the_hub(endpoint) from None
     except (httpx2.TransportError, errors.LocalEntryNotFoundError) as error:
         kind = type(error).__name__
         raise PullFailed(
             f"no connection to {endpoint} ({kind}): check the network; what arrived is kept, so pull again"
         ) from None
+    except httpx2.RequestError:  # redirects without an end, a body that can't be decoded
+        raise _not_the_hub(endpoint) from None
     except OSError as error:
         raise PullFailed(_of_the_disk(error)) from None
 
@@ -61,10 +80,7 @@ def hub_answers(endpoint: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError):
-        raise PullFailed(
-            f"{endpoint} does not answer as the hub does: log in where the network asks for it, or correct HF_ENDPOINT "
-            "or the proxy"
-        ) from None
+        raise _not_the_hub(endpoint) from None
 
 
 def no_space(needed_bytes: int, free: int, folder: Path, variable: str = "HF_HOME") -> PullFailed:
@@ -72,6 +88,13 @@ def no_space(needed_bytes: int, free: int, folder: Path, variable: str = "HF_HOM
     return PullFailed(
         f"not enough disk: {needed_bytes / 1e9:.2f} GB are to be downloaded, {free / 1e9:.2f} GB are free in "
         f"{folder}: free some, or set {variable} to a folder on another disk"
+    )
+
+
+def _not_the_hub(endpoint: str) -> PullFailed:
+    return PullFailed(
+        f"{printable(endpoint)} does not answer as the hub does: log in where the network asks for it, or correct "
+        "HF_ENDPOINT or the proxy"
     )
 
 

@@ -145,7 +145,7 @@ def _disk(missing: Missing, machine: Machine) -> Iterator[str]:
 
 
 def _gpu_memory(run: Run, machine: Machine) -> Iterator[str]:
-    gpu = machine.largest_gpu
+    gpu = machine.first_gpu
     if gpu is None:
         yield f"needs a GPU with {run.memory_gb:.2f} GB, none is here"
         return

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app.errors import StartupError
 from app.weights import modelscope
+from app.weights.failures import check_endpoint
 from app.weights.machine import cache_folder
 from app.weights.variants import Copy, Variant
 
@@ -33,7 +34,9 @@ def in_hugging_face_cache(copy: Copy) -> Path | None:
     """The file or snapshot folder of a copy, when every file that its repository has for it is there.
 
     The hub's client lists a repository's files beside their snapshot (`trees/`) and so knows what is missing.
+    Raises SettingsError where it can't be imported.
     """
+    check_endpoint()
     import huggingface_hub  # noqa: PLC0415  half a second that a folder or the stand-in does not need
 
     cache = cache_folder()

@@ -53,9 +53,9 @@ class Machine:
     packages: Mapping[str, str]
 
     @property
-    def largest_gpu(self) -> Gpu | None:
-        """The GPU with most free memory: one engine runs on one."""
-        return max(self.gpus, key=lambda gpu: gpu.free_bytes, default=None)
+    def first_gpu(self) -> Gpu | None:
+        """The GPU that an engine runs on: all take the first that they see."""
+        return next(iter(self.gpus), None)
 
 
 def measure(names: Iterable[str], data_dir: Path, *, gpus: bool = True) -> Machine:

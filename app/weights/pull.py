@@ -4,6 +4,7 @@ In this order, so that an end at any moment leaves the old state or none: the fi
 its name; their names in the snapshot of the commit; last the branch, which is what `locate` follows.
 """
 
+import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.errors import printable
 from app.files import folder_lock
-from app.weights.failures import PullFailed, hub_answers, hub_failures, no_space
+from app.weights.failures import PullFailed, check_endpoint, hub_answers, hub_failures, no_space
 from app.weights.machine import free_bytes
 from app.weights.partial import RemoteFile, fetch, partial_path
 from app.weights.variants import Copy
@@ -33,8 +34,9 @@ Say = Callable[[str], None]
 def pull(copy: Copy, say: Say) -> Path:
     """Download what the cache lacks of a copy on the Hugging Face hub; its file, or the folder of its snapshot.
 
-    `say` takes lines for a person. Raises PullFailed.
+    `say` takes lines for a person. Raises PullFailed, SettingsError.
     """
+    check_endpoint()
     os.environ.update(QUIET)  # read when huggingface_hub is imported
     import huggingface_hub  # noqa: PLC0415
     from huggingface_hub import constants  # noqa: PLC0415
@@ -50,11 +52,25 @@ def pull(copy: Copy, say: Say) -> Path:
         storage = _storage(copy, Path(constants.HF_HUB_CACHE))
         blobs = storage / "blobs"
         blobs.mkdir(parents=True, exist_ok=True)
+        if _is_held(blobs):
+            say(f"waiting for another pull of {copy.repository} to end")
         with folder_lock(blobs):
             paths = _download(api, copy, commit, blobs, say)
             folder = _link(copy, commit, paths)
             _point(storage / "refs" / copy.revision, commit)
     return folder / copy.single_file if copy.single_file else folder
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether another holds it as `folder_lock` does, at this moment: only for what is said."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def needed(copy: Copy, paths: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from app.engines.weights import find_weights
 from app.errors import StartupError
 from app.settings.check import did_you_mean
 from app.standin.expand import ensure_expanded
+from app.weights.failures import check_endpoint
 from app.weights.locate import locate
 from app.weights.sidecar import MODEL_FILES, gguf_of, is_llamafile, is_model_file, sidecar_of
 from app.weights.variants import find_variant, load_catalogues, variant_ids
@@ -70,6 +71,7 @@ class Weights:
             return file
         if file.suffix.lower() in MODEL_FILES:
             raise StartupError(f"weights: no file {self.name}: set weights to a file that is there")
+        check_endpoint()
         try:
             return find_weights(self.name)
         except StartupError as error:

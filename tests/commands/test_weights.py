@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from app.weights.machine import Machine
 from app.weights.variants import load_catalogues
 from tests.weights.machines import machine
 
@@ -75,6 +76,46 @@ def test_an_unknown_variant(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
         main(["weights", "show", "awk"])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("outworker: no variant awk; did you mean awq?")
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("show", "awq"), ("pull", "awq")])
+@pytest.mark.parametrize("address", ["http://[", "http://127.0.0.1:abc"])
+def test_an_address_of_the_hub_that_is_none(
+    arguments: tuple[str, ...],
+    address: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The hub's client could not even be imported."""
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(SystemExit) as ended:
+        main(["weights", *arguments])
+    assert ended.value.code == 2
+    expected = (
+        f"outworker: HF_ENDPOINT: expected an address such as https://huggingface.co, found {address!r}"
+    )
+    assert capsys.readouterr().err.splitlines() == [expected]
+
+
+def test_settings_name_the_data_directory(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As `serve --config --env` does: there the copies of llamafiles are looked for, and there is measured."""
+    monkeypatch.delenv("OUTWORKER_DATA_DIR", raising=False)
+    measured: list[Path] = []
+
+    def measure(catalogues: object, data_dir: Path) -> Machine:
+        measured.append(data_dir)
+        return machine()
+
+    monkeypatch.setattr("app.commands.weights.measure_for", measure)
+    monkeypatch.setattr("app.commands.weights._pull", lambda variant, hub: tmp_path)
+    file = tmp_path / "mine.toml"
+    file.write_text(f'[server]\ndata_dir = "{tmp_path}/a"\n[env.b.server]\ndata_dir = "{tmp_path}/b"\n')
+    for arguments in (["list"], ["show", "awq"], ["pull", "awq"]):
+        said(capsys, *arguments, "--config", str(file))
+        said(capsys, *arguments, "--config", str(file), "--env", "b")
+    assert measured == [tmp_path / "a", tmp_path / "b"] * 3
 
 
 def test_a_pull_of_what_does_not_fit_says_so_first(

@@ -7,12 +7,13 @@ with X-Linked-Etag and X-Linked-Size. What a test breaks is a field; what was as
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -54,6 +55,8 @@ class Hub:
     """Answers everything with it."""
     page: bytes | None = None
     """Answers everything with it as HTML, as a network does before one has logged in."""
+    loops: bool = False
+    """Answers everything with a redirect to itself."""
     url: str = ""
     files_url: str = ""
 
@@ -123,6 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(self.hub.status, "")
         elif self.hub.page is not None:
             self._send(self.hub.page, "text/html")
+        elif self.hub.loops:
+            self._redirect(self.path)
         elif self.host == "files":
             self._file(path)
         elif path.startswith("/api/models/"):
@@ -175,13 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._bytes(file, data, headers)
             return
         size = self.hub.declared_sizes.get(file, len(data))
-        self.send_response(302)
         linked = {"X-Linked-Etag": f'"{self.hub.etag or _sha256(data)}"', "X-Linked-Size": str(size)}
-        for key, value in (headers | linked).items():
-            self.send_header(key, value)
-        self.send_header("Location", f"{self.hub.files_url}/{repository}/{commit}/{file}")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        self._redirect(f"{self.hub.files_url}/{repository}/{commit}/{file}", headers | linked)
 
     def _files(self, repository: str, revision: str) -> dict[str, bytes] | None:
         """None when the answer is a refusal, which is sent."""
@@ -231,6 +231,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
+
+    def _redirect(self, url: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.send_response(302)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Location", url)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _refuse(self, status: int, code: str) -> None:
         self.send_response(status)

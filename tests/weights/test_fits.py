@@ -77,6 +77,15 @@ def test_transformers_takes_the_gpu_where_there_is_one() -> None:
     assert reasons("pytorch", built_for_cpus, engine="transformers") == ()
 
 
+def test_the_first_gpu_is_what_counts() -> None:
+    """Engines take the first that they see, however much another has free."""
+    small, large = machine(gpu_gb=4).gpus, machine(gpu_gb=24).gpus
+    assert reasons("awq", replace(machine(gpu_gb=24), gpus=large + small)) == ()
+    assert reasons("awq", replace(machine(gpu_gb=24), gpus=small + large), engine="vllm") == (
+        "needs 9.65 GB of GPU memory, 3.68 GB is its share of 4.00 GB",
+    )
+
+
 def test_what_is_unpacked_beside_the_gpu() -> None:
     assert reasons("gptq-main", machine(gpu_gb=24, memory_gb=17), engine="transformers") == ()
     assert reasons("gptq-main", machine(gpu_gb=24, memory_gb=16), engine="transformers") == (

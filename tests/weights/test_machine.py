@@ -65,7 +65,7 @@ def test_a_program_that_tells_of_gpus(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     program.write_text("#!/bin/sh\necho no driver\nexit 9\n")
     assert measure((), tmp_path).gpus == ()
-    assert measure((), tmp_path).largest_gpu is None
+    assert measure((), tmp_path).first_gpu is None
 
 
 def test_packages_are_looked_for(tmp_path: Path) -> None:

@@ -3,11 +3,16 @@
 import hashlib
 import os
 import signal
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from app.files import folder_lock
+from app.weights.pull import pull
+from app.weights.variants import load_catalogues, named_variant
 from tests.hub.server import TOKEN, Hub
 from tests.weights.conftest import (
     GGUF_FILE,
@@ -17,6 +22,7 @@ from tests.weights.conftest import (
     MIB,
     Folder,
     Puller,
+    hub_client,
 )
 
 VARIANT = "gguf-Q4_K_M"
@@ -216,6 +222,40 @@ def test_what_is_no_answer_of_the_hub(puller: Puller, hub: Hub, page: bytes) -> 
     line = puller.refused(VARIANT)
     assert f"{hub.url} does not answer as the hub does" in line
     assert "HF_ENDPOINT" in line
+
+
+def test_a_hub_that_sends_one_round_in_circles(puller: Puller, hub: Hub) -> None:
+    hub.loops = True
+    assert f"{hub.url} does not answer as the hub does" in puller.refused(VARIANT)
+
+
+@pytest.mark.parametrize("address", ["hub.local", "http://127.0.0.1:1/\x01"])
+def test_an_address_that_is_none(puller: Puller, address: str) -> None:
+    puller.environment["HF_ENDPOINT"] = address
+    line = puller.refused(VARIANT)
+    assert "does not answer as the hub does" in line
+    assert "correct HF_ENDPOINT" in line
+    assert line.isprintable()
+
+
+def test_a_pull_that_waits_for_another_says_so(puller: Puller) -> None:
+    blobs = puller.cache / f"models--{GGUF_REPOSITORY.replace('/', '--')}" / "blobs"
+    blobs.mkdir(parents=True)
+    said: list[str] = []
+    with ExitStack() as other, hub_client(puller.environ):
+        other.enter_context(folder_lock(blobs))
+        guard = threading.Timer(10, other.close)  # silence is a failure, not a hang
+        other.callback(guard.cancel)
+        guard.start()
+
+        def say(line: str) -> None:
+            said.append(line)
+            other.close()
+
+        place = pull(named_variant(load_catalogues(), VARIANT).copy("huggingface"), say)
+    assert place.read_bytes() == LARGE
+    assert said[0].startswith(f"waiting for another pull of {GGUF_REPOSITORY}")
+    assert len(said) == 2
 
 
 def test_no_network(puller: Puller) -> None:

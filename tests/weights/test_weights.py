@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import StartupError
+from app.errors import SettingsError, StartupError
 from app.weights import STAND_IN, Weights
 from tests.hub.server import Hub
 from tests.weights.conftest import Folder, Puller
@@ -53,6 +53,15 @@ def test_what_is_not_there(tmp_path: Path) -> None:
             Weights(name, tmp_path).path()
     with pytest.raises(StartupError, match=r"no folder awk: .*; did you mean the variant awq\?"):
         Weights("awk", tmp_path).path()
+
+
+@pytest.mark.parametrize("name", ["awq", REPOSITORY])
+def test_an_address_of_the_hub_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://[")
+    with pytest.raises(SettingsError, match=r"HF_ENDPOINT: expected an address"):
+        Weights(name, tmp_path).path()
 
 
 def test_a_variant_that_is_not_pulled(puller: Puller) -> None:

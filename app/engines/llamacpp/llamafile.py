@@ -1,7 +1,8 @@
 """A llamafile: a program with a zip archive at its end, in which lies a GGUF file (Mozilla-Ocho/llamafile).
 
 The member is stored, not compressed, but llama.cpp reads a file from its begin alone; so the member is copied once to
-a file of its own, checked by the archive's checksum, and found there from then on.
+a file of its own, checked by the archive's checksum, and found there from then on. Its name is of the checksum, so that
+equal llamafiles share it; the seal beside it lists them, and is there when the copy is whole.
 """
 
 import json
@@ -12,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.engines.llamacpp.header import broken
 from app.errors import StartupError
@@ -44,7 +45,15 @@ def copied_gguf(llamafile: Path, cache: Path) -> Path | None:
     with _said_in_one_line(llamafile), zipfile.ZipFile(llamafile) as archive:
         member = _member(archive)
         path = _copy_of(llamafile, cache, member)
-        return path if _is_whole(path, _seal(llamafile, member)) else None
+        return path if _sources(path, member.file_size) else None
+
+
+class _Source(NamedTuple):
+    """A llamafile as it was when its copy was made or found."""
+
+    path: str
+    size: int
+    mtime_ns: int
 
 
 @contextmanager
@@ -60,15 +69,15 @@ def _said_in_one_line(llamafile: Path) -> Iterator[None]:
 def _gguf_in(llamafile: Path, cache: Path) -> Path:
     with zipfile.ZipFile(llamafile) as archive:
         member = _member(archive)
-        seal = _seal(llamafile, member)
-        path = _copy_of(llamafile, private_folder(cache), member)
-        if not _is_whole(path, seal):
+        path, source = _copy_of(llamafile, private_folder(cache), member), _source(llamafile)
+        if source not in _sources(path, member.file_size):
             with folder_lock(cache):
-                if not _is_whole(path, seal):
+                sources = _sources(path, member.file_size)
+                if not sources:
                     _remove_outdated(cache)
                     _check_room(llamafile, cache, member.file_size)
                     _copy(archive, member, path)
-                    write_private_file(_seal_of(path), json.dumps(seal).encode())
+                _write_seal(path, {*filter(_is_current, sources), source})
     return path
 
 
@@ -77,25 +86,21 @@ def _copy_of(llamafile: Path, cache: Path, member: zipfile.ZipInfo) -> Path:
 
 
 def _remove_outdated(cache: Path) -> None:
-    """Copies of llamafiles that are gone or have changed, and what a killed process left. Call with the lock held."""
+    """Copies whose llamafiles are all gone or changed, and what a killed process left. Call with the lock held."""
     for copy in cache.glob(f"*{COPY_SUFFIX}"):
-        if not _is_current(_known_seal(copy)):
+        if not any(map(_is_current, _known_sources(copy))):
             copy.unlink()
             _seal_of(copy).unlink(missing_ok=True)
     for part in cache.glob(f"*{PART_SUFFIX}"):
         part.unlink()
 
 
-def _is_current(seal: dict[str, int | str]) -> bool:
-    """Whether the llamafile that a seal names is as it was."""
+def _is_current(source: _Source) -> bool:
+    """Whether the llamafile is as it was."""
     try:
-        status = Path(str(seal["llamafile"])).stat()
-    except (KeyError, OSError):
+        return _source(Path(source.path)) == source
+    except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (
-        seal.get("llamafile_size"),
-        seal.get("llamafile_mtime_ns"),
-    )
 
 
 def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -138,32 +143,31 @@ def _check_room(llamafile: Path, cache: Path, size: int) -> None:
         )
 
 
-def _is_whole(path: Path, seal: dict[str, int | str]) -> bool:
-    """Whether the file was made of this llamafile as it is now, and has kept its size."""
+def _sources(copy: Path, size: int) -> list[_Source]:
+    """The llamafiles that share the copy; none where there is no copy, or it has lost its end."""
     try:
-        return _known_seal(path) == seal and path.stat().st_size == seal["size"]
+        return _known_sources(copy) if copy.stat().st_size == size else []
     except OSError:
-        return False
+        return []
 
 
-def _known_seal(path: Path) -> dict[str, int | str]:
-    """What was written beside a copy; empty where there is nothing that could be read."""
+def _known_sources(copy: Path) -> list[_Source]:
+    """What was written beside it; none where nothing could be read."""
     try:
-        known = json.loads(_seal_of(path).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+        known = json.loads(_seal_of(copy).read_bytes())["llamafiles"]
+        return [_Source(str(path), int(size), int(mtime_ns)) for path, size, mtime_ns in known]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
-def _seal(llamafile: Path, member: zipfile.ZipInfo) -> dict[str, int | str]:
-    status = llamafile.stat()
-    return {
-        "llamafile": str(llamafile.resolve()),
-        "llamafile_size": status.st_size,
-        "llamafile_mtime_ns": status.st_mtime_ns,
-        "crc": member.CRC,
-        "size": member.file_size,
-    }
+def _source(llamafile: Path) -> _Source:
+    path = llamafile.resolve()
+    status = path.stat()
+    return _Source(str(path), status.st_size, status.st_mtime_ns)
+
+
+def _write_seal(copy: Path, sources: set[_Source]) -> None:
+    write_private_file(_seal_of(copy), json.dumps({"llamafiles": sorted(sources)}).encode())
 
 
 def _seal_of(path: Path) -> Path:

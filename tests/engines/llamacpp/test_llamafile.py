@@ -40,6 +40,11 @@ def refusal(path: Path, cache: Path) -> str:
     return str(refused.value)
 
 
+def state(copy: Path) -> tuple[int, int]:
+    """Another one when it was made again."""
+    return copy.stat().st_mtime_ns, copy.stat().st_ino
+
+
 def test_its_gguf_is_the_same(packed, gguf: Path, tmp_path: Path) -> None:
     found = gguf_in(packed(), tmp_path / "cache")
     assert found.read_bytes() == gguf.read_bytes()
@@ -49,10 +54,10 @@ def test_its_gguf_is_the_same(packed, gguf: Path, tmp_path: Path) -> None:
 def test_it_is_copied_once(packed, tmp_path: Path) -> None:
     path = packed()
     first = gguf_in(path, tmp_path / "cache")
-    before = first.stat().st_mtime_ns, first.stat().st_ino
+    before = state(first)
     second = gguf_in(path, tmp_path / "cache")
     assert second == first
-    assert (second.stat().st_mtime_ns, second.stat().st_ino) == before
+    assert state(second) == before
 
 
 def test_a_copy_that_lost_its_end_is_made_again(packed, gguf: Path, tmp_path: Path) -> None:
@@ -67,8 +72,50 @@ def test_whether_it_is_copied(packed, tmp_path: Path) -> None:
     assert copied_gguf(path, tmp_path / "cache") is None
     copy = gguf_in(path, tmp_path / "cache")
     assert copied_gguf(path, tmp_path / "cache") == copy
-    os.utime(path, ns=(0, 0))
+    copy.write_bytes(b"half")
     assert copied_gguf(path, tmp_path / "cache") is None
+
+
+def test_equal_ones_share_a_copy(packed, tmp_path: Path) -> None:
+    """Wherever they lie and whenever they came; it goes with the last of them."""
+    cache, path = tmp_path / "cache", packed()
+    copy = gguf_in(path, cache)
+    made = state(copy)
+    other = tmp_path / "elsewhere" / path.name
+    other.parent.mkdir()
+    shutil.copyfile(path, other)
+    os.utime(other, ns=(0, 0))
+    for each in (other, path, other):
+        assert copied_gguf(each, cache) == copy
+        assert gguf_in(each, cache) == copy
+        assert state(copy) == made
+    path.unlink()
+    third = shutil.copy(other, tmp_path / "third.llamafile")
+    gguf_in(third, cache)
+    assert state(copy) == made
+    other.unlink()
+    gguf_in(shutil.copy(third, tmp_path / "fourth.llamafile"), cache)
+    assert not copy.exists()
+
+
+def test_one_whose_time_changed_keeps_its_copy(packed, tmp_path: Path) -> None:
+    cache, path = tmp_path / "cache", packed()
+    copy = gguf_in(path, cache)
+    made = state(copy)
+    os.utime(path, ns=(0, 0))
+    assert gguf_in(path, cache) == copy
+    gguf_in(shutil.copy(path, tmp_path / "other.llamafile"), cache)
+    assert state(copy) == made
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"llamafiles": 1}', '{"llamafiles": [[1, "x"]]}'])
+def test_a_seal_that_is_none(packed, gguf: Path, tmp_path: Path, text: str) -> None:
+    cache, path = tmp_path / "cache", packed()
+    copy = gguf_in(path, cache)
+    copy.with_suffix(".json").write_text(text)
+    copy.write_bytes(bytes(copy.stat().st_size))
+    assert copied_gguf(path, cache) is None
+    assert gguf_in(path, cache).read_bytes() == gguf.read_bytes()
 
 
 def test_copies_of_what_is_gone_or_changed_go(packed, tmp_path: Path) -> None:
