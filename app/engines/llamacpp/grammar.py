@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from app.engines.llamacpp.branches import branches
@@ -10,9 +11,13 @@ from app.engines.llamacpp.json_grammar import json_rule
 from app.errors import JsonModeUnmet
 from app.types import Grammar
 
+KEPT_GRAMMARS: Final = 16
+"""A client's requests often bring the same schema; a grammar is up to MAX_CHARS long."""
 
+
+@lru_cache(KEPT_GRAMMARS)
 def gbnf_of(grammar: Grammar) -> str:
-    """Raises JsonModeUnmet with what has no grammar."""
+    """Raises JsonModeUnmet with what has no grammar. The same text for the same grammar, whoever asks."""
     rules = Rules()
     try:
         if grammar.json_schema is not None:

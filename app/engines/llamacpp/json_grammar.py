@@ -1,6 +1,6 @@
 """A JSON schema as rules of a grammar: answers have its shape, in one line, with properties in the schema's order.
 
-What a grammar can't say, or only at a price (`pattern`, bounds of numbers, `not`, `uniqueItems`), is left to the check
+What a grammar can't say, or only at a price (`pattern`, bounds of numbers, `not`, wide choices), is left to the check
 of the finished answer. Properties that the schema does not name come only where it speaks of them.
 
 Where a value may be one of several, these are made one: each kind of value begins with its own character, texts fork
@@ -13,9 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from app.engines.llamacpp.branches import branches
+from app.engines.llamacpp.branches import TooWide, branches
 from app.engines.llamacpp.gbnf import BLANK, CannotConvert, Rules, choice, repeated
-from app.engines.llamacpp.json_objects import SEPARATOR, Objects, bound, listed
+from app.engines.llamacpp.json_objects import SEPARATOR, Objects, bound, is_possible, listed
 from app.engines.llamacpp.schemas import NO_VALUE, Schemas
 
 IMPLIED: Final = {
@@ -73,7 +73,7 @@ class _Values:
             if kind in kinds:
                 bodies.append(kind if kind in texts else write[kind](kinds[kind]))
             elif kind in texts:
-                bodies.append(branches(dict.fromkeys(texts[kind], "")))
+                bodies.append(_one_of(texts[kind], kind))
         if {"number", "integer"} & kinds.keys():
             bodies.append("number" if "number" in kinds or "number" in texts else "integer")
         elif "number" in texts:
@@ -92,22 +92,24 @@ class _Values:
         return self._rules.add(f'"[" {BLANK} {self._items(schemas)} {BLANK} "]"')
 
     def _items(self, schemas: Sequence[Any]) -> str:
-        if len(schemas) == 1 and "prefixItems" in schemas[0]:
-            return self._row(schemas[0])
-        items = [item for schema in schemas for item in (*schema.get("prefixItems", ()), _rest(schema))]
-        allowed = [item for item in items if item is not False]
-        least = min(max(bound(one, "minItems") or 0, len(one.get("prefixItems", ()))) for one in schemas)
+        rows = [_row_of(schema) for schema in schemas]
+        if len(rows) == 1 and rows[0][0]:
+            return self._row(schemas[0], *rows[0])
+        allowed = [item for first, rest in rows for item in (*first, rest) if item is not False]
+        least = min(
+            max(bound(one, "minItems") or 0, len(first))
+            for one, (first, _) in zip(schemas, rows, strict=True)
+        )
         most = _largest(bound(one, "maxItems") for one in schemas)
         return listed(self.rule(allowed) if allowed else None, least, most)
 
-    def _row(self, schema: dict[str, Any]) -> str:
-        first = [self.rule([item]) for item in schema["prefixItems"]]
+    def _row(self, schema: dict[str, Any], first: Sequence[Any], rest: Any) -> str:
         least, most = bound(schema, "minItems") or 0, bound(schema, "maxItems")
-        row = f" {SEPARATOR} ".join(first)
-        if (items := _rest(schema)) is False:
+        row = f" {SEPARATOR} ".join(self.rule([item]) for item in first)
+        if rest is False:
             return row
         left = None if most is None else max(most - len(first), 0)
-        more = f"{SEPARATOR} {self.rule([items])}"
+        more = f"{SEPARATOR} {self.rule([rest])}"
         return f"{row} {repeated(more, max(least - len(first), 0), left)}"
 
 
@@ -121,7 +123,8 @@ def _sorted(schemas: Iterable[dict[str, Any]]) -> tuple[dict[str, list[Any]], di
                 texts[_kind_of(value)].append(_json(value))
         else:
             for kind in _kinds(schema):
-                kinds[kind].append(schema)
+                if kind != "object" or is_possible(schema):
+                    kinds[kind].append(schema)
     return kinds, texts
 
 
@@ -146,9 +149,26 @@ def _kind_of(value: Any) -> str:
     return "string" if isinstance(value, str) else "number"
 
 
-def _rest(schema: dict[str, Any]) -> Any:
-    """The schema of items after the first ones that have their own."""
-    return schema.get("items", "prefixItems" not in schema)
+def _row_of(schema: dict[str, Any]) -> tuple[list[Any], Any]:
+    """The schemas of the first items, which have their own, and of those after them: up to draft 2019-09 a list in
+    `items`, and `additionalItems`. An item that may not be is the end.
+    """
+    items = schema.get("items")
+    if isinstance(items, list):
+        first, rest = items, schema.get("additionalItems", False)
+    else:
+        first = schema.get("prefixItems", [])
+        rest = schema.get("items", not first)
+    end = next((place for place, item in enumerate(first) if item is False), None)
+    return (first, rest) if end is None else (first[:end], False)
+
+
+def _one_of(texts: Iterable[str], kind: str) -> str:
+    """These values in JSON, or any of their kind where they are too many."""
+    try:
+        return branches(dict.fromkeys(texts, ""))
+    except TooWide:
+        return kind
 
 
 def _largest(bounds: Iterable[int | None]) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.engines.llamacpp.branches import branches, keys
+from app.engines.llamacpp.branches import TooWide, branches, keys
 from app.engines.llamacpp.gbnf import BLANK, Rules, choice, repeated
 
 SEPARATOR: Final = f'"," {BLANK}'
@@ -28,7 +28,9 @@ class _TooManySteps(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """One alternative. `others` are schemas of properties that it does not name, none where there are none."""
+    """One alternative. `names` are those of its properties, and of those that it forbids; `others` are schemas of
+    properties that it does not name, none where there are none.
+    """
 
     properties: tuple[tuple[str, Any], ...]
     names: frozenset[str]
@@ -56,7 +58,7 @@ class Objects:
         return self._rules.add(f'"{{" {BLANK} {self._members([_form(one) for one in schemas])} {BLANK} "}}"')
 
     def _members(self, forms: list[_Form]) -> str:
-        if not any(form.properties for form in forms):
+        if not any(form.names for form in forms):
             return self._unnamed(forms)
         try:
             return self._in_order(forms)
@@ -71,11 +73,16 @@ class Objects:
         return listed(member, min(form.least for form in forms), most)
 
     def _in_any_order(self, forms: list[_Form]) -> str:
-        values: dict[str, list[Any]] = {}
         others = _others(forms)
+        values: dict[str, list[Any]] = {name: [] for form in forms for name, _ in form.properties}
+        for name in sorted({name for form in forms for name in form.names}) if others else values:
+            values[name] = _others([form for form in forms if name not in form.names])
         for name, value in (pair for form in forms for pair in form.properties):
-            values.setdefault(name, [*others]).append(value)
-        named = {name: self._after_key(self._rule(schemas)) for name, schemas in values.items()}
+            values[name].append(value)
+        named = {
+            name: self._after_key(self._rule(schemas)) if schemas else None
+            for name, schemas in values.items()
+        }
         other = self._after_key(self._rule(others)) if others else None
         member = self._rules.add(keys(self._rules, _escaped(named), other))
         return listed(member, 0, None)
@@ -104,7 +111,7 @@ class Objects:
         self._steps_left -= sum(map(len, named.values()))
         if self._steps_left < 0:
             raise _TooManySteps
-        named_keys = {name: self._value(steps, after) for name, steps in named.items()}
+        named_keys = {name: self._value(steps, after) if steps else None for name, steps in named.items()}
         other = self._value(others, after) if others else None
         end = ['""'] if ends else []
         if not named_keys and other is None:
@@ -135,6 +142,10 @@ class Objects:
                 places.setdefault(text, set()).add((number, place))
         if len({frozenset(found) for found in places.values()}) == 1:
             return None
+        try:
+            branches(dict.fromkeys(places, ""))
+        except TooWide:  # before there are rules for what would follow
+            return None
         return branches({text: after(frozenset(found)) for text, found in places.items()})
 
 
@@ -151,15 +162,22 @@ def bound(schema: dict[str, Any], word: str) -> int | None:
     return int(value) if isinstance(value, int | float) and value >= 0 else None
 
 
+def is_possible(schema: dict[str, Any]) -> bool:
+    """Whether an object of this schema need not have what it forbids."""
+    properties: dict[str, Any] = schema.get("properties") or {}
+    return all(properties.get(name) is not False for name in schema.get("required", ()))
+
+
 def _form(schema: dict[str, Any]) -> _Form:
     properties: dict[str, Any] = schema.get("properties") or {}
     required = schema.get("required", ())
-    named = {**properties, **{name: True for name in required if name not in properties}}
+    all_named = {**properties, **{name: True for name in required if name not in properties}}
+    named = {name: value for name, value in all_named.items() if value is not False}
     patterns = schema.get("patternProperties", {})
     additional = schema.get("additionalProperties", not named and not patterns)
     return _Form(
         properties=tuple(named.items()),
-        names=frozenset(named),
+        names=frozenset(all_named),
         required=frozenset(required),
         others=(*patterns.values(), *([] if additional is False else [additional])),
         least=bound(schema, "minProperties") or 0,
@@ -168,7 +186,9 @@ def _form(schema: dict[str, Any]) -> _Form:
 
 
 def _steps(forms: list[_Form], places: Places) -> tuple[dict[str, list[Step]], list[Step], bool]:
-    """What may come next by its key, what under any other key, and whether all may end here."""
+    """What may come next by its key, what under any other key, and whether all may end here. A key without a way on
+    is one that is behind or forbidden, and no other.
+    """
     named: dict[str, list[Step]] = {}
     others: list[Step] = []
     ends = False
@@ -182,6 +202,9 @@ def _steps(forms: list[_Form], places: Places) -> tuple[dict[str, list[Step]], l
             ends = True
             if form.others:
                 others.append((number, len(form.properties), form.others))
+    for number, _, _ in others:
+        for name in sorted(forms[number].names):
+            named.setdefault(name, [])
     for name, steps in named.items():
         steps += [step for step in others if name not in forms[step[0]].names]
     return named, others, ends
@@ -191,6 +214,6 @@ def _others(forms: list[_Form]) -> list[Any]:
     return [schema for form in forms for schema in form.others]
 
 
-def _escaped(named: dict[str, str]) -> dict[str, str]:
+def _escaped(named: dict[str, str | None]) -> dict[str, str | None]:
     """By keys as JSON has them, without the quotes."""
     return {json.dumps(name, ensure_ascii=False)[1:-1]: after for name, after in named.items()}

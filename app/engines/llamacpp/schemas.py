@@ -4,6 +4,7 @@ import json
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
+from urllib.parse import unquote
 
 from app.engines.llamacpp.gbnf import CannotConvert
 
@@ -14,6 +15,7 @@ MAX_READ_CHARS: Final = 4_000_000
 PLAIN: Final = frozenset(("$defs", "definitions", "title", "description", "type"))
 NO_VALUE: Final = "it allows no value in some place"
 ENDLESS: Final = "it refers to what is not in it, or to itself without end"
+BY_NAME: Final = "it refers to a part by a name: write its path (#/$defs/...)"
 
 
 class Schemas:
@@ -63,10 +65,12 @@ class Schemas:
     def _resolved(self, reference: str, hops: int = 0) -> Any:
         if not reference.startswith("#") or hops > MAX_HOPS:
             raise CannotConvert(ENDLESS)
+        name, *parts = unquote(reference[1:]).split("/")
+        if name:
+            raise CannotConvert(BY_NAME)
         place = self._root
-        for part in reference[1:].split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            place = place.get(key) if isinstance(place, dict) else None
+        for part in parts:
+            place = _member(place, part.replace("~1", "/").replace("~0", "~"))
         if isinstance(place, dict) and place.keys() == {"$ref"}:
             return self._resolved(str(place["$ref"]), hops + 1)
         if place is None:
@@ -86,6 +90,12 @@ class Schemas:
                 return False
             merged = _with(merged, part if isinstance(part, dict) else {})
         return merged
+
+
+def _member(value: Any, key: str) -> Any:
+    if isinstance(value, list):
+        value = {str(place): one for place, one in enumerate(value)}
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _with(one: dict[str, Any], other: Any) -> Any:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from app.engines.llamacpp.branches import MAX_FORKS
 from app.engines.llamacpp.grammar import gbnf_of
 from app.errors import JsonModeUnmet
 from app.inference.tool_grammar import grammar_of_calls
@@ -59,6 +60,8 @@ def most_stacks(grammar: Grammar, random: Random, *, deep: bool = True) -> int:
     stacks, most = Stacks(gbnf_of(grammar)), 0
     for _ in range(STEPS):
         most = max(most, len(stacks.now))
+        if most > 2 * MAX_FORKS:
+            break  # too many already, and what they take would be long in finding
         may_come = sorted(stacks.characters())
         assert all(len(stacks.takers(one)) == 1 for one in may_come if one != " ")
         if not may_come:
@@ -92,6 +95,28 @@ def test_ways_do_not_multiply(schema: Any) -> None:
     grammar = Grammar(json_schema=json.dumps(schema))
     for seed in range(3):
         assert most_stacks(grammar, Random(seed), deep=seed > 0) <= MAX_STACKS
+
+
+WIDE = [[chr(0x4E00 + 1000 * part + n) for n in range(980)] for part in range(5)]
+"""Characters that llama.cpp would go through all its tokens for, one by one."""
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"items": {"anyOf": [{"enum": part} for part in WIDE]}, "minItems": 1},
+        {"items": {"enum": [f"same{one}" for one in WIDE[0]]}, "minItems": 1},
+        {"items": {"anyOf": [{"properties": {"kind": {"const": one}, "n": {}}} for one in WIDE[0]]}},
+        {
+            "properties": {chr(code): {} for code in range(32, 32 + MAX_FORKS)},
+            "additionalProperties": {"$ref": "#"},
+        },
+    ],
+)
+def test_ways_are_not_wide(schema: Any) -> None:
+    grammar = Grammar(json_schema=json.dumps(schema))
+    for seed in range(3):
+        assert most_stacks(grammar, Random(seed), deep=seed > 0) <= MAX_FORKS + MAX_STACKS
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.engines.llamacpp.branches import MAX_FORKS
 from app.engines.llamacpp.gbnf import MAX_REPEATS, literal, repeated
 from app.engines.llamacpp.grammar import gbnf_of
 from app.errors import JsonModeUnmet
@@ -24,6 +25,8 @@ def takes(schema: Any, *texts: str) -> list[bool]:
 
 
 ALL = "all"
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+IDEOGRAPHS = [chr(0x4E00 + n) for n in range(MAX_FORKS + 1)]
 POINT = {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}}}
 
 
@@ -130,6 +133,32 @@ SQUARE = {"properties": {"kind": {"enum": ["square"]}, "side": {}}, "required": 
             ['{"98": 1}', '{"98": 1, "00": 1}', "{}"],
             ['{"98": "x"}', '{"99": 1}'],
         ),
+        ({"properties": {"a": False, "b": {"type": "integer"}}}, ["{}", '{"b": 1}'], ['{"a": 1}']),
+        ({"properties": {"a": False}}, ["{}", '{"b": 1, "ab": 2}'], ['{"a": 1}', '{"b": 1, "a": 2}']),
+        (
+            {"anyOf": [{"properties": {"a": False}, "required": ["a"]}, {"type": "integer"}]},
+            ["1"],
+            ["{}", '{"a": 1}'],
+        ),
+        (
+            {"items": [{"type": "integer"}, {"type": "string"}], "$schema": DRAFT_7},
+            ['[1, "a"]'],
+            ["[]", '["a"]', '[1, "a", 2]'],
+        ),
+        (
+            {"items": [{"type": "integer"}], "additionalItems": {"type": "null"}},
+            ["[1]", "[1, null]"],
+            ["[null]", "[1, 2]"],
+        ),
+        (
+            {"anyOf": [{"items": [{"type": "integer"}]}, {"items": {"type": "null"}, "minItems": 1}]},
+            ["[1]", "[null]"],
+            ["[]", '["a"]'],
+        ),
+        ({"prefixItems": [{"type": "integer"}, False]}, ["[1]"], ["[]", "[1, 2]"]),
+        ({"prefixItems": [False]}, ["[]"], ["[1]"]),
+        ({"$ref": "#/$defs/a%20b~1c", "$defs": {"a b/c": {"type": "integer"}}}, ["1"], ['"a"']),
+        ({"$ref": "#/$defs/a/anyOf/1", "$defs": {"a": {"anyOf": [{}, {"const": 1}]}}}, ["1"], ["2"]),
     ],
 )
 def test_schemas(schema: Any, right: list[str], wrong: list[str]) -> None:
@@ -142,8 +171,10 @@ def test_schemas(schema: Any, right: list[str], wrong: list[str]) -> None:
     [
         (False, "allows no value"),
         ({"enum": []}, "allows no value"),
-        ({"type": "object", "properties": {"a": False}}, "allows no value"),
+        ({"type": "object", "properties": {"a": False}, "required": ["a"]}, "allows no value"),
         ({"$ref": "#/nowhere"}, "refers to what is not in it"),
+        ({"$ref": "#/anyOf/1", "anyOf": [{}]}, "refers to what is not in it"),
+        ({"$ref": "#a", "$defs": {"a": {"$anchor": "a"}}}, "by a name: write its path"),
         ({"$ref": "https://example.com/x.json"}, "refers to what is not in it"),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "itself without end"),
         ({"type": "date"}, "has a type 'date'"),
@@ -151,11 +182,85 @@ def test_schemas(schema: Any, right: list[str], wrong: list[str]) -> None:
             {"properties": {f"{n}{'x' * 400}": {} for n in range(90)}, "additionalProperties": True},
             "more than 1000000 characters",
         ),
+        ({"properties": {key: {} for key in IDEOGRAPHS}}, f"more than {MAX_FORKS} properties"),
+        (
+            {"properties": {key: {} for key in IDEOGRAPHS}, "additionalProperties": True},
+            f"more than {MAX_FORKS} properties",
+        ),
     ],
 )
 def test_what_can_not_be_written_is_said(schema: Any, why: str) -> None:
     with pytest.raises(JsonModeUnmet, match=why):
         gbnf_of(Grammar(json_schema=json.dumps(schema)))
+
+
+NAMED = {"x": {"type": "integer"}, "xy": {"type": "integer"}, 'é"': {"type": "integer"}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        (
+            {"properties": NAMED, "additionalProperties": True},
+            ['{"x": 1, "xy": 2, "é\\"": 3, "z": "a", "xyz": "a", "": "a"}', '{"z": "a", "z": "b"}'],
+            [
+                '{"x": 1, "x": "a"}',
+                '{"xy": 1, "x": "a"}',
+                '{"z": "a", "x": "a"}',
+                '{"z": "a", "xy": 1}',
+                '{"xy": 1, "é\\"": 1, "é\\"": 1}',
+            ],
+        ),
+        (
+            {
+                "anyOf": [
+                    {"properties": {"x": {"const": 1}, "y": {"const": 2}}, "additionalProperties": True},
+                    {"properties": {"x": {"const": 1}}, "additionalProperties": {"type": "null"}},
+                ]
+            },
+            ['{"x": 1, "y": 2, "z": 3}', '{"x": 1, "z": null, "y": null}'],
+            ['{"x": 1, "y": 2, "y": 3}', '{"x": 1, "z": null, "x": null}'],
+        ),
+        (
+            {"properties": {key: {"const": 1} for key in map(str, range(120))}, "additionalProperties": {}},
+            ['{"7": 1, "a": 2}'],
+            ['{"7": 2}'],
+        ),
+    ],
+)
+def test_a_named_property_comes_at_its_place_alone(schema: Any, right: list[str], wrong: list[str]) -> None:
+    """Beside others, which may come under any name that is left."""
+    assert takes(schema, *right) == [True] * len(right)
+    assert takes(schema, *wrong) == [False] * len(wrong)
+
+
+def test_what_is_forbidden_stays_so_where_the_order_is_free() -> None:
+    properties = {**{key: {"const": 1} for key in map(str, range(99))}, "a": False}
+    schema = {"properties": properties, "additionalProperties": True}
+    assert takes(schema, '{"98": 1, "7": 1}', '{"7": 1, "a": 1}') == [True, False]
+
+
+def test_a_wide_choice_of_texts_is_any_text() -> None:
+    named = {"enum": [*IDEOGRAPHS, 1]}
+    assert takes(named, f'"{IDEOGRAPHS[0]}"', '"a"', "1", "2") == [True, True, True, False]
+    values = [{"enum": [{name: 1} for name in IDEOGRAPHS]}, {"enum": [[name] for name in IDEOGRAPHS]}]
+    assert takes({"anyOf": values}, '{"a": 1}', '["a"]', '"a"') == [True, True, False]
+    kinds = [
+        {"properties": {"kind": {"const": name}, "n": {"const": n}}} for n, name in enumerate(IDEOGRAPHS)
+    ]
+    assert takes({"anyOf": kinds}, '{"kind": "a", "n": 3}', '{"kind": "a", "n": 999}') == [True, False]
+
+
+def test_all_of_ascii_is_not_wide() -> None:
+    properties = {chr(code): {"const": code} for code in range(128)}
+    assert takes({"properties": properties}, '{"\\t": 9, "\x7f": 127}', '{"a": 98}') == [True, False]
+    values = {"enum": [chr(code) for code in range(128)]}
+    assert takes(values, '"~"', '"~~"') == [True, False]
+
+
+def test_a_grammar_is_written_once() -> None:
+    first, again = (gbnf_of(Grammar(json_schema=json.dumps(POINT))) for _ in range(2))
+    assert first is again
 
 
 def test_literals_are_themselves() -> None:
