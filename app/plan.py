@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.catalog.cards import ModelCard
-from app.engines.choices import SET, Choice
+from app.engines.choices import SET, Choice, adapters_choice, free_memory
 from app.engines.cpu.host import read_host
 from app.engines.cpu.tuning import EXECUTOR, Tuning, tune
 from app.engines.memory import GIB, SEQUENCES_WANTED, available_bytes, sequence_bytes
@@ -109,7 +109,7 @@ def _choices(
     most = f"vLLM's own limit is {MAX_NUM_SEQS}"
     fitting = most if running == MAX_NUM_SEQS else "as many of usual length as the KV cache holds"
     yield _argument("requests in a step", str(running), fitting, "max_num_seqs", model)
-    free = f"{free_bytes / GIB:.1f} GiB of memory are free"
+    free = free_memory(free_bytes)
     if shares.kv_cache_bytes is None:
         why = "its share of the GPU's memory"
         yield _argument("KV cache", "vLLM's", why, "gpu_memory_utilization", model)
@@ -118,9 +118,8 @@ def _choices(
         why = f"for {SEQUENCES_WANTED} requests of full length at most; {free}"
         yield Choice("KV cache", size, SET if model.kv_cache_gib else why, "kv_cache_gib")
     if model.adapters:
-        why = f"in a quarter of what the rest leaves; {free}"
-        reason = SET if model.max_adapters_resident else why
-        yield Choice("adapters loaded", f"up to {shares.adapters_resident}", reason, "max_adapters_resident")
+        by_hand = bool(model.max_adapters_resident)
+        yield adapters_choice(shares.adapters_resident, by_hand=by_hand, free_bytes=free_bytes)
     if cpu and model.adapters:
         yield Choice("compiled", "no", "vLLM on a CPU does that only without LoRA", "adapters")
     else:

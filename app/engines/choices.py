@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from app.engines.memory import GIB
+
 SET: Final = "set by you"
 """The reason for what was not chosen here."""
 
@@ -16,6 +18,17 @@ class Choice:
     value: str
     reason: str
     by_hand: str
+
+
+def free_memory(free_bytes: int) -> str:
+    """Part of a reason."""
+    return f"{free_bytes / GIB:.1f} GiB of memory are free"
+
+
+def adapters_choice(count: int, *, by_hand: bool, free_bytes: int) -> Choice:
+    """How many adapters stay loaded."""
+    reason = SET if by_hand else f"in a quarter of what the rest leaves; {free_memory(free_bytes)}"
+    return Choice("adapters loaded", f"up to {count}", reason, "max_adapters_resident")
 
 
 def lines_of(choices: Iterable[Choice]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from app.errors import OutOfCapacity
 from app.types import Delta, Prompt, Sampling, StoredAdapter
 
 
@@ -22,6 +23,11 @@ class LeasedAdapter:
 
     stored: StoredAdapter
     int_id: int
+
+
+def not_ready() -> OutOfCapacity:
+    """What an engine raises that has not started or has stopped."""
+    return OutOfCapacity("The engine is not ready.")
 
 
 class Deltas(Protocol):

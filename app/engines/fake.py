@@ -12,9 +12,8 @@ from functools import lru_cache
 from itertools import cycle, islice
 from math import log
 
-from app.engines.engine import EngineHealth, LeasedAdapter
+from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
 from app.engines.residents import Residents
-from app.errors import OutOfCapacity
 from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter, TokenLogprob
 
 ANSWER = "This is the fake engine of Outworker . It repeats one sentence and needs no model ."
@@ -86,7 +85,7 @@ class FakeEngine:
         cache_salt: str,
     ) -> AsyncGenerator[Delta, None]:
         if self._health.state != "ready":
-            raise OutOfCapacity("The engine is not ready.")
+            raise not_ready()
         assert cache_salt
         self.running.add(request_id)
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from app.engines.engine import EngineHealth, LeasedAdapter
+from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
 from app.engines.lifecycle import drained, first_line, has_assets
 from app.engines.residents import Residents
 from app.engines.sampling_params import structural_tag, to_vllm
@@ -93,7 +93,7 @@ class VllmEngine:
         cache_salt: str,
     ) -> TokenStream:
         if self.health().state != "ready" or self._outputs is None:
-            raise OutOfCapacity("The engine is not ready.")
+            raise not_ready()
         if adapter is not None and not self._residents.holds(adapter):
             raise OutOfCapacity("The engine was started again.")
         return self._outputs.stream(

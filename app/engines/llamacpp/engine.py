@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from app.engines.engine import EngineHealth, LeasedAdapter
+from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
 from app.engines.lifecycle import drained, first_line, has_assets
 from app.engines.llamacpp.answer import Answer
 from app.engines.llamacpp.generation import Generation
@@ -24,7 +24,7 @@ from app.engines.llamacpp.plan import LlamaCppPlan
 from app.engines.llamacpp.reading import TokenIds
 from app.engines.residents import Residents
 from app.engines.token_stream import TokenStream
-from app.errors import FinetuneNotFound, InternalError, OutOfCapacity, StartupError
+from app.errors import FinetuneNotFound, InternalError, StartupError
 from app.milestones import reached
 from app.types import Prompt, Sampling, StoredAdapter
 
@@ -124,13 +124,13 @@ class LlamaCppEngine:
     ) -> TokenStream:
         """No prompt is kept for another request, so `cache_salt` has nothing to keep apart."""
         if self._health.state != "ready" or self._generations is None:
-            raise OutOfCapacity("The engine is not ready.")
+            raise not_ready()
         generations = self._generations
         begun: list[tuple[Generation, Answer]] = []
 
         async def begin(stream: TokenStream) -> None:
             if self._health.state != "ready":
-                raise OutOfCapacity("The engine is not ready.")
+                raise not_ready()
             generation, int_id = generations.current, None if adapter is None else adapter.int_id
             begun.append((generation, generation.begin(stream, prompt.token_ids, sampling, adapter=int_id)))
 
@@ -143,7 +143,7 @@ class LlamaCppEngine:
     async def _load(self, adapter: LeasedAdapter) -> None:
         stored = adapter.stored
         if self._generations is None:
-            raise OutOfCapacity("The engine is not ready.")
+            raise not_ready()
         if not await asyncio.to_thread(has_assets, stored.folder):
             raise FinetuneNotFound(stored.id)
         place = place_of(stored, self._model, self._plan.cache)
@@ -165,7 +165,7 @@ class LlamaCppEngine:
         """A file that llama.cpp can't read is made once more: a power cut may have left it so."""
         generations = self._generations
         if generations is None:
-            raise OutOfCapacity("The engine is not ready.")
+            raise not_ready()
         was_there = await asyncio.to_thread(place.exists)
         try:
             file = await asyncio.to_thread(converted, adapter.stored, self._model, self._plan.cache)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from app.engines.engine import not_ready
 from app.engines.llamacpp.generation import Generation
 from app.errors import OutOfCapacity, StartupError
 
@@ -57,7 +58,7 @@ class Generations:
         try:
             while adapter not in self.current.adapters:
                 if self._closed:
-                    raise OutOfCapacity("The engine is not ready.")
+                    raise not_ready()
                 if adapter in self._failed:
                     raise self._failed[adapter]
                 await self._old_gone(deadline)
@@ -65,9 +66,7 @@ class Generations:
         except BaseException as cause:
             self._wanted.pop(adapter, None)
             if isinstance(cause, asyncio.CancelledError) and self._closed and not _cancelled():
-                raise OutOfCapacity(
-                    "The engine is not ready."
-                ) from None  # what it waited for has ended, not the task
+                raise not_ready() from None  # what it waited for has ended, not the task
             raise
         finally:
             self._failed.pop(adapter, None)

@@ -4,6 +4,7 @@ Adapters are checked against the one, and prompts are made with the other, as fo
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ def make_sidecar(gguf: Path, folder: Path) -> None:
     """
     model = read_model(gguf)
     private_folder(folder)
-    for name, content in (("config.json", config_of(model)), ("tokenizer.json", tokenizer_of(model))):
+    for name, content in (
+        ("config.json", config_of(model)),
+        ("tokenizer.json", tokenizer_of(model.pieces, model.scores)),
+    ):
         write_private_file(folder / name, json.dumps(content, ensure_ascii=False).encode())
 
 
@@ -42,8 +46,10 @@ def config_of(model: GgufModel) -> dict[str, Any]:
     }
 
 
-def tokenizer_of(model: GgufModel) -> dict[str, Any]:
-    """Byte-pair encoding with byte fallback: one merge for each way to split a piece into two others, best piece first.
+def tokenizer_of(pieces: Sequence[str], scores: Sequence[float]) -> dict[str, Any]:
+    """`tokenizer.json` for Mistral's vocabulary by token: control tokens, bytes, then pieces.
+
+    Byte-pair encoding with byte fallback: one merge for each way to split a piece into two others, best piece first.
 
     Text begins with a space that is no part of it, as sentencepiece has it.
     """
@@ -80,15 +86,15 @@ def tokenizer_of(model: GgufModel) -> dict[str, Any]:
             "fuse_unk": True,
             "byte_fallback": True,
             "ignore_merges": False,
-            "vocab": {piece: token for token, piece in enumerate(model.pieces)},
-            "merges": _merges(model),
+            "vocab": {piece: token for token, piece in enumerate(pieces)},
+            "merges": _merges(pieces, scores),
         },
     }
 
 
-def _merges(model: GgufModel) -> list[list[str]]:
-    normal = {piece: token for token, piece in enumerate(model.pieces) if token >= FIRST_PIECE}
-    ranked = sorted(normal, key=lambda piece: -model.scores[normal[piece]])
+def _merges(pieces: Sequence[str], scores: Sequence[float]) -> list[list[str]]:
+    normal = {piece: token for token, piece in enumerate(pieces) if token >= FIRST_PIECE}
+    ranked = sorted(normal, key=lambda piece: -scores[normal[piece]])
     return [
         [piece[:cut], piece[cut:]]
         for piece in ranked

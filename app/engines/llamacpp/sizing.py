@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.engines.choices import SET, Choice
+from app.engines.choices import SET, Choice, adapters_choice, free_memory
 from app.engines.cpu.threads import chosen_threads
 from app.engines.llamacpp.model import GgufModel, read_model
 from app.engines.llamacpp.plan import LlamaCppPlan
@@ -145,10 +145,8 @@ def _slots_of(kv_cache_gib: float, each: int, context: int) -> int:
 
 
 def _choices(shares: _Shares, wishes: Wishes, free_bytes: int) -> Iterator[Choice]:
-    free = f"{free_bytes / GIB:.1f} GiB of memory are free"
     why = f"for {shares.slots} requests of full length at once, at most {MAX_SLOTS}"
-    reason = f"{SET}, {why}" if wishes.kv_cache_gib else f"{why}; {free}"
+    reason = f"{SET}, {why}" if wishes.kv_cache_gib else f"{why}; {free_memory(free_bytes)}"
     yield Choice("KV cache", f"{shares.cache_bytes / GIB:.2f} GiB", reason, "kv_cache_gib")
     if shares.adapters:
-        reason = SET if wishes.adapters else f"in a quarter of what the rest leaves; {free}"
-        yield Choice("adapters loaded", f"up to {shares.adapters}", reason, "max_adapters_resident")
+        yield adapters_choice(shares.adapters, by_hand=bool(wishes.adapters), free_bytes=free_bytes)

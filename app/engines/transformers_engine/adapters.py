@@ -1,6 +1,7 @@
 """LoRA adapters in the model, through peft: any number at once, one name for each row of a step."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,13 +32,12 @@ class Adapters:
 
     def add(self, name: str, config: LoraConfig, tensors: Mapping[str, torch.Tensor]) -> None:
         """`name` has no dot. Raises what peft raises; then no part of the adapter stays."""
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.remove, name)
+            undo.callback(self._hook)
             self._inject(name, config)
             set_peft_model_state_dict(self._peft, dict(tensors), name, low_cpu_mem_usage=True)
-        except Exception:
-            self._hook()
-            self.remove(name)
-            raise
+            undo.pop_all()
         self._hook()
 
     def remove(self, name: str) -> None:

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from app.engines.engine import EngineHealth, LeasedAdapter
+from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
 from app.engines.lifecycle import drained, first_line, has_assets
 from app.engines.residents import Residents
 from app.engines.token_stream import TokenStream
@@ -113,7 +113,7 @@ class TransformersEngine:
         """`cache_salt` has no part in it: no request sees what another computed."""
         runtime = self._runtime
         if self.health().state != "ready" or runtime is None:
-            raise OutOfCapacity("The engine is not ready.")
+            raise not_ready()
         if adapter is not None and not self._residents.holds(adapter):
             raise OutOfCapacity("The adapter is not loaded any more.")  # peft would answer without it
         row: Row | None = None
@@ -148,7 +148,7 @@ class TransformersEngine:
     async def _load(self, adapter: LeasedAdapter) -> None:
         runtime = self._runtime
         if runtime is None:
-            raise OutOfCapacity("The engine is not ready.")
+            raise not_ready()
         if not await asyncio.to_thread(has_assets, adapter.stored.folder):
             raise FinetuneNotFound(adapter.stored.id)
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from app.engines.choices import SET, Choice
+from app.engines.choices import SET, Choice, adapters_choice, free_memory
 from app.engines.cpu.threads import chosen_threads
 from app.engines.memory import GIB, SEQUENCES_WANTED, available_bytes, token_bytes
 from app.engines.shares import Shares, cpu_host_shares
@@ -136,13 +136,12 @@ def _kv_tokens(folder: Path, dtype: str, shares: Shares, max_model_len: int) -> 
 
 
 def _memory_choices(model: Model, shares: Shares, kv_tokens: int, free_bytes: int) -> Iterator[Choice]:
-    free = f"{free_bytes / GIB:.1f} GiB of memory are free"
-    why = f"{kv_tokens} tokens, for {SEQUENCES_WANTED} requests of full length at most; {free}"
+    why = f"{kv_tokens} tokens, for {SEQUENCES_WANTED} requests of full length at most; {free_memory(free_bytes)}"
     size = f"{(shares.kv_cache_bytes or 0) / GIB:.1f} GiB"
     yield Choice("KV cache", size, SET if model.kv_cache_gib else why, "kv_cache_gib")
     if model.adapters:
-        reason = SET if model.max_adapters_resident else f"in a quarter of what the rest leaves; {free}"
-        yield Choice("adapters loaded", f"up to {shares.adapters_resident}", reason, "max_adapters_resident")
+        by_hand = bool(model.max_adapters_resident)
+        yield adapters_choice(shares.adapters_resident, by_hand=by_hand, free_bytes=free_bytes)
 
 
 def _why(kind: Quantization, dtype: str) -> str:
