@@ -27,7 +27,7 @@ from app.http.routes.assets import AssetHandler, UploadLimits
 from app.http.routes.catalogue import CatalogueHandlers, served_cards
 from app.http.routes.fallback import Fallback
 from app.http.routes.finetunes import FinetuneHandlers
-from app.http.routes.health import Readiness, health
+from app.http.routes.health import Readiness, StartStepsOf, health
 from app.http.routes.openapi import OPENAPI_PATH, OpenApi
 from app.http.routes.run import MODEL_NAME, RunHandlers
 from app.http.serving import ServedModel, Serving
@@ -78,11 +78,12 @@ def create_app(
     resolver: AdapterResolver,
     finetunes: Finetunes,
     sign_in: playground.PageSignIn | None = None,
+    start_steps: StartStepsOf = lambda: (),
     on_start: Callable[[BaseException | None], None] = lambda failure: None,
 ) -> Server:
     """`on_start` is called once: with None when every engine is ready, or with what failed.
 
-    `sign_in` is what the playground's page gets for a one-time code.
+    `sign_in` is what the playground's page gets for a one-time code; `start_steps` is what `/ready` says of the start.
     """
     pipelines = tuple(_pipeline(settings, group, resolver) for group in groups)
     models = {
@@ -101,7 +102,7 @@ def create_app(
         *_finetune_routes(endpoints, models, finetunes, bases),
         *_catalogue_routes(endpoints, models),
         Route("/health", OpenEndpoint(health)),
-        Route("/ready", OpenEndpoint(Readiness(pipelines))),
+        Route("/ready", OpenEndpoint(Readiness(pipelines, start_steps))),
         *_playground_routes(endpoints, sign_in),
     ]
     routes.append(Route(OPENAPI_PATH, OpenEndpoint(OpenApi(served_cards(models.values()), routes))))

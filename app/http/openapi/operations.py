@@ -175,7 +175,7 @@ def _catalogue() -> Table:
             tag,
             "What a model takes and gives",
             Answer("ModelSchema", Envelope.ONE),
-            parameters=("ModelInQuery",),
+            parameters=("ModelInQuery", "Details"),
         ),
         (f"{ACCOUNT}/ai/tasks/search", "GET"): Operation(
             tag, "Tasks of the models", Answer("Task", Envelope.PAGE)
