@@ -15,6 +15,7 @@ serve: install
 test: install-dev
 	@tests/browser.sh
 	@tests/node.sh
+	@tests/proxies.sh
 	@$(bin)/python -m pytest $(ARGS)
 
 soak: install-dev
