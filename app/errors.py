@@ -20,7 +20,8 @@
         │   ├── MethodNotAllowed         7001  405
         │   ├── MalformedHttp            7002  400
         │   ├── HostNotAllowed           7004  421
-        │   └── HeadersTooLarge          7005  431
+        │   ├── HeadersTooLarge          7005  431
+        │   └── TooManyConnections       7006  503
         └── AiError               the model layer: `result` is {}, text ends in the request id
             ├── BadInput                 5006  400
             ├── NoSuchModel              5007  400
@@ -41,7 +42,7 @@
             ├── OutOfCapacity            3040  429  with Retry-After
             └── InternalError            3043  500
 
-Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 5090 to 5092 and 7001 to 7005 are ours
+Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 5090 to 5092 and 7001 to 7006 are ours
 where Workers AI's public record has none. Texts of leaves say the rule and the number; nothing a client sent is echoed
 except names of models, finetunes and properties and enum values, cleaned by `printable`.
 """
@@ -187,6 +188,15 @@ class HeadersTooLarge(PlatformError):
 
     def __init__(self, max_header_bytes: int) -> None:
         super().__init__(f"The request's headers must be at most {max_header_bytes} bytes")
+
+
+class TooManyConnections(PlatformError):
+    """A connection for which there is no room. `bound` says which number is reached."""
+
+    code, status = 7006, 503
+
+    def __init__(self, bound: str) -> None:
+        super().__init__(f"Too many connections: {bound}. Close some, or try again")
 
 
 class AiError(ApiError):

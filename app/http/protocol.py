@@ -12,20 +12,25 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.errors import ApiError, HeadersTooLarge, MalformedHttp
 from app.http.body import WHOLE_KEY
+from app.http.connections import Connections
 from app.http.disconnect import DEPARTURE_KEY, Departure
 from app.http.envelope import failure
 from app.http.sse import ABORT_KEY
 
+MAX_PIPELINED = 128
+"""Requests of one connection that wait for their turn: one packet of 256 kB could hold eight thousand."""
 CHUNK_OVERHEAD_BYTES = 32  # a chunk's size line, and room for a short extension
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Subclass it with the two limits set: uvicorn makes one instance per connection and passes no arguments.
+    """Subclass it with these set: uvicorn makes one instance per connection and passes no arguments.
 
-    `max_header_bytes` bounds what is no body: request line, headers, chunk sizes, trailers. `slow_sender_s` bounds the
-    wait for a whole head, and for the rest of a body that was answered before it was read.
+    `guard` has all connections of the server, and ends those that don't read their answers. `max_header_bytes` bounds
+    what is no body: request line, headers, chunk sizes, trailers. `slow_sender_s` bounds the wait for a whole head, and
+    for the rest of a body that was answered before it was read.
     """
 
+    guard: Connections
     max_header_bytes = 65536
     slow_sender_s = 10.0
 
@@ -39,8 +44,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._departure = Departure()
         self._expect_progress()
+        if refusal := self.guard.admit(self):
+            self._refuse(refusal)
+
+    def expendable(self) -> bool:
+        return not self._answering()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.guard.leave(self)
         self._stop_timer()
         super().connection_lost(exc)
         self._departure.happen()
@@ -76,6 +87,9 @@ class GuardedProtocol(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.max_header_bytes:
             self._refuse(HeadersTooLarge(self.max_header_bytes))
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refused = True
+            self.transport.abort()
         if self._refused:
             return
         # What came with the head in one packet is counted there once more: it is let through.
