@@ -16,6 +16,7 @@ from app.errors import (
     CredentialsMissing,
     HostNotAllowed,
     InternalError,
+    PageCodeRefused,
     RequestAborted,
 )
 from app.http import sse
@@ -40,7 +41,7 @@ class PathRule:
     failure: Failure = failure
 
 
-TOKENLESS = (AuthenticationFailed, CredentialsMissing, CredentialsMalformed)
+TOKENLESS = (AuthenticationFailed, CredentialsMissing, CredentialsMalformed, PageCodeRefused)
 MAX_HOST_CHARS = 300
 """No name is longer (RFC 1035: 255), and what is looked up stays in memory."""
 

@@ -40,6 +40,9 @@ class Connection(Protocol):
     def expendable(self) -> bool:
         """Whether no request is being answered on it."""
 
+    def cut(self) -> None:
+        """End it at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
@@ -112,7 +115,7 @@ class Connections:
     def _end(self, connection: Connection, why: str) -> None:
         self._count(why)
         self.leave(connection)
-        connection.transport.abort()
+        connection.cut()
 
     def _sweep_later(self) -> None:
         if self._timer is None:

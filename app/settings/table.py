@@ -220,14 +220,14 @@ _LIMITS = (
     Setting(
         "limits.max_connections",
         1024,
-        "Open connections; fewer where the system gives too few file descriptors. More are answered 503 (code 7006).",
+        "Open connections; fewer where the system gives too few file descriptors. More are answered 503 (code 7007).",
         _integer(1, 1_000_000),
         "connections",
     ),
     Setting(
         "limits.max_connections_per_peer",
         768,
-        "Open connections from one address; a proxy's clients all have its own. More are answered 503 (code 7006).",
+        "Open connections from one address; a proxy's clients all have its own. More are answered 503 (code 7007).",
         _integer(1, 1_000_000),
         "connections",
     ),
