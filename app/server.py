@@ -35,6 +35,7 @@ from app.http.sse import StreamLimits
 from app.inference.pipeline import AdapterResolver, Pipeline
 from app.inference.prompt import PromptBuilder
 from app.settings import Settings
+from app.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +59,12 @@ class EngineGroup:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The ASGI application, and the pipelines behind it."""
+    """The ASGI application, the pipelines behind it, and what is counted for the log."""
 
     asgi: ASGIApp
     pipelines: tuple[Pipeline, ...]
     routes: tuple[Route, ...]
+    tally: Tally
 
     def drain(self) -> None:
         """Refuse new requests from now on."""
@@ -113,10 +115,13 @@ def create_app(
         lifespan=lambda app: _lifespan(pipelines, on_start, partial(tend, finetunes, bases)),
     )
     allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
+    tally = Tally()
+    rules = (*binding.PATH_RULES, *openai.PATH_RULES)
     return Server(
-        _with_cors(Boundary(router, allowed_hosts, (*binding.PATH_RULES, *openai.PATH_RULES)), settings),
+        _with_cors(Boundary(router, allowed_hosts, rules, tally.count), settings),
         pipelines,
         tuple(routes),
+        tally,
     )
 
 
