@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.http.dialects.dialect import Asked
-from app.http.dialects.messages_reply import MessagesReply, messages_error
+from app.http.dialects.error_objects import messages_error
+from app.http.dialects.messages_reply import MessagesReply
 from app.http.dialects.reading import (
     copied,
     function_call,

@@ -8,10 +8,9 @@ from uuid import uuid4
 import orjson
 from starlette.responses import Response
 
-from app.errors import ApiError
 from app.http.dialects.dialect import Frames
 from app.http.dialects.openai_wire import refuse_aborted, whole
-from app.http.envelope import REQUEST_ID_HEADER, JsonResponse, error_items
+from app.http.envelope import REQUEST_ID_HEADER, JsonResponse
 from app.http.padding import Padding
 from app.inference.pipeline import Run
 from app.types import FinishReason, ToolCall, Usage
@@ -129,9 +128,3 @@ def _render_usage(usage: Usage) -> dict[str, int]:
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
     }
-
-
-def messages_error(error: ApiError, request_id: str) -> bytes:
-    """The last event of a stream that fails: Anthropic's clients look for `error`, `errors` is the envelope's."""
-    items = error_items(error, request_id)
-    return _frame("error", error={"type": "api_error", **items[0]}, errors=items)

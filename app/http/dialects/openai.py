@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from app.http.dialects.dialect import Asked
+from app.http.dialects.error_objects import openai_error
 from app.http.dialects.openai_chat import ChatReply
 from app.http.dialects.openai_completions import CompletionReply
-from app.http.dialects.openai_wire import openai_error
 from app.http.dialects.reading import (
     MAX_LOGPROBS,
     copied,

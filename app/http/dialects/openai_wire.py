@@ -1,14 +1,11 @@
-"""What OpenAI's answers share: identity, usage, probabilities, calls and the error that ends a stream."""
+"""What OpenAI's answers share: identity, usage, probabilities and calls."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from app.errors import ApiError, RequestAborted
-from app.http.envelope import JsonResponse, error_items, failure
+from app.errors import RequestAborted
 from app.inference.pipeline import Run
 from app.types import Delta, FinishReason, TokenLogprob, ToolCall, Usage
 
@@ -88,14 +85,3 @@ def render_call(call: ToolCall) -> dict[str, Any]:
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments},
     }
-
-
-def openai_failure(error: ApiError, request_id: str) -> JsonResponse:
-    """The envelope and its text again as `message`: there OpenAI's clients look for what their exception says."""
-    return failure(error, request_id, message=error.message(request_id))
-
-
-def openai_error(error: ApiError, request_id: str) -> bytes:
-    """The last event of a stream that fails: OpenAI's clients look for `error`, `errors` is the envelope's."""
-    items = error_items(error, request_id)
-    return b"data: " + orjson.dumps({"errors": items, "error": items[0]}) + b"\n\n"

@@ -50,7 +50,7 @@ class Events:
         self._logprobs: list[TokenLogprob] = []
 
     def frame(self, kind: str, **fields: Any) -> bytes:
-        event = {"type": kind, "sequence_number": self._next_number(), **fields}
+        event = {"type": kind, "sequence_number": self.next_number(), **fields}
         return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n"
 
     def text(self, text: str, logprobs: Sequence[TokenLogprob]) -> bytes:
@@ -59,7 +59,7 @@ class Events:
         self._pieces.append(text)
         self._logprobs += logprobs
         said = orjson.dumps(render_logprobs(logprobs)) if logprobs else b"[]"
-        number = b"%d" % self._next_number()
+        number = b"%d" % self.next_number()
         head = self._delta_head + number + b',"logprobs":' + said
         return begun + head + b',"delta":' + orjson.dumps(text) + self._padding.next()
 
@@ -112,6 +112,6 @@ class Events:
     def _place(self) -> dict[str, Any]:
         return {"item_id": self._message_id, "output_index": len(self.output), "content_index": 0}
 
-    def _next_number(self) -> int:
+    def next_number(self) -> int:
         self._number += 1
         return self._number - 1

@@ -6,7 +6,9 @@ from typing import Any
 
 from starlette.responses import Response
 
+from app.errors import ApiError
 from app.http.dialects.dialect import Frames
+from app.http.dialects.error_objects import responses_error
 from app.http.dialects.openai_wire import refuse_aborted, whole
 from app.http.dialects.reading import copied
 from app.http.dialects.responses_events import Events, call_item, message_item, new_id, text_part
@@ -23,9 +25,9 @@ class ResponsesReply:
 
     def __init__(self, given: dict[str, Any], padding: Padding) -> None:
         self._given = given
-        self._padding = padding
         self._id = new_id("resp")
         self._created_s = int(time.time())
+        self._events = Events(padding)
 
     async def json(self, run: Run) -> dict[str, Any]:
         """The text as a message, then the calls; no empty message beside calls."""
@@ -38,7 +40,7 @@ class ResponsesReply:
 
     def events(self, run: Run) -> Frames:
         """A delta's text as `response.output_text.delta`, each call whole, the finished response last."""
-        events = Events(self._padding)
+        events = self._events
         opened = self._response("in_progress", [])
         frame = events.frame("response.created", response=opened)
         frame += events.frame("response.in_progress", response=opened)
@@ -86,6 +88,10 @@ class ResponsesReply:
             "usage": None,
             **copied(given, ECHOED),
         }
+
+    def error_event(self, error: ApiError, request_id: str) -> bytes:
+        """The last event of a stream that fails, numbered as the ones before it."""
+        return responses_error(error, request_id, self._events.next_number())
 
     def response(self, result: Any, request_id: str, hints: Sequence[str]) -> Response:
         """Not enveloped: there is no place for hints."""

@@ -5,10 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
-from app.errors import BadInput, InternalError, RequestAborted
+from app.errors import BadInput, RequestAborted
 from app.http.dialects.dialect import Asked
 from app.http.dialects.messages import MessagesDialect
-from app.http.dialects.messages_reply import messages_error
 from app.http.padding import Padding
 from tests.conftest import HF
 from tests.http.dialects.runs import (
@@ -194,11 +193,3 @@ async def test_an_aborted_run_is_an_error() -> None:
         await parse().reply.json(run_of(ABORTED))
     with pytest.raises(RequestAborted):
         await events(parse().reply, ABORTED)
-
-
-def test_the_error_in_a_stream_is_where_these_clients_look() -> None:
-    name, data = messages_error(InternalError(), "some-id").decode().strip().split("\n")
-    event = orjson.loads(data.removeprefix("data: "))
-    assert (name, event["type"]) == ("event: error", "error")
-    assert event["error"] == {"type": "api_error", **event["errors"][0]}
-    assert event["error"]["message"].endswith("(some-id)")

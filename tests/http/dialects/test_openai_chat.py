@@ -4,12 +4,10 @@ import re
 import time
 from typing import Any
 
-import orjson
 import pytest
 
-from app.errors import InternalError, RequestAborted
+from app.errors import RequestAborted
 from app.http.dialects.openai_chat import ChatReply
-from app.http.dialects.openai_wire import openai_error
 from app.http.padding import Padding
 from app.types import Delta, TokenLogprob
 from tests.conftest import HF
@@ -138,10 +136,3 @@ async def test_an_aborted_run_is_an_error() -> None:
         await reply().json(run_of(ABORTED))
     with pytest.raises(RequestAborted):
         await events(reply(), ABORTED)
-
-
-def test_the_error_in_a_stream_is_where_these_clients_look() -> None:
-    event = orjson.loads(openai_error(InternalError(), "some-id").removeprefix(b"data: "))
-    assert event["error"] == event["errors"][0]
-    assert event["error"]["code"] == 3043
-    assert event["error"]["message"].endswith("(some-id)")
