@@ -9,6 +9,9 @@ from app.errors import RequestAborted
 from app.inference.pipeline import Run
 from app.types import Delta, FinishReason, TokenLogprob, ToolCall, Usage
 
+SERVICE_TIER = "default"
+"""There is one, whatever a client asks for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -54,18 +57,27 @@ def refuse_aborted(delta: Delta) -> None:
 
 
 def render_usage(usage: Usage) -> dict[str, Any]:
-    rendered: dict[str, Any] = {
+    return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
     }
-    if usage.cached_tokens:
-        rendered["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    return rendered
+
+
+def chat_logprobs(logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+    """Of a choice; None where none were asked for. Nothing is ever refused, so no token is a refusal's."""
+    return {"content": render_logprobs(logprobs), "refusal": None} if logprobs else None
 
 
 def render_logprobs(logprobs: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
-    """Chat's form, which responses share."""
+    """A token's text, its probability, its bytes, and the likeliest ones beside it."""
     return [
         {
             **_token(entry.text, entry.logprob),

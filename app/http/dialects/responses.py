@@ -59,15 +59,11 @@ class ResponsesDialect:
         native = {**copied(given, SHARED), "messages": list(_messages(given))}
         if given.get("max_output_tokens") is not None:
             native["max_tokens"] = given["max_output_tokens"]
+        extras = Extras(logprobs=_logprobs(given), one_call=given.get("parallel_tool_calls") is False)
+        unchecked = _beyond_the_schema(given)
         reply = ResponsesReply(given, self._padding)
         return Asked(
-            model,
-            native,
-            reply,
-            adapter,
-            Extras(logprobs=_logprobs(given), one_call=given.get("parallel_tool_calls") is False),
-            unchecked=_beyond_the_schema(given),
-            error_event=reply.error_event,
+            model, native, reply, adapter, extras, unchecked=unchecked, error_event=reply.error_event
         )
 
 
