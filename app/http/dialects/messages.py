@@ -47,7 +47,7 @@ class MessagesDialect:
             {**copied(given, SHARED), "messages": [*opening, *_messages(given)]},
             MessagesReply(given["model"], self._padding),
             adapter,
-            Extras(stop=read_stop(given, "stop_sequences"), one_call=_one_call(given)),
+            Extras(stop=read_stop(given, "stop_sequences"), one_call=_one_call(given), may_be_cut=True),
             unchecked=_beyond_the_schema(given),
             error_event=messages_error,
         )

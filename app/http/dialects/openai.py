@@ -116,6 +116,7 @@ def _extras(given: dict[str, Any], logprobs: int | None) -> Extras:
         read_flag(given, "ignore_eos"),
         read_count(given, "min_tokens") or 0,
         one_call=given.get("parallel_tool_calls") is False,
+        may_be_cut=True,
     )
 
 

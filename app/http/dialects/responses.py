@@ -59,7 +59,8 @@ class ResponsesDialect:
         native = {**copied(given, SHARED), "messages": list(_messages(given))}
         if given.get("max_output_tokens") is not None:
             native["max_tokens"] = given["max_output_tokens"]
-        extras = Extras(logprobs=_logprobs(given), one_call=given.get("parallel_tool_calls") is False)
+        one_call = given.get("parallel_tool_calls") is False
+        extras = Extras(logprobs=_logprobs(given), one_call=one_call, may_be_cut=True)
         unchecked = _beyond_the_schema(given)
         reply = ResponsesReply(given, self._padding)
         return Asked(

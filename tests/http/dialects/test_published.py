@@ -24,6 +24,7 @@ from tests.http.routes.test_openai_errors import FORMATS
 pytestmark = pytest.mark.anyio
 
 RESOURCES = CLIENTS / "node_modules" / "openai" / "resources"
+DEFINITIONS = ("chat/completions/completions", "completions", "responses/responses", "shared", "models")
 JAVASCRIPT = {"ChoiceDelta": "Delta"}
 """What the other package calls it."""
 ANTHROPICS = ("ToolUseBlock",)
@@ -156,7 +157,7 @@ def test_the_judge_itself(change: Any, fault: str) -> None:
 
 def test_what_may_be_absent_is_optional_in_openais_definition() -> None:
     """Python's types can't tell an optional field from one that is null: those of the package for JavaScript can."""
-    text = "\n".join(file.read_text("utf-8") for file in sorted(RESOURCES.rglob("*.d.ts")))
+    text = "\n".join((RESOURCES / f"{file}.d.ts").read_text("utf-8") for file in DEFINITIONS)
     text = re.sub(r"/\*\*.*?\*/", "", text, flags=re.DOTALL)
     for name, fields in ABSENT.items():
         if name in ANTHROPICS:
