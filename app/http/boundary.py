@@ -23,22 +23,31 @@ from app.http import sse
 from app.http.disconnect import ClientLeft
 from app.http.envelope import Failure, failure
 from app.http.exchange import Exchange
-from app.http.headers import values
+from app.http.headers import value, values
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """What is otherwise for `methods` on `paths`: `hosts` are allowed besides, and `failure` renders the errors.
+    """What is otherwise for `methods` (None: any) on `paths`: `hosts` are allowed besides, `failure` renders errors.
 
-    It counts before anything is routed, so that a refused Host or token is rendered by it too.
+    It counts before anything is routed, so that a refused Host or token is rendered by it too. With a `header` it is
+    for requests that have that one.
     """
 
-    methods: frozenset[str]
+    methods: frozenset[str] | None
     paths: re.Pattern[str]
     hosts: frozenset[str] = frozenset()
     failure: Failure = failure
+    header: bytes | None = None
+
+    def fits(self, scope: Scope) -> bool:
+        return (
+            (self.methods is None or scope["method"] in self.methods)
+            and self.paths.fullmatch(scope["path"]) is not None
+            and (self.header is None or value(scope, self.header) is not None)
+        )
 
 
 TOKENLESS = (AuthenticationFailed, CredentialsMissing, CredentialsMalformed, PageCodeRefused)
@@ -92,10 +101,7 @@ class Boundary:
             await _answer(InternalError(), exchange, scope, receive, send)
 
     def _rule(self, scope: Scope) -> PathRule:
-        for rule in self._rules:
-            if scope["method"] in rule.methods and rule.paths.fullmatch(scope["path"]):
-                return rule
-        return NO_RULE
+        return next((rule for rule in self._rules if rule.fits(scope)), NO_RULE)
 
     def _check_host(self, scope: Scope, more: frozenset[str]) -> None:
         if "*" in self._hosts:

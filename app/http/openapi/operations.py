@@ -107,7 +107,12 @@ def _other_apis() -> Table:
     }
     posts = {
         (f"{ACCOUNT}/ai/v1/{path}", "POST"): Operation(
-            "Other APIs", summary, answer, body, statuses=RUN_STATUSES, failures=Shape.OPENAI
+            "Other APIs",
+            summary,
+            answer,
+            body,
+            statuses=RUN_STATUSES,
+            failures=Shape.ANTHROPIC if path == "messages" else Shape.OPENAI,
         )
         for path, (summary, body, answer) in bodies.items()
     }
