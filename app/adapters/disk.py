@@ -5,20 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import OperationalError
-
 from app.errors import StorageError
 
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Raises `StorageError` in place of `OSError`, and of what a database says that can't write."""
+    """Raises `StorageError` in place of `OSError`; a database raises it by itself."""
     try:
         yield
-    except OperationalError as error:
-        raise StorageError(
-            f"database: {error.orig}; check room and permissions of the data directory"
-        ) from error
     except OSError as error:
         raise StorageError(
             f"adapter files: {error.strerror or error}; check room and permissions of the data directory"
