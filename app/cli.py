@@ -1,4 +1,4 @@
-"""The command line: `outworker serve | doctor | weights | token | adapter`.
+"""The command line: `outworker serve | backup | restore | doctor | weights | token | adapter`.
 
 Imports are inside the commands: `outworker serve` must start its server process without delay.
 """
@@ -41,12 +41,23 @@ Token = Annotated[
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. What a person must change is one line on standard error and exit code 2."""
     try:
-        sys.exit(app(arguments))
+        try:
+            sys.exit(app(arguments))
+        finally:
+            sys.stdout.flush()  # here, where a full disk behind it is one line
     except OperatorError as error:
         print(f"outworker: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         os._exit(1)  # the reader of our output is gone: nothing more to say
+    except OSError as error:
+        print(f"outworker: {_named(error)}; check room and permissions there", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(2)  # not by way of the interpreter, which would try to write the output again
+
+
+def _named(error: OSError) -> str:
+    return f"{error.filename or 'the output'}: {error.strerror or error}"
 
 
 @app.command
@@ -89,6 +100,29 @@ def serve(
     arguments += ["--auto"] if auto else []
     log_file = None if log == "-" else Path(log) if log else data_dir / "server.log"
     return Launcher(arguments, log_file, ProcessRecord(data_dir / "processes.json")).run()
+
+
+@app.command
+def backup(place: Path, /, *, config: Config = None, env: Env = None) -> None:
+    """Save tokens, adapters and their files to a new folder or FILE.tar; a server may run meanwhile."""
+    from app.commands.backup import backup as save
+
+    save(place, _data_dir(config, env))
+
+
+@app.command
+def restore(
+    place: Path,
+    /,
+    *,
+    replace: Annotated[bool, Parameter(negative="", help="Lose what the data directory has now.")] = False,
+    config: Config = None,
+    env: Env = None,
+) -> None:
+    """Put a backup into the data directory. No server may use it."""
+    from app.commands.backup import restore as put_back
+
+    put_back(place, _data_dir(config, env), replace=replace)
 
 
 @app.command
@@ -142,8 +176,13 @@ def token_create(
     """Make a token and print it: this is the only time it is shown."""
     from app.stores import open_stores
 
-    token_id, token = open_stores(config, env).tokens.create(account, scope)
-    print(f"id     {token_id}\ntoken  {token}")
+    tokens = open_stores(config, env).tokens
+    token_id, token = tokens.create(account, scope)
+    try:
+        print(f"id     {token_id}\ntoken  {token}", flush=True)
+    except OSError:  # nobody has seen it, nobody ever will
+        tokens.revoke(token_id)
+        raise
 
 
 @token_app.command(name="list")

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 DATABASE_FILE: Final = "outworker.db"
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5_000
+LOG_PAGES: Final = 100
+"""After so many pages of 4 KiB SQLite's log begins anew: it must stay smaller than what is kept back for a full disk."""
 PRIMARY_CODE_MASK: Final = 0xFF
 NO_ROOM: Final = "its disk is full; free some room"
 FAULTS: Mapping[int, str] = MappingProxyType(
@@ -221,7 +223,12 @@ def _raise_storage_fault(context: ExceptionContext) -> None:
 
 def _prepare_sqlite(connection: DBAPIConnection, record: object) -> None:
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON", "synchronous=NORMAL"):
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "foreign_keys=ON",
+        "synchronous=NORMAL",
+        f"wal_autocheckpoint={LOG_PAGES}",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -39,13 +39,15 @@ class Reserve:
         return cls(Path(database).with_name(RESERVE_FILE) if database else None)
 
     def keep(self) -> None:
-        """Make the file where as much again would stay free. A disk that is full has a smaller one or none."""
-        if self.path is None:
-            return
-        with suppress(OSError):  # it is a precaution: nothing depends on it now
-            missing = RESERVE_BYTES - (self.path.stat().st_size if self.path.exists() else 0)
-            if missing > 0 and shutil.disk_usage(self.path.parent).free >= 2 * missing:
+        """Make the file where as much again would stay free."""
+        if self.path is not None and self.path.parent.is_dir():
+            missing = self._missing_bytes(self.path)
+            if missing and shutil.disk_usage(self.path.parent).free >= 2 * missing:
                 _grow(self.path, missing)
+
+    @staticmethod
+    def _missing_bytes(path: Path) -> int:
+        return max(RESERVE_BYTES - (path.stat().st_size if path.exists() else 0), 0)
 
     def spend(self, action: Callable[[], T]) -> T:
         """What `action` returns. Where the disk can't take it the room is given up and it runs once more.
@@ -61,15 +63,16 @@ class Reserve:
             self.path.unlink(missing_ok=True)
             return action()
         finally:
-            self.keep()
+            _grow(self.path, RESERVE_BYTES)  # what was not needed must not go to whoever filled the disk
 
 
 def _grow(path: Path, missing_bytes: int) -> None:
-    """Random bytes: a file system that compresses or finds holes must keep them too."""
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, PRIVATE_FILE_MODE)
-    try:
-        for _ in range(0, missing_bytes, PIECE_BYTES):
-            os.write(descriptor, secrets.token_bytes(PIECE_BYTES))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """As far as there is room. Random bytes: a file system that compresses or finds holes must keep them too."""
+    with suppress(OSError):  # it is a precaution: nothing depends on it now
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, PRIVATE_FILE_MODE)
+        try:
+            while missing_bytes > 0:
+                missing_bytes -= os.write(descriptor, secrets.token_bytes(min(missing_bytes, PIECE_BYTES)))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
