@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from app.accounts.page_codes import PageCodes
 from app.accounts.tokens import TokenStore
 from app.adapters.drafts import Drafts
 from app.adapters.finetunes import Finetunes
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`tokens`, `adapters` and `drafts` over one `database`, with the settings that named it."""
+    """`tokens`, `page_codes`, `adapters` and `drafts` over one `database`, with the settings that named it."""
 
     settings: Settings
     database: Engine
     tokens: TokenStore
+    page_codes: PageCodes
     adapters: AdapterStore
     drafts: Drafts
 
@@ -106,4 +108,6 @@ def stores_of(settings: Settings) -> Stores:
 def _opened(settings: Settings) -> Stores:
     database = open_database(f"sqlite:///{settings.server.data_dir / DATABASE_FILE}")
     adapters = AdapterStore(database, settings.server.data_dir)
-    return Stores(settings, database, TokenStore(database), adapters, Drafts(database, adapters))
+    return Stores(
+        settings, database, TokenStore(database), PageCodes(database), adapters, Drafts(database, adapters)
+    )
