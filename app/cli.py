@@ -34,7 +34,13 @@ Url = Annotated[
     str | None, Parameter(help="http://HOST:PORT of a server. Default: none, the local data directory.")
 ]
 Token = Annotated[
-    str | None, Parameter(help="Token for --url. Default: CLOUDFLARE_API_TOKEN, then the development token.")
+    str | None, Parameter(help="Token of the server. Others on this machine can see it: rather --token-file.")
+]
+TokenFile = Annotated[
+    Path | None,
+    Parameter(
+        help="File with the token, - for standard input. Default: CLOUDFLARE_API_TOKEN, then the development token."
+    ),
 ]
 
 
@@ -253,6 +259,7 @@ def adapter_push(
         str | None, Parameter(help="http://HOST:PORT of a server. Default: the settings' own.")
     ] = None,
     token: Token = None,
+    token_file: TokenFile = None,
     account: Account = None,
     model: Annotated[
         str | None, Parameter(help="Model that it was trained for. Default: the settings' first.")
@@ -266,10 +273,11 @@ def adapter_push(
     """Upload an adapter folder to a running server, and print the curl line that calls it."""
     from app.commands.push import push
     from app.commands.remote import find_remote
+    from app.commands.token_source import given_token
     from app.settings import load_settings
 
     settings = load_settings(config, env, os.environ)
-    remote = find_remote(settings, os.environ, url, account, token)
+    remote = find_remote(settings, os.environ, url, account, given_token(token, token_file))
     return push(
         folder,
         remote,
@@ -286,6 +294,7 @@ def adapter_list(
     *,
     url: Url = None,
     token: Token = None,
+    token_file: TokenFile = None,
     account: Account = None,
     config: Config = None,
     env: Env = None,
@@ -293,7 +302,7 @@ def adapter_list(
     """Adapters of an account, one per line: id, name, model, rank, time, state."""
     from app.commands.adapters import list_adapters
 
-    list_adapters(_source(url, token, account, config, env), account)
+    list_adapters(_source(url, (token, token_file), account, config, env), account)
 
 
 @adapter_app.command(name="show")
@@ -303,6 +312,7 @@ def adapter_show(
     *,
     url: Url = None,
     token: Token = None,
+    token_file: TokenFile = None,
     account: Account = None,
     config: Config = None,
     env: Env = None,
@@ -310,7 +320,7 @@ def adapter_show(
     """One adapter, a field per line."""
     from app.commands.adapters import show_adapter
 
-    show_adapter(_source(url, token, account, config, env), account, id_or_name)
+    show_adapter(_source(url, (token, token_file), account, config, env), account, id_or_name)
 
 
 @adapter_app.command(name="rm")
@@ -320,6 +330,7 @@ def adapter_rm(
     *,
     url: Url = None,
     token: Token = None,
+    token_file: TokenFile = None,
     account: Account = None,
     config: Config = None,
     env: Env = None,
@@ -327,7 +338,7 @@ def adapter_rm(
     """Remove an adapter; a running server stops serving it within a second."""
     from app.commands.adapters import remove_adapter
 
-    remove_adapter(_source(url, token, account, config, env), account, id_or_name)
+    remove_adapter(_source(url, (token, token_file), account, config, env), account, id_or_name)
 
 
 @adapter_app.command(name="check")
@@ -355,17 +366,22 @@ def _data_dir(config: Path | None, env: str | None) -> Path:
 
 
 def _source(
-    url: str | None, token: str | None, account: str | None, config: Path | None, env: str | None
+    url: str | None,
+    token: tuple[str | None, Path | None],
+    account: str | None,
+    config: Path | None,
+    env: str | None,
 ) -> "Stores | Remote":
     """A server with --url, the data directory without."""
     from app.commands.remote import find_remote
+    from app.commands.token_source import given_token
     from app.settings import load_settings
     from app.stores import stores_of
 
     settings = load_settings(config, env, os.environ)
     if url is not None:
-        return find_remote(settings, os.environ, url, account, token)
-    if token is not None:
+        return find_remote(settings, os.environ, url, account, given_token(*token))
+    if token != (None, None):
         raise OperatorError("--token: is for --url; without it the command reads the data directory")
     return stores_of(settings)
 

@@ -38,6 +38,7 @@ from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
 from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
+from app.sockets import SocketFolder
 from app.stores import stores_of
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
@@ -124,11 +125,15 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     port = listening.getsockname()[1]
     report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
     recorder = asyncio.create_task(_record_children(record))
+    sockets = SocketFolder.of(settings.server.data_dir)
     try:
+        sockets.make()
+        sockets.export()
         await server.serve(sockets=[listening])
     finally:
         recorder.cancel()
         end_descendants()
+        sockets.remove()
         record.path.unlink(missing_ok=True)
         stores.close()  # last: what a thread still writes is in it
     return _status(failures, report)

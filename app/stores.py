@@ -86,10 +86,10 @@ def base_of(settings: Settings, entry: Model) -> "BaseShape":
 
     The stand-in is expanded into the data directory when it isn't there yet. Raises `OperatorError`.
     """
-    from app.adapters.base import read_base  # noqa: PLC0415  for the commands that check an adapter only
+    from app.adapters.base import base_name, read_base  # noqa: PLC0415  for the commands that check an adapter only
     from app.weights import Weights  # noqa: PLC0415
 
-    return read_base(Weights(entry.weights, settings.server.data_dir).folder(), entry.weights)
+    return read_base(Weights(entry.weights, settings.server.data_dir).folder(), base_name(entry.weights))
 
 
 def open_stores(config: Path | None, env: str | None) -> Stores:

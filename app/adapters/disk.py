@@ -24,6 +24,6 @@ def check_room(folder: Path, wanted_bytes: int, min_free_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free - wanted_bytes < min_free_bytes:
         raise StorageError(
-            f"the data directory's disk has {free} bytes free, of which {min_free_bytes} are kept and {wanted_bytes} "
-            "more are wanted; free some, or delete adapters"
+            "the data directory's disk has no room for it; delete adapters, or ask the server's operator",
+            f"{free} bytes are free, of which {min_free_bytes} are kept and {wanted_bytes} more are wanted",
         )
