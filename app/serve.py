@@ -36,7 +36,9 @@ from app.listening import http_server, listen
 from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
+from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
+from app.sockets import SocketFolder
 from app.stores import stores_of
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
@@ -83,8 +85,8 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
     reached("settings and cards")
+    ServerLock.take(settings.server.data_dir)  # until this process ends
     listening = listen(settings)
-    record.refuse_second_server()
     if ended := record.end_leftovers():
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
@@ -94,7 +96,8 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     failures: list[BaseException] = []
 
     def on_start(failure: BaseException | None) -> None:
-        record.write()
+        with suppress(OSError):  # the recorder says it
+            record.write()
         if failure is None:
             _settle()
             reached("ready")
@@ -126,9 +129,17 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     port = listening.getsockname()[1]
     report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
     recorder = asyncio.create_task(_record_children(record))
-    await server.serve(sockets=[listening])
-    recorder.cancel()
-    record.path.unlink(missing_ok=True)
+    sockets = SocketFolder.of(settings.server.data_dir)
+    try:
+        sockets.make()
+        sockets.export()
+        await server.serve(sockets=[listening])
+    finally:
+        recorder.cancel()
+        end_descendants()
+        sockets.remove()
+        record.path.unlink(missing_ok=True)
+        stores.close()  # last: what a thread still writes is in it
     return _status(failures, report)
 
 
@@ -168,8 +179,15 @@ def _status(failures: list[BaseException], report: Callable[[str], None]) -> int
 
 async def _record_children(record: ProcessRecord) -> None:
     """While an engine starts its children appear one by one; a kill at any moment must find them recorded."""
+    said = ""
     while True:
-        await asyncio.to_thread(record.write)
+        try:
+            await asyncio.to_thread(record.write)
+            said = ""
+        except OSError as error:  # serving goes on, and the log hears of a full disk once
+            if (fault := error.strerror or str(error)) != said:
+                log.warning("%s can't be written: %s", record.path.name, fault)
+            said = fault
         await asyncio.sleep(RECORD_INTERVAL_S)
 
 
