@@ -100,6 +100,15 @@ def doctor(*, config: Config = None, env: Env = None) -> int:
     return examine(load_settings(config, env, os.environ))
 
 
+@app.command
+def page(*, config: Config = None, env: Env = None) -> None:
+    """Print a link to the playground that signs a browser in: once, within 10 minutes."""
+    from app.commands.page import print_page_link
+    from app.stores import open_stores
+
+    print_page_link(open_stores(config, env))
+
+
 @weights_app.command(name="list")
 def weights_list(*, config: Config = None, env: Env = None) -> None:
     """All published forms of the model, and whether each fits this machine or why not."""

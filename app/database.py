@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -39,6 +40,13 @@ SCHEMA_VERSIONS = Table(
     METADATA,
     Column("only", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
+)
+
+PAGE_CODES = Table(
+    "page_codes",
+    METADATA,
+    Column("code_sha256", String(64), primary_key=True),
+    Column("expires_at", Float, nullable=False),  # seconds since 1970
 )
 
 TOKENS = Table(

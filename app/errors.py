@@ -12,6 +12,7 @@
     └── ApiError                  the envelope with `code` and HTTP `status`
         ├── PlatformError         before the model layer: `result` is null, no request id
         │   ├── AuthenticationFailed    10000  401
+        │   ├── PageCodeRefused         10000  401
         │   ├── PermissionMissing       10000  403
         │   ├── CredentialsMissing       9106  400
         │   ├── CredentialsMalformed     9106  400
@@ -104,6 +105,18 @@ class AuthenticationFailed(PlatformError):
 
     def __init__(self) -> None:
         super().__init__("Authentication error")
+
+
+class PageCodeRefused(PlatformError):
+    """A one-time code of the page's link that is unknown, used or too old."""
+
+    code, status = 10000, 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This link was used already or is too old: `outworker page` prints a new one, "
+            "or paste the token that dev-token in the data directory holds"
+        )
 
 
 class PermissionMissing(PlatformError):

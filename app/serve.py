@@ -19,15 +19,18 @@ from itertools import chain
 from pathlib import Path
 
 import uvloop
+from sqlalchemy.exc import DatabaseError
 
 from app.accounts.authority import Authority
 from app.accounts.development import development_token
+from app.accounts.page_codes import PageCodes, page_link
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
 from app.banner import banner
 from app.catalog.cards import load_cards
 from app.errors import OperatorError, StartupError
+from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
 from app.listening import http_server, listen
 from app.milestones import reached
@@ -95,7 +98,9 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             reached("ready")
             seconds = time.monotonic() - began
             chosen = chain.from_iterable(assembly.choices.values())
-            report(banner(settings, port, token if token_is_new else None, seconds, chosen))
+            link = _page_link(settings, port, stores.page_codes)
+            new_token = token if token_is_new else None
+            report(banner(settings, port, new_token=new_token, page=link, seconds=seconds, choices=chosen))
         else:
             failures.append(failure)
             server.end()
@@ -109,7 +114,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             find_caller=Authority(stores.tokens, time.monotonic).caller,
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
-            development_token=token,
+            sign_in=PageSignIn(stores.page_codes, settings.account_id, token),
             on_start=on_start,
         ),
     )
@@ -121,6 +126,18 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     recorder.cancel()
     record.path.unlink(missing_ok=True)
     return _status(failures, report)
+
+
+def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:
+    """Return the page's address with a new code. A database that takes none just now costs the code, not the start."""
+    if not settings.server.playground:
+        return None
+    url = settings.server.own_url(port)
+    try:
+        return page_link(url, codes.make())
+    except DatabaseError as error:
+        log.warning("no one-time link to the page: %s", error.orig)
+        return page_link(url, None)
 
 
 def _settle() -> None:

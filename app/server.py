@@ -22,7 +22,6 @@ from app.http.dialects.binding import BindingDialect
 from app.http.dialects.native import NativeDialect
 from app.http.endpoint import Method, OpenEndpoint, SecuredEndpoint, reads, writes
 from app.http.padding import Padding
-from app.http.peer import is_loopback
 from app.http.routes import accounts, binding, openai, playground
 from app.http.routes.assets import AssetHandler, UploadLimits
 from app.http.routes.catalogue import CatalogueHandlers, served_cards
@@ -78,12 +77,12 @@ def create_app(
     find_caller: FindCaller,
     resolver: AdapterResolver,
     finetunes: Finetunes,
-    development_token: str | None = None,
+    sign_in: playground.PageSignIn | None = None,
     on_start: Callable[[BaseException | None], None] = lambda failure: None,
 ) -> Server:
     """`on_start` is called once: with None when every engine is ready, or with what failed.
 
-    `development_token` is what the playground may begin with, on loopback.
+    `sign_in` is what the playground's page gets for a one-time code.
     """
     pipelines = tuple(_pipeline(settings, group, resolver) for group in groups)
     models = {
@@ -103,7 +102,7 @@ def create_app(
         *_catalogue_routes(endpoints, models),
         Route("/health", OpenEndpoint(health)),
         Route("/ready", OpenEndpoint(Readiness(pipelines))),
-        *_playground_routes(endpoints, development_token),
+        *_playground_routes(endpoints, sign_in),
     ]
     routes.append(Route(OPENAPI_PATH, OpenEndpoint(OpenApi(served_cards(models.values()), routes))))
     router = Router(
@@ -233,15 +232,15 @@ def _catalogue_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -
     ]
 
 
-def _playground_routes(endpoints: Endpoints, token: str | None) -> list[Route]:
-    """The page, and the token for it where only this machine can ask."""
-    server = endpoints.settings.server
-    if not server.playground:
+def _playground_routes(endpoints: Endpoints, sign_in: playground.PageSignIn | None) -> list[Route]:
+    """The page, and the token for it in exchange for a one-time code."""
+    settings = endpoints.settings
+    if not settings.server.playground:
         return []
     routes = [*playground.page_routes()]
-    if token is not None and is_loopback(server.host):
-        handing = playground.TokenForPage(endpoints.find_caller, endpoints.settings.account_id, token)
-        routes.append(Route(playground.TOKEN_PATH, handing))
+    if sign_in is not None:
+        exchange = playground.CodeExchange(sign_in, settings.limits.slow_sender_s)
+        routes.append(Route(playground.TOKEN_PATH, OpenEndpoint(exchange, "POST")))
     return routes
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.accounts.page_codes import PageCodes
 from app.accounts.tokens import TokenStore
 from app.adapters.drafts import Drafts
 from app.adapters.finetunes import Finetunes
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`tokens`, `adapters` and `drafts` over one database, with the settings that named it."""
+    """`tokens`, `page_codes`, `adapters` and `drafts` over one database, with the settings that named it."""
 
     settings: Settings
     tokens: TokenStore
+    page_codes: PageCodes
     adapters: AdapterStore
     drafts: Drafts
 
@@ -91,4 +93,4 @@ def stores_of(settings: Settings) -> Stores:
     """Raises OperatorError."""
     database = open_database(f"sqlite:///{settings.server.data_dir / 'outworker.db'}")
     adapters = AdapterStore(database, settings.server.data_dir)
-    return Stores(settings, TokenStore(database), adapters, Drafts(database, adapters))
+    return Stores(settings, TokenStore(database), PageCodes(database), adapters, Drafts(database, adapters))

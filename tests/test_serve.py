@@ -100,6 +100,17 @@ def fake(tmp_path: Path):  # type: ignore[no-untyped-def]
     server.stop()
 
 
+def test_the_link_that_is_printed_gives_the_token_once(fake: LiveServer) -> None:
+    fake.wait_for("  page ", 5)
+    (link,) = (line.split()[1] for line in fake.lines if line.startswith("  page "))
+    url, _, code = link.partition("/#code=")
+    assert url == fake.url
+    answers = [httpx.post(f"{url}/playground/token", json={"code": code}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 401]
+    assert answers[0].json()["result"] == {"account_id": "local", "token": fake.token}
+    assert code not in fake.log()
+
+
 def test_the_token_is_kept_and_shown_once(tmp_path: Path) -> None:
     first = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
     token = first.token

@@ -23,10 +23,10 @@ export class Api {
     return result[0].id;
   }
 
-  /** The token that the server gives to a page on its own machine, null where it gives none. */
-  static async development() {
-    const response = await fetch("/playground/token", { method: "POST" }).catch(() => null);
-    return response?.ok ? (await response.json()).result : null;
+  /** `{account_id, token}` for the one-time code of a link. Throws ApiError where it works no more. */
+  static async tokenFor(code) {
+    const body = JSON.stringify({ code });
+    return (await answered(fetch("/playground/token", { method: "POST", body }))).result;
   }
 
   /** `ready`, else what the first engine that is not says of itself, or `unreachable`. */

@@ -46,6 +46,7 @@ document.body.prepend(
 );
 
 window.addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#code=")) guarded(() => session.begin()); // a new link, opened in this tab
   showPage();
   if (api.token) adapters.load(); // other clients upload and delete too
 });

@@ -1,11 +1,11 @@
-/** The token of this tab: given by the server on its own machine, else asked for once. It is kept in the tab only. */
+/** The token of this tab: for the one-time code of a link, or asked for once. It is kept in the tab only. */
 
 import { Api } from "./api.js";
 import { Stored } from "./storage.js";
 import { h } from "./dom.js";
-import { lineOf } from "./errors.js";
+import { ApiError, lineOf } from "./errors.js";
 
-const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
+const CODE = /^#code=(.+)$/;
 const TOKEN = /^[\x21-\x7e]+$/;
 const REFUSED = "The server refuses the token of this tab: it was revoked, or is another server's.";
 
@@ -32,8 +32,9 @@ export class Session {
         h(
           "p",
           { class: "hint", id: "token-hint" },
-          ...["Make one with ", h("code", {}, "outworker token create"), ", or take the development one from "],
-          ...[h("code", {}, ".outworker/dev-token"), ". It is kept in this tab only."],
+          ...["Open the link that the terminal shows (", h("code", {}, "outworker page"), " prints a new one), or paste a token: one of "],
+          ...[h("code", {}, "outworker token create"), ", or the development one in ", h("code", {}, ".outworker/dev-token")],
+          ". It is kept in this tab only.",
         ),
         h("div", { class: "row end" }, this.use),
       ),
@@ -41,11 +42,19 @@ export class Session {
     document.body.append(this.element);
   }
 
-  /** Begin with what the tab has, what the server gives, or a question. */
+  /** Begin with the code of a link, else with what the tab has, else with a question. */
   async begin() {
-    const given = this.stored.value?.token ? this.stored.value : await this.#given();
-    if (given) await this.#take(given);
+    const code = Session.takeCode();
+    if (code) await this.#exchange(code);
+    else if (this.stored.value?.token) await this.#take(this.stored.value);
     else this.ask();
+  }
+
+  /** The one-time code in the page's address, which is taken out of it at once; null where there is none. */
+  static takeCode() {
+    const code = CODE.exec(location.hash)?.[1] ?? null;
+    if (code) history.replaceState(null, "", location.pathname);
+    return code;
   }
 
   /** Whether there is a token; if not it is asked for. */
@@ -56,24 +65,28 @@ export class Session {
 
   /** Ask for another token, saying why. */
   ask(why = "") {
+    if (why || !this.element.open) this.error.textContent = why;
     if (this.element.open) return;
-    this.error.textContent = why;
     this.input.value = "";
     this.element.showModal();
   }
 
-  /** The server refused the token that was in use. One that was set up anew gives another where it gave the first. */
-  async refused() {
-    const refused = this.stored.value;
+  /** The server refused the token that was in use. */
+  refused() {
     this.stored.value = null;
-    const given = refused?.given ? await this.#given() : null;
-    if (given && given.token !== refused.token) await this.#take(given);
-    else this.ask(REFUSED);
+    this.ask(REFUSED);
   }
 
-  async #given() {
-    const given = LOOPBACK.includes(location.hostname) ? await Api.development() : null;
-    return given && { ...given, given: true };
+  async #exchange(code) {
+    try {
+      const given = await Api.tokenFor(code);
+      this.element.close();
+      await this.#take(given);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (this.stored.value?.token) await this.#take(this.stored.value);
+      else this.ask(lineOf(error));
+    }
   }
 
   async #submit(event) {

@@ -249,9 +249,10 @@ def _server() -> Table:
         ("/openapi.json", "GET"): Operation(tag, "This document", Answer("Document")),
         ("/playground/token", "POST"): Operation(
             tag,
-            "The development token, for the playground in a browser of the server's own user on its own machine",
+            "The development token, for the one-time code of a link that the terminal showed",
             Answer("PageToken", Envelope.ONE),
-            statuses=(400,),
+            "PageCode",
+            statuses=(400, 401, 408, 413),
         ),
     }
 

@@ -175,7 +175,7 @@ def test_a_name_that_is_taken_is_refused_beside_the_name(visit: Visit, folder: P
 def test_delete_asks_first(visit: Visit, folder: Path, live: LiveServer) -> None:
     account = Account.own(live)
     account.add("gone-soon", slightly_other(committed("json"), 61))
-    visit.open("#/adapters")
+    visit.page.click("nav >> text=Adapters")
     visit.page.get_by_role("button", name="Delete gone-soon").click()
     visit.page.click("text=Keep it")
     assert visit.page.locator(card(visit, "gone-soon")).count() == 1

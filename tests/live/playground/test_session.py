@@ -13,7 +13,6 @@ from tests.live.server import LiveServer, outworker
 
 pytestmark = pytest.mark.engine
 
-FORWARDED = {"x-forwarded-for": "203.0.113.7"}  # as behind a proxy: then the server hands out no token
 MARKUP = '<img src="x" onerror="document.title=1"><script>document.title=2</script><b>bold</b>'
 EVENT = 'data: {{"response": {text}, "tokens": 1}}\n\n'
 STORED = "JSON.stringify([Object.keys(sessionStorage), Object.keys(localStorage), document.cookie])"
@@ -22,16 +21,46 @@ STORED = "JSON.stringify([Object.keys(sessionStorage), Object.keys(localStorage)
 @pytest.fixture
 def stranger(chromium: Browser, live: LiveServer) -> Iterator[Visit]:
     """A tab that was given no token."""
-    with visiting(chromium, live, extra_http_headers=FORWARDED) as visit:
+    with visiting(chromium, live) as visit:
         visit.refusals_expected = True
         visit.page.goto(live.url)
         visit.page.wait_for_selector("dialog.token[open]")
         yield visit
 
 
-def test_on_the_servers_own_machine_nothing_is_asked(visit: Visit) -> None:
+def test_a_link_of_the_terminal_signs_in_and_leaves_no_code(visit: Visit, live: LiveServer) -> None:
     assert visit.page.locator("dialog[open]").count() == 0
+    assert visit.page.url == f"{live.url}/"
     assert visit.answer("What is Outworker?")
+    visit.page.reload()
+    visit.page.wait_for_selector("[data-field=temperature]", state="attached")
+    assert visit.page.locator("dialog[open]").count() == 0
+    assert [url for url in visit.requests if "code=" in url] == []
+
+
+def test_a_link_works_once_and_says_so(stranger: Visit, live: LiveServer) -> None:
+    page, link = stranger.page, live.page_link()
+    page.goto(link)
+    page.wait_for_selector("dialog.token", state="hidden")
+    page.wait_for_selector("[data-field=temperature]", state="attached")
+    page.goto(link)  # a tab that has a token keeps it
+    stranger.until("location.hash === ''")
+    assert stranger.answer("What is Outworker?")
+    another = page.context.new_page()
+    another.goto(link)
+    another.wait_for_selector("#token-error:has-text('outworker page')")
+    assert another.url == f"{live.url}/"
+
+
+def test_the_link_that_the_command_prints(stranger: Visit, live: LiveServer) -> None:
+    """`outworker page` makes the code in a process of its own; the server knows it."""
+    printed = outworker("page", data_dir=live.data_dir, PORT=live.url.rpartition(":")[2])
+    assert printed.returncode == 0, printed.stderr
+    link = printed.stdout.strip()
+    assert link.startswith(f"{live.url}/#code=")
+    stranger.page.goto(link)
+    stranger.page.wait_for_selector("[data-field=temperature]", state="attached")
+    assert stranger.answer("What is Outworker?")
 
 
 def test_the_token_is_asked_for_once_and_kept_in_the_tab(stranger: Visit, live: LiveServer) -> None:
@@ -163,23 +192,15 @@ def test_without_a_token_nothing_is_sent(stranger: Visit) -> None:
     assert "ASCII" in stranger.page.locator("#token-error").inner_text()
 
 
-def test_a_server_that_was_set_up_anew_gives_its_token_again(visit: Visit) -> None:
-    """The tab has the old one still, which was given to it too."""
-    kept = '{"token": "old", "account_id": "local", "given": true}'
-    visit.page.evaluate("kept => sessionStorage.setItem('outworker.session', kept)", kept)
-    with visit.refusals():
-        visit.page.reload()
-        visit.page.wait_for_selector("[data-field=temperature]", state="attached")
-    assert visit.page.locator("dialog[open]").count() == 0
-    assert visit.answer("What is Outworker?")
-
-
 @pytest.mark.parametrize("kept", ["{", "null", '"text"'])
-def test_a_tab_with_something_unreadable_in_it(visit: Visit, kept: str) -> None:
+def test_a_tab_with_something_unreadable_in_it(visit: Visit, live: LiveServer, kept: str) -> None:
     for area in ("sessionStorage", "localStorage"):
         for key in ("outworker.session", "outworker.theme"):
             visit.page.evaluate("([area, key, kept]) => window[area].setItem(key, kept)", [area, key, kept])
     visit.page.reload()
+    visit.page.wait_for_selector("dialog.token[open]")
+    visit.page.fill("#token", live.token)
+    visit.page.keyboard.press("Enter")
     visit.page.wait_for_selector("[data-field=temperature]", state="attached")
     assert visit.answer("What is Outworker?")
 
