@@ -229,6 +229,7 @@ def _catalogue_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -
         f"{client}/memberships": accounts.memberships,
         f"{client}/user": accounts.user,
         f"{client}/user/tokens/verify": accounts.verify_token,
+        f"{ACCOUNT}/tokens/verify": accounts.verify_token,
     }
     return [
         Route(path + end, SecuredEndpoint(endpoints.find_caller, GET=reads(handler)))

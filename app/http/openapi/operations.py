@@ -204,6 +204,9 @@ def _accounts() -> Table:
         (f"{CLIENT}/user/tokens/verify", "GET"): Operation(
             tag, "Whether the token works", Answer("TokenStatus", Envelope.ONE)
         ),
+        (f"{ACCOUNT}/tokens/verify", "GET"): Operation(
+            tag, "Whether the token works for this account", Answer("TokenStatus", Envelope.ONE)
+        ),
     }
 
 
