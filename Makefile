@@ -45,7 +45,7 @@ adapters: install-engine
 	@$(bin)/python -m app.standin.lora
 
 lock:
-	@python3 requirements/lock.py
+	@python3 -m requirements.lock $(ARGS)
 
 install:
 	@requirements/install.sh

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.errors import ApiError, MalformedHttp
 from app.http.body import WHOLE_KEY
+from app.http.connections import Connections
 from app.http.cycle import OldCycle
 from app.http.disconnect import DEPARTURE_KEY, Departure
 from app.http.envelope import failure
@@ -28,12 +29,14 @@ LINGER_S = 1.0
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Subclass it with the two limits set: uvicorn makes one instance per connection and passes no arguments.
+    """Subclass it with these set: uvicorn makes one instance per connection and passes no arguments.
 
-    `max_header_bytes` bounds what is no body: request line, headers, chunk sizes, trailers. `slow_sender_s` bounds the
-    wait for a whole head, and for the rest of a body that was answered before it was read.
+    `guard` has all connections of the server, and ends those that don't read their answers. `max_header_bytes` bounds
+    what is no body: request line, headers, chunk sizes, trailers. `slow_sender_s` bounds the wait for a whole head, and
+    for the rest of a body that was answered before it was read.
     """
 
+    guard: Connections
     max_header_bytes = 65536
     slow_sender_s = 10.0
 
@@ -46,8 +49,22 @@ class GuardedProtocol(HttpToolsProtocol):
         self._departure = Departure()
         self._presence: Presence | None = None  # once the client has closed its half
         self._expect_progress()
+        if refusal := self.guard.admit(self):
+            self._refuse(refusal)
+            self.transport.close()  # without lingering: there is no room for it
+
+    def expendable(self) -> bool:
+        """Whether no request is being answered here."""
+        return not self._answering()
+
+    def cut(self) -> None:
+        """End it at once, whatever still waits to be written."""
+        for cycle in self._running:
+            _give_up(cycle)
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.guard.leave(self)
         self._stop_timer()
         if self._presence is not None:
             self._presence.stop()
@@ -133,7 +150,7 @@ class GuardedProtocol(HttpToolsProtocol):
             "query_string": head.query,
             "headers": head.fields,
             "state": self.app_state.copy(),
-            ABORT_KEY: self.transport.abort,
+            ABORT_KEY: self.cut,
             DEPARTURE_KEY: self._departure,
             WHOLE_KEY: self._is_whole,
         }
