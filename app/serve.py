@@ -33,7 +33,7 @@ from app.errors import OperatorError, StartupError
 from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
 from app.listening import http_server, listen
-from app.milestones import reached
+from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
 from app.server_lock import ServerLock
@@ -79,6 +79,8 @@ def _end(status: int) -> None:
 
 async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     began = time.monotonic()
+    steps = StartSteps()
+    steps.watch()
     record = ProcessRecord(settings.server.data_dir / "processes.json")
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
@@ -99,6 +101,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         if failure is None:
             _settle()
             reached("ready")
+            steps.close()
             seconds = time.monotonic() - began
             chosen = chain.from_iterable(assembly.choices.values())
             link = _page_link(settings, port, stores.page_codes)
@@ -118,6 +121,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
             sign_in=PageSignIn(stores.page_codes, settings.account_id, token),
+            start_steps=lambda: steps.steps,
             on_start=on_start,
         ),
     )

@@ -117,6 +117,19 @@ def test_the_link_that_is_printed_gives_the_token_once(fake: LiveServer) -> None
     assert code not in fake.log()
 
 
+def test_ready_says_how_far_the_start_is(tmp_path: Path) -> None:
+    server = LiveServer(tmp_path / "data").start()  # the stand-in with vLLM: there is time to look
+    try:
+        answer = server.client.get("/ready")
+        assert answer.status_code == 503
+        names = [step["name"] for step in answer.json()["steps"]]
+        assert names[:2] == ["settings and cards", "database"]
+        assert all(step["at_s"] >= 0 for step in answer.json()["steps"])
+    finally:
+        server.signal_group(signal.SIGTERM)
+        server.stop()
+
+
 def test_the_token_is_kept_and_shown_once(tmp_path: Path) -> None:
     first = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
     token = first.token
