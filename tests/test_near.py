@@ -17,7 +17,6 @@ VARIANTS = variant_ids(load_catalogues())
         ("gguf-Q4KM", "gguf-Q4_K_M"),
         ("gguf_q4_k_m", "gguf-Q4_K_M"),
         ("ggfu-Q4_K_M", "gguf-Q4_K_M"),
-        ("Q4_K_M", "gguf-Q4_K_M"),
         (" awq ", "awq"),
         ("awk", "awq"),
         ("pytorh", "pytorch"),
@@ -25,6 +24,18 @@ VARIANTS = variant_ids(load_catalogues())
     ],
 )
 def test_what_is_near(typed: str, meant: str) -> None:
+    assert nearest(typed, VARIANTS) == (meant,)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("Q4_K_M", ("gguf-Q4_K_M", "llamafile-Q4_K_M")),
+        ("gguf-q4_k", ("gguf-Q4_K_S", "gguf-Q4_K_M")),
+        ("llamafile-q5_k", ("llamafile-Q5_K_S", "llamafile-Q5_K_M")),
+    ],
+)
+def test_a_part_of_several(typed: str, meant: tuple[str, ...]) -> None:
     assert nearest(typed, VARIANTS) == meant
 
 
@@ -46,7 +57,7 @@ def test_what_is_near(typed: str, meant: str) -> None:
     ],
 )
 def test_what_is_near_nothing(typed: str) -> None:
-    assert nearest(typed, VARIANTS) is None
+    assert nearest(typed, VARIANTS) == ()
     assert did_you_mean(typed, VARIANTS) == ""
 
 

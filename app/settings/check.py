@@ -42,7 +42,7 @@ def model_mistakes(models: Sequence[Mapping[str, Any]]) -> list[str]:
 def did_you_mean(name: str, known: Iterable[str], kind: str = "") -> str:
     """`; did you mean X?`, or nothing when no known name is near. `kind` is a word before the name."""
     near = nearest(name, known)
-    return f"; did you mean {kind}{near}?" if near else ""
+    return f"; did you mean {kind}{' or '.join(near)}?" if near else ""
 
 
 def found(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Which known name somebody may have meant who typed another: without case, and only one that is really near."""
+"""Which known names somebody may have meant who typed another: without case, and only what is really near."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,25 +7,25 @@ CHARS_PER_SLIP: Final = 5
 """One slip is forgiven in any name, one more for each further five characters."""
 
 PART_MIN_CHARS: Final = 4
+PARTS_MAX: Final = 3
 NAME_MAX_CHARS: Final = 100  # comparing takes time that grows with the square
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that differs in punctuation alone, else the one with the fewest slips, else one that begins or ends
-    with what was typed; None when none is near."""
+def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The known name that differs in punctuation alone, else those that begin or end with what was typed (a few), else
+    the one with the fewest slips; none when none is near."""
     typed = name.strip().casefold()
     if not typed or len(typed) > NAME_MAX_CHARS:
-        return None
+        return ()
     listed = list(known)
-    for other in listed:
-        if _letters(other.casefold()) == _letters(typed):
-            return other
+    same = [other for other in listed if _letters(other.casefold()) == _letters(typed)]
+    parts = [other for other in listed if _is_part(typed, other.casefold())]
+    if same or parts:
+        return tuple(same[:1] or parts[:PARTS_MAX])
     scored = [(slips(typed, other.casefold()), place) for place, other in enumerate(listed)]
     fewest, place = min(scored, default=(len(typed), 0))
-    if fewest <= min(max(1, len(typed) // CHARS_PER_SLIP), len(typed) - 2):
-        return listed[place]
-    parts = (other for other in listed if _is_part(typed, other.casefold()))
-    return next(parts, None)
+    near = fewest <= min(max(1, len(typed) // CHARS_PER_SLIP), len(typed) - 2)
+    return (listed[place],) if near else ()
 
 
 def _letters(text: str) -> str:
