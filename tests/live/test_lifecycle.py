@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from app.sockets import SocketFolder
 from tests.live.server import READY_S, LiveServer, is_alive, sse_events
 
 pytestmark = pytest.mark.engine
@@ -28,6 +29,7 @@ def test_start_kill_start_drain(tmp_path: Path) -> None:
         assert not any(is_alive(orphan) for orphan in orphans)
         survive_the_engine_s_death(server)
         drain(server)
+        assert not SocketFolder.of(data_dir).path.exists()
     finally:
         server.stop()
 
@@ -42,6 +44,8 @@ def start_and_kill(data_dir: Path) -> list[psutil.Process]:
     assert int(early.headers["retry-after"]) > 0
     server.wait_ready()
     assert server.client.get("/ready").status_code == 200
+    sockets = SocketFolder.of(data_dir).path
+    assert [path for path in sockets.iterdir() if path.is_socket()], "vLLM's sockets are somewhere else"
     engine, parent = server.engine_processes(), server.server_process()
     assert engine
     server.process.kill()
