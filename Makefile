@@ -16,6 +16,7 @@ serve:
 test: install-dev
 	@tests/browser.sh
 	@tests/node.sh
+	@tests/proxies.sh
 	@$(bin)/python -m pytest $(ARGS)
 
 soak: install-dev
