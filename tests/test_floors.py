@@ -9,14 +9,14 @@ import pytest
 APP = Path(__file__).parents[1] / "app"
 FLOORS = [
     {"errors", "types", "files", "interruption", "milestones", "recent"},
-    {"account_ids", "settings", "database", "processes"},
+    {"account_ids", "settings", "database", "processes", "reserve", "server_lock", "sockets", "tally"},
     {"catalog", "adapters", "accounts", "engines"},
     {"inference"},
     {"http", "web"},
     {"server"},
     {"listening", "standin"},
     {"weights", "plan", "banner", "launcher", "client"},
-    {"stores", "assembly"},
+    {"stores", "assembly", "backup"},
     {"serve", "commands"},
     {"cli"},
 ]
