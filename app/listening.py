@@ -20,6 +20,8 @@ from app.settings import Settings
 BACKLOG = 2048
 RESERVED_DESCRIPTORS = 256
 """For what is no connection: database, adapters on their way, the engine; and for connections that wait to be taken."""
+KEEP_ALIVE_GRACE_S = 5.0
+"""Beyond what clients are told: one that uses a connection up to the last moment must not lose the request."""
 WANTED_DESCRIPTORS = 65_536
 SEND_BUFFER_BYTES = 262_144
 """What the system holds of a connection's answers; left to itself it would hold 4 MB."""
@@ -57,6 +59,7 @@ def http_server(settings: Settings, app: Server) -> DrainingServer:
         guard = Connections(connection_limits(settings), app.tally.count)
         max_header_bytes = limits.max_header_bytes
         slow_sender_s = limits.slow_sender_s
+        keep_alive_field = (b"keep-alive", f"timeout={max(1, int(limits.keep_alive_s))}".encode())
 
     config = uvicorn.Config(
         app.asgi,
@@ -68,6 +71,7 @@ def http_server(settings: Settings, app: Server) -> DrainingServer:
         server_header=False,
         proxy_headers=False,  # an address that a client could forge decides nothing here
         backlog=_backlog(settings),
+        timeout_keep_alive=cast(int, limits.keep_alive_s + KEEP_ALIVE_GRACE_S),  # a float serves as well
         timeout_graceful_shutdown=cast(int, limits.drain_s),  # a float serves as well
     )
     return DrainingServer(config, app.drain)

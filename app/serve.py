@@ -30,6 +30,7 @@ from app.banner import banner
 from app.catalog.cards import load_cards
 from app.engines.lifecycle import freeze_memory
 from app.errors import EngineLost, OperatorError, StartupError
+from app.http.boundary import ANY_HOST
 from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
 from app.listening import http_server, listen
@@ -42,6 +43,11 @@ from app.sockets import SocketFolder
 from app.stores import stores_of
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
+
+ANY_HOST_WARNING = (
+    'server.allowed_hosts has "*": a web page that a browser here opens can reach this server under a name of its own '
+    "(DNS rebinding), and then only tokens protect it"
+)
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +135,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     )
     reached("listening")
     port = listening.getsockname()[1]
-    report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
+    report(_starting(settings, port))
     recorder = asyncio.create_task(_record_children(record))
     sockets = SocketFolder.of(settings.server.data_dir)
     try:
@@ -143,6 +149,11 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         record.path.unlink(missing_ok=True)
         stores.close()  # last: what a thread still writes is in it
     return _status(failures, report)
+
+
+def _starting(settings: Settings, port: int) -> str:
+    line = f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)"
+    return f"{line}\n{ANY_HOST_WARNING}" if ANY_HOST in settings.server.allowed_hosts else line
 
 
 def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:

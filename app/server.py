@@ -21,15 +21,15 @@ from app.http.boundary import Boundary
 from app.http.dialects.binding import BindingDialect
 from app.http.dialects.native import NativeDialect
 from app.http.endpoint import Method, OpenEndpoint, SecuredEndpoint, reads, writes
+from app.http.names import MODEL, MODEL_TO_RUN
 from app.http.padding import Padding
-from app.http.routes import accounts, binding, openai, playground
+from app.http.routes import accounts, binding, health, openai, playground
 from app.http.routes.assets import AssetHandler, UploadLimits
 from app.http.routes.catalogue import CatalogueHandlers, served_cards
 from app.http.routes.fallback import Fallback
 from app.http.routes.finetunes import FinetuneHandlers
-from app.http.routes.health import Readiness, StartStepsOf, health
 from app.http.routes.openapi import OPENAPI_PATH, OpenApi
-from app.http.routes.run import MODEL_NAME, RunHandlers
+from app.http.routes.run import RunHandlers
 from app.http.serving import ServedModel, Serving
 from app.http.sse import StreamLimits
 from app.inference.pipeline import AdapterResolver, Pipeline
@@ -80,7 +80,7 @@ def create_app(
     resolver: AdapterResolver,
     finetunes: Finetunes,
     sign_in: playground.PageSignIn | None = None,
-    start_steps: StartStepsOf = lambda: (),
+    start_steps: health.StartStepsOf = lambda: (),
     on_start: Callable[[BaseException | None], None] = lambda failure: None,
 ) -> Server:
     """`on_start` is called once: with None when every engine is ready, or with what failed.
@@ -97,14 +97,17 @@ def create_app(
     endpoints = Endpoints(settings, find_caller)
     serving = Serving(models, endpoints.body_limits, endpoints.stream_limits)
     padding = Padding(settings.server.stream_padding)
+    readiness = health.Readiness(pipelines, start_steps)
     routes = [  # looked at in this order, so what is called most comes first
         *_run_routes(endpoints, serving, padding),
         *_binding_routes(endpoints, serving, padding),
         *_openai_routes(endpoints, serving, padding),
         *_finetune_routes(endpoints, models, finetunes, bases),
         *_catalogue_routes(endpoints, models),
-        Route("/health", OpenEndpoint(health)),
-        Route("/ready", OpenEndpoint(Readiness(pipelines, start_steps))),
+        Route("/health", OpenEndpoint(health.health)),
+        Route("/ready", OpenEndpoint(readiness)),
+        # Load generators ask below the address that they were given.
+        *(endpoints.route(path, GET=reads(health.ForCaller(readiness))) for path in health.BELOW_ACCOUNT),
         *_playground_routes(endpoints, sign_in),
     ]
     routes.append(Route(OPENAPI_PATH, OpenEndpoint(OpenApi(served_cards(models.values()), routes))))
@@ -116,7 +119,7 @@ def create_app(
     )
     allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
     tally = Tally()
-    rules = (*binding.PATH_RULES, *openai.PATH_RULES)
+    rules = (*binding.PATH_RULES, *openai.PATH_RULES, *health.PATH_RULES)
     return Server(
         _with_cors(Boundary(router, allowed_hosts, rules, tally.count), settings),
         pipelines,
@@ -161,7 +164,7 @@ class Endpoints:
 def _run_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
     run = RunHandlers(serving, NativeDialect(padding))
     return [
-        endpoints.route(f"/ai/run/{{model:{MODEL_NAME}}}", POST=reads(run.model_in_path)),
+        endpoints.route(f"/ai/run/{{model:{MODEL_TO_RUN}}}", POST=reads(run.model_in_path)),
         endpoints.route("/ai/run", POST=reads(run.model_in_body)),
     ]
 
@@ -190,7 +193,7 @@ def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> 
     return [
         *(endpoints.route(path + end, POST=reads(answers[path])) for path in answers for end in ("", "/")),
         endpoints.route("/ai/v1/models", GET=reads(handlers.models)),
-        endpoints.route("/ai/v1/models/{model:path}", GET=reads(handlers.model)),
+        endpoints.route(f"/ai/v1/models/{{model:{MODEL}}}", GET=reads(handlers.model)),
     ]
 
 
@@ -254,14 +257,15 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     """Web pages of other origins get in only where the settings name them. Outermost: errors must be readable too."""
     if not settings.server.cors_origins:
         return app
-    from starlette.middleware.cors import CORSMiddleware  # noqa: PLC0415  only where it is used
+    from app.http.cors import Cors  # noqa: PLC0415  only where it is used
 
-    return CORSMiddleware(
+    return Cors(
         app,
         allow_origins=settings.server.cors_origins,
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],  # SDKs send headers of their own; the token decides, no cookie does
         expose_headers=["cf-ai-req-id", "retry-after"],
+        allow_private_network=True,  # asked for by a page of the internet before it may reach this network
         max_age=600,
     )
 

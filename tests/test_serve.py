@@ -294,3 +294,17 @@ def test_a_fault_of_ours_at_start_is_said_with_the_place_of_the_log(tmp_path: Pa
     assert done.returncode in (1, 2)
     assert "outworker: " in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_any_host_is_said_with_what_it_gives_up(tmp_path: Path) -> None:
+    settings = FAKE.read_text() + '\n[server]\nallowed_hosts = ["*"]\n'
+    path = tmp_path / "settings.toml"
+    path.write_text(settings)
+    server = LiveServer(tmp_path / "data", path).start()
+    try:
+        server.wait_ready()
+        assert any('allowed_hosts has "*"' in line and "DNS rebinding" in line for line in server.lines)
+        answer = httpx.get(f"{server.url}/openapi.json", headers={"host": "any.example"})
+        assert answer.status_code == 200
+    finally:
+        server.stop()

@@ -231,7 +231,7 @@ MISTAKES = [
     ),
     (
         '[server]\nallowed_hosts = ["box.example:80"]',
-        'server.allowed_hosts[0]: expected a host name or address without a port, found "box.example:80"',
+        'server.allowed_hosts[0]: expected a host name or address without a port, or "*", found "box.example:80"',
     ),
     ('[env."a b"]', 'env: expected a name of letters, digits, - and _, found "a b"'),
 ]

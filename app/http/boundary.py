@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 class PathRule:
     """What is otherwise for `methods` (None: any) on `paths`: `hosts` are allowed besides, `failure` renders errors.
 
-    It counts before anything is routed, so that a refused Host or token is rendered by it too. With a `header` it is
-    for requests that have that one.
+    With `any_host` every Host is allowed, and none. It counts before anything is routed, so that a refused Host or
+    token is rendered by it too. With a `header` it is for requests that have that one.
     """
 
     methods: frozenset[str] | None
@@ -41,6 +41,7 @@ class PathRule:
     hosts: frozenset[str] = frozenset()
     failure: Failure = failure
     header: bytes | None = None
+    any_host: bool = False
 
     def fits(self, scope: Scope) -> bool:
         return (
@@ -51,6 +52,7 @@ class PathRule:
 
 
 TOKENLESS = (AuthenticationFailed, CredentialsMissing, CredentialsMalformed, PageCodeRefused)
+ANY_HOST = "*"
 MAX_HOST_CHARS = 300
 """No name is longer (RFC 1035: 255), and what is looked up stays in memory."""
 
@@ -84,7 +86,8 @@ class Boundary:
         rule = self._rule(scope)
         exchange = scope["outworker.exchange"] = Exchange(failure=rule.failure)
         try:
-            self._check_host(scope, rule.hosts)
+            if not rule.any_host:
+                self._check_host(scope, rule.hosts)
             await self._app(scope, receive, send)
         except ClientLeft:
             pass
@@ -104,7 +107,7 @@ class Boundary:
         return next((rule for rule in self._rules if rule.fits(scope)), NO_RULE)
 
     def _check_host(self, scope: Scope, more: frozenset[str]) -> None:
-        if "*" in self._hosts:
+        if ANY_HOST in self._hosts:
             return
         names = values(scope, b"host")
         allowed = self._hosts | more if more else self._hosts

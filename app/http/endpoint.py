@@ -1,6 +1,6 @@
 """A route's endpoint: which methods, which scope, then the handler. Every route but the open ones is made here."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -33,6 +33,11 @@ def writes(handler: Handler) -> Method:
     return Method("ai:write", handler)
 
 
+def options(methods: Iterable[str]) -> Response:
+    """The answer to OPTIONS."""
+    return Response(status_code=204, headers={"allow": ", ".join((*methods, "OPTIONS"))})
+
+
 class SecuredEndpoint:
     """Authenticates, then looks at the method: a stranger learns nothing of the routes."""
 
@@ -51,7 +56,7 @@ class SecuredEndpoint:
 
 
 class OpenEndpoint:
-    """Answers without a token: GET and HEAD, or the `methods` given."""
+    """Answers without a token: GET and HEAD, or the `methods` given. What can be got can be asked for with OPTIONS."""
 
     def __init__(self, handler: OpenHandler, *methods: str) -> None:
         self._handler = handler
@@ -59,6 +64,9 @@ class OpenEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
+        if request.method == "OPTIONS" and "GET" in self.methods:
+            await options(self.methods)(scope, receive, send)
+            return
         if request.method not in self.methods:
             raise MethodNotAllowed(request.method)
         response = await self._handler(request)

@@ -17,13 +17,14 @@ _SOME_TEXT: Final = r"\S"
 _ACCOUNT: Final = "^[A-Za-z0-9_-]{1,64}$"
 _ORIGIN: Final = r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)$"
 _HOST: Final = r"^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$"
+_ALLOWED_HOST: Final = rf"^\*$|{_HOST}"
 ENV_NAME: Final = "^[A-Za-z0-9_-]+$"
 
 PATTERNS: Final[Mapping[str, str]] = {
     _SOME_TEXT: "a text that is not empty",
     _ACCOUNT: "1 to 64 letters, digits, - or _",
     _ORIGIN: 'an origin, scheme://host[:port], or "*"',
-    _HOST: "a host name or address without a port",
+    _ALLOWED_HOST: 'a host name or address without a port, or "*"',
     ENV_NAME: "a name of letters, digits, - and _",
 }
 """What a pattern stands for, for error texts."""
@@ -82,8 +83,8 @@ _SERVER = (
     Setting(
         "server.allowed_hosts",
         ["127.0.0.1", "localhost", "::1"],
-        "Names that a request's Host header may have, without port; add yours when host is not loopback.",
-        _texts(_HOST),
+        'Names that a request\'s Host header may have, without port; add yours when host is not loopback. "*" is any.',
+        _texts(_ALLOWED_HOST),
     ),
     Setting(
         "server.cors_origins",
@@ -204,6 +205,13 @@ _LIMITS = (
         "limits.slow_sender_s",
         10,
         "A request whose bytes stop coming is closed after this.",
+        _seconds(3600),
+        "s",
+    ),
+    Setting(
+        "limits.keep_alive_s",
+        75,
+        "How long a connection may stay unused between two requests; clients are told, and get a little longer.",
         _seconds(3600),
         "s",
     ),

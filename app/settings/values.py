@@ -58,6 +58,7 @@ class Limits:
     max_body_bytes: int
     max_header_bytes: int
     slow_sender_s: float
+    keep_alive_s: float
     slow_reader_s: float
     ping_s: float
     max_connections: int
