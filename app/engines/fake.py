@@ -28,6 +28,7 @@ class FakeEngine:
     """
 
     compiles_grammars = False
+    has: frozenset[str] = frozenset()
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ class LlamaCppEngine:
     """
 
     compiles_grammars = False
+    has = frozenset({"min_p"})
 
     def __init__(
         self, make_plan: Callable[[], LlamaCppPlan], digests: Callable[[], Collection[str]], *, wait_s: float

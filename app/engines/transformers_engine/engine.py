@@ -41,6 +41,7 @@ class TransformersEngine:
     """
 
     compiles_grammars = True
+    has = frozenset({"min_p", "stop_token_ids"})
 
     def __init__(self, make_plan: Callable[[], TransformersPlan], *, wait_s: float) -> None:
         self._make_plan = make_plan

@@ -66,6 +66,8 @@ class Row:
     def _shown(self, token_id: int) -> tuple[str, FinishReason | None]:
         if token_id in self._vocabulary.end_ids and not self._sampling.ignore_eos:
             return self._text.rest(), "stop"
+        if token_id in self._sampling.stop_token_ids:
+            return self._text.rest(), "stop"
         text, stopped = self._text.add(token_id)
         if stopped:
             return text, "stop"

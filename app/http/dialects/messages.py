@@ -5,6 +5,7 @@ from typing import Any
 
 from app.http.dialects.dialect import Asked
 from app.http.dialects.error_objects import messages_error
+from app.http.dialects.fields import MESSAGES
 from app.http.dialects.messages_reply import MessagesReply
 from app.http.dialects.reading import (
     copied,
@@ -40,6 +41,7 @@ class MessagesDialect:
         """Raises BadInput for what can't be served and what the card's schema can't see."""
         given = read_object(body, REQUIRED)
         model, adapter = read_model(given)
+        MESSAGES.check(given)
         system = joined(("system",), given.get("system"), TEXT_BLOCKS)
         opening = [{"role": "system", "content": system}] if system else []
         return Asked(
