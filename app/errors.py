@@ -21,7 +21,9 @@
         │   ├── MethodNotAllowed         7001  405
         │   ├── MalformedHttp            7002  400
         │   ├── HostNotAllowed           7004  421
-        │   └── HeadersTooLarge          7005  431
+        │   ├── HeadersTooLarge          7005  431
+        │   ├── TransferCodingUnknown    7006  501
+        │   └── TooManyConnections       7007  503
         └── AiError               the model layer: `result` is {}, text ends in the request id
             ├── BadInput                 5006  400
             ├── NoSuchModel              5007  400
@@ -42,7 +44,7 @@
             ├── OutOfCapacity            3040  429  with Retry-After
             └── InternalError            3043  500
 
-Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 5090 to 5092 and 7001 to 7005 are ours
+Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 5090 to 5092 and 7001 to 7007 are ours
 where Workers AI's public record has none. Texts of leaves say the rule and the number; nothing a client sent is echoed
 except names of models, finetunes and properties and enum values, cleaned by `printable`.
 """
@@ -71,7 +73,14 @@ class StartupError(OperatorError):
 
 
 class StorageError(OperatorError):
-    """No room or no permission in the data directory: says which."""
+    """No room or no permission in the data directory: says which.
+
+    A client may read `str()`. `figures` are for the operator: how large the disk is is nobody else's business.
+    """
+
+    def __init__(self, text: str, figures: str = "") -> None:
+        super().__init__(text)
+        self.figures = figures
 
 
 class AdapterRefused(OperatorError):
@@ -185,12 +194,12 @@ class HostNotAllowed(PlatformError):
 
 
 class MalformedHttp(PlatformError):
-    """Bytes that are no HTTP/1.1 request."""
+    """Bytes that are no HTTP/1.1 request. The text says why, in words that are not the sender's."""
 
     code, status = 7002, 400
 
-    def __init__(self) -> None:
-        super().__init__("Invalid HTTP request: send HTTP/1.1")
+    def __init__(self, why: str = "send HTTP/1.1") -> None:
+        super().__init__(f"Invalid HTTP request: {why}")
 
 
 class HeadersTooLarge(PlatformError):
@@ -200,6 +209,24 @@ class HeadersTooLarge(PlatformError):
 
     def __init__(self, max_header_bytes: int) -> None:
         super().__init__(f"The request's headers must be at most {max_header_bytes} bytes")
+
+
+class TransferCodingUnknown(PlatformError):
+    """A Transfer-Encoding beside exactly `chunked`: where such a body ends is not known."""
+
+    code, status = 7006, 501
+
+    def __init__(self) -> None:
+        super().__init__("Transfer-Encoding must be chunked and nothing else: send the body plain")
+
+
+class TooManyConnections(PlatformError):
+    """A connection for which there is no room. `bound` says which number is reached."""
+
+    code, status = 7007, 503
+
+    def __init__(self, bound: str) -> None:
+        super().__init__(f"Too many connections: {bound}. Close some, or try again")
 
 
 class AiError(ApiError):

@@ -3,13 +3,22 @@
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import ApiError, HostNotAllowed, InternalError, RequestAborted
+from app.errors import (
+    ApiError,
+    AuthenticationFailed,
+    CredentialsMalformed,
+    CredentialsMissing,
+    HostNotAllowed,
+    InternalError,
+    PageCodeRefused,
+    RequestAborted,
+)
 from app.http import sse
 from app.http.disconnect import ClientLeft
 from app.http.envelope import Failure, failure
@@ -41,6 +50,7 @@ class PathRule:
         )
 
 
+TOKENLESS = (AuthenticationFailed, CredentialsMissing, CredentialsMalformed, PageCodeRefused)
 MAX_HOST_CHARS = 300
 """No name is longer (RFC 1035: 255), and what is looked up stays in memory."""
 
@@ -54,8 +64,16 @@ class Boundary:
     resolves to this machine must not reach it. The first of `rules` that fits a request decides what is otherwise.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: frozenset[str], rules: Sequence[PathRule] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        allowed_hosts: frozenset[str],
+        rules: Sequence[PathRule] = (),
+        count: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        """`count` is told of what strangers do, in words for the log."""
         self._app = app
+        self._count = count
         self._hosts = allowed_hosts
         self._rules = tuple(rules)
 
@@ -75,6 +93,8 @@ class Boundary:
             # cancellation, and the client hears of it.
             await _answer(RequestAborted(), exchange, scope, receive, send)
         except ApiError as error:
+            if isinstance(error, TOKENLESS):
+                self._count("requests without a valid token")
             await _answer(error, exchange, scope, receive, send)
         except Exception:  # the ASGI boundary: the cause goes into the log, a plain sentence to the client
             log.exception("request %s failed", exchange.request_id)

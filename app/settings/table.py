@@ -210,12 +210,33 @@ _LIMITS = (
     Setting(
         "limits.slow_reader_s",
         30,
-        "A stream whose reader stops reading is ended after this.",
+        "A connection whose answers are not read is ended after this.",
         _seconds(3600),
         "s",
     ),
     Setting(
         "limits.ping_s", 15, "A stream that is silent for so long gets a comment line.", _seconds(3600), "s"
+    ),
+    Setting(
+        "limits.max_connections",
+        1024,
+        "Open connections; fewer where the system gives too few file descriptors. More are answered 503 (code 7007).",
+        _integer(1, 1_000_000),
+        "connections",
+    ),
+    Setting(
+        "limits.max_connections_per_peer",
+        768,
+        "Open connections from one address; a proxy's clients all have its own. More are answered 503 (code 7007).",
+        _integer(1, 1_000_000),
+        "connections",
+    ),
+    Setting(
+        "limits.max_unread_bytes",
+        64_000_000,
+        "Bytes of answers that may wait for their readers in all; beyond them the slowest connections are ended.",
+        _integer(1_000_000, 1_000_000_000_000),
+        "bytes",
     ),
     Setting(
         "limits.max_uploads",

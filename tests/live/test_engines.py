@@ -5,20 +5,29 @@ What only one engine has is tested beside it; what a client sees must not depend
 
 import json
 import math
-import re
+import random
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
 from app.standin.text import Entry, load
 from tests.live.account import Account
 from tests.live.server import HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
+from tests.live.structured import (  # noqa: F401  they run here, where engines are started
+    test_a_token_that_a_grammar_forbids_has_a_number,
+    test_an_answer_is_of_another_form,
+    test_an_answer_is_one_of_the_choices,
+    test_fields_of_vllm,
+    test_forms_that_are_none,
+)
 from tests.live.variants import committed, said, slightly_other
 
 pytestmark = pytest.mark.engine
@@ -290,108 +299,28 @@ def test_a_difference_is_measured_in_the_first_answer() -> None:
     assert first_difference(one, Told("a", ["a"], [], [])) == ("", "", math.inf)
 
 
-ONE_WORD = {"model": HF, "messages": [{"role": "user", "content": "Say yes or no."}], "temperature": 1.5}
-EXACT = ["yes", "no", "yes, please", 'a "quote"', "é 日本"]
+def test_an_adapter_deleted_while_it_loads_is_not_found(
+    server: LiveServer, times: Callable[[int], int]
+) -> None:
+    """Eight at a time are called and deleted at once, in another order each time: 200 or 5033, never a fault."""
+    account, pirate = Account.own(server), committed("pirate")
+    met: Counter[int] = Counter()
+    with ThreadPoolExecutor(32) as pool:
+        for turn in range(times(120)):
+            names = [f"going{turn}-{number}" for number in range(8)]
+            for number, name in enumerate(names):
+                account.add(name, slightly_other(pirate, 8 * turn + number))
+            work = [(name, deletes) for name in names for deletes in (False, False, False, True)]
+            random.Random(turn).shuffle(work)
+            answers = list(pool.map(lambda one: call_or_delete(account, *one), work))
+            met.update(answer.status_code for answer in answers)
+            assert {answer.status_code for answer in answers} <= {200, 404}, [each.text for each in answers]
+            assert all("5033" in each.text for each in answers if each.status_code == 404)
+    assert account.text("Who are you?", "pirate")
+    print(dict(met))
 
 
-def ask(server: LiveServer, **more: Any) -> dict[str, Any]:
-    answer = server.client.post(OPENAI_CHAT, json={**ONE_WORD, **more})
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json()["choices"][0])
-
-
-def test_an_answer_is_one_of_the_choices(server: LiveServer) -> None:
-    said = {
-        ask(server, structured_outputs={"choice": EXACT}, seed=seed)["message"]["content"]
-        for seed in range(1, 9)
-    }
-    assert said <= set(EXACT)
-    for only in EXACT:
-        assert ask(server, guided_choice=[only])["message"]["content"] == only
-    raw = {"model": HF, "prompt": "Yes or no? Answer:", "structured_outputs": {"choice": ["yes", "no"]}}
-    path = OPENAI_CHAT.replace("chat/completions", "completions")
-    answer = server.client.post(path, json=raw)
-    assert answer.json()["choices"][0]["text"] in ("yes", "no")
-
-
-OTHER_FORMS: dict[str, tuple[dict[str, Any], str]] = {
-    "regex": ({"structured_outputs": {"regex": r"[A-F]{3}-\d{2,4}"}}, r"[A-F]{3}-\d{2,4}"),
-    "regex with a blank": ({"structured_outputs": {"regex": " x+ y{2}"}}, " x+ y{2}"),
-    "regex of either": ({"guided_regex": "^(cat|dog)s?$|^none$"}, "(cat|dog)s?|none"),
-    "grammar": ({"structured_outputs": {"grammar": 'root ::= "(" ("a" | root) ")"'}}, r"\(+a\)+"),
-    "tag": (
-        {
-            "response_format": {
-                "type": "structural_tag",
-                "format": {"type": "const_string", "value": "exactly"},
-            }
-        },
-        "exactly",
-    ),
-}
-
-
-@pytest.mark.parametrize("form", OTHER_FORMS)
-def test_an_answer_is_of_another_form(server: LiveServer, form: str, request: pytest.FixtureRequest) -> None:
-    """xgrammar's forms, which llama.cpp does not have."""
-    asked, pattern = OTHER_FORMS[form]
-    if request.node.callspec.params["server"] == "llamacpp":
-        refused = server.client.post(OPENAI_CHAT, json={**ONE_WORD, **asked})
-        assert refused.status_code == 400
-        assert "is not supported: the engine of this model does not have it" in refused.text
-        return
-    for seed in range(1, 4):
-        choice = ask(server, **asked, seed=seed, max_tokens=60)
-        text = choice["message"]["content"]
-        whole = re.fullmatch(pattern, text)
-        assert whole or choice["finish_reason"] == "length", text
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        {"regex": "(a"},
-        {"regex": "(?=a)b"},
-        {"grammar": "main ::= x"},
-        {"structural_tag": {"format": {"type": "x"}}},
-    ],
-)
-def test_forms_that_are_none(server: LiveServer, broken: dict[str, Any]) -> None:
-    answer = server.client.post(OPENAI_CHAT, json={**ONE_WORD, "structured_outputs": broken})
-    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
-    assert ask(server, temperature=0)["finish_reason"] == "stop"
-
-
-def test_fields_of_vllm(server: LiveServer, request: pytest.FixtureRequest) -> None:
-    """`min_p` 1 leaves the likeliest token alone; a token that ends, and a word that never comes."""
-    engine = request.node.callspec.params["server"]
-    greedy = {**ONE_WORD, "messages": [{"role": "user", "content": ENTRIES[0].ask[0]}]}
-    plain = ask(server, **{**greedy, "temperature": 0, "logprobs": True})
-    text, tokens = plain["message"]["content"], plain["logprobs"]["content"]
-    assert ask(server, **{**greedy, "temperature": 5, "min_p": 1.0, "seed": 7})["message"]["content"] == text
-    word = text.split()[2]
-    for field, more in (
-        ("stop_token_ids", {"stop_token_ids": [28723]}),
-        ("bad_words", {"bad_words": [word]}),
-    ):
-        answer = server.client.post(OPENAI_CHAT, json={**greedy, "temperature": 0, **more})
-        has = {"vllm": ("stop_token_ids", "bad_words"), "transformers": ("stop_token_ids",)}.get(engine, ())
-        if field not in has:
-            assert answer.status_code == 400
-            assert f"'/{field}' is not supported" in answer.text
-            continue
-        choice = answer.json()["choices"][0]
-        assert choice["finish_reason"] == "stop"
-        if field == "bad_words":
-            assert word not in choice["message"]["content"].split()
-        else:
-            assert choice["message"]["content"] == text.partition(".")[0]
-    assert tokens
-
-
-def test_a_token_that_a_grammar_forbids_has_a_number(server: LiveServer) -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]}
-    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
-    choice = ask(server, response_format=form, logprobs=True, top_logprobs=5, max_tokens=60)
-    found = [one for token in choice["logprobs"]["content"] for one in (token, *token["top_logprobs"])]
-    assert all(-9999.0 <= one["logprob"] <= 0.001 for one in found)
+def call_or_delete(account: Account, name: str, deletes: bool) -> httpx.Response:
+    if deletes:
+        return account.send("DELETE", f"finetunes/{name}")
+    return account.ask("Who are you?", name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.errors import ApiError
 
-PROTOCOL_STATUSES = frozenset({431})  # refused before a path is known, and so before its shape is
+PROTOCOL_STATUSES = frozenset({431, 501})  # refused before a path is known, and so before its shape is
 
 
 class Shape(Enum):
