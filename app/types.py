@@ -148,8 +148,9 @@ class Delta(NamedTuple):
     """What an engine yields: the text and token ids since the last delta.
 
     `text` never ends inside a UTF-8 character. `finish_reason` is set on the last delta only. `logprobs` has one for
-    each token id where they were asked for. `tool_calls` are whole calls, which `app.inference` finds in the text. A
-    named tuple, because one is made per token and a frozen dataclass takes three times as long.
+    each token id where they were asked for. `tool_calls` are whole calls, which `app.inference` finds in the text.
+    `stop_text` is the one of the request's stop texts that ended the answer, on the last delta. A named tuple, because
+    one is made per token and a frozen dataclass takes three times as long.
     """
 
     text: str
@@ -158,6 +159,7 @@ class Delta(NamedTuple):
     cached_tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    stop_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

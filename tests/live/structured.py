@@ -114,3 +114,23 @@ def test_a_token_that_a_grammar_forbids_has_a_number(server: LiveServer) -> None
     choice = ask(server, response_format=form, logprobs=True, top_logprobs=5, max_tokens=60)
     found = [one for token in choice["logprobs"]["content"] for one in (token, *token["top_logprobs"])]
     assert all(-9999.0 <= one["logprob"] <= 0.001 for one in found)
+
+
+def test_a_message_says_which_text_ended_it(server: LiveServer) -> None:
+    question, answer = ENTRIES[0].ask[0], ENTRIES[0].answer
+    word = answer.split()[2]
+    body = {
+        "model": HF,
+        "max_tokens": 99,
+        "messages": [{"role": "user", "content": question}],
+        "temperature": 0,
+        "stop_sequences": ["never said", f" {word}"],
+    }
+    path = OPENAI_CHAT.replace("chat/completions", "messages")
+    whole = server.client.post(path, json=body).json()
+    assert (whole["stop_reason"], whole["stop_sequence"]) == ("stop_sequence", f" {word}")
+    assert whole["content"][0]["text"] == answer.partition(f" {word}")[0]
+    streamed = server.client.post(path, json={**body, "stream": True}).text
+    assert f'"stop_reason":"stop_sequence","stop_sequence":" {word}"' in streamed
+    plain = server.client.post(path, json={**body, "stop_sequences": ["never said"]}).json()
+    assert (plain["stop_reason"], plain["stop_sequence"]) == ("end_turn", None)
