@@ -186,6 +186,8 @@ def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> 
         "/ai/v1/completions": handlers.completions,
         "/ai/v1/responses": handlers.responses,
         "/ai/v1/messages": handlers.messages,
+        "/ai/v1/messages/count_tokens": handlers.count_message,
+        "/ai/v1/responses/input_tokens": handlers.count_response,
     }
     return [
         *(endpoints.route(path + end, POST=reads(answers[path])) for path in answers for end in ("", "/")),

@@ -66,6 +66,14 @@ class Serving:
         body = await read_body(request, self._body_limits)
         return await self.answer_body(request, caller, body, parse)
 
+    async def count(self, request: Request, caller: Caller, parse: Callable[[Any], Asked]) -> int:
+        """How many tokens the body's prompt has."""
+        body = await read_body(request, self._body_limits)
+        asked = parse(parse_json(body))
+        model = self.model(asked.model)
+        text, _ = model.understand(asked)
+        return await model.pipeline.count(text, card=model.card, account_id=caller.account_id)
+
     async def answer_body(
         self, request: Request, caller: Caller, body: bytes, parse: Callable[[Any], Asked]
     ) -> Response:

@@ -158,6 +158,22 @@ class Pipeline:
                 request = await self._shaping.constrain(request, opens_turn=prompt.opens_turn)
         return Job(request, prompt, adapter, account_id, request_id)
 
+    async def count(self, request: TextRequest, *, card: ModelCard, account_id: str) -> int:
+        """Tokens of the prompt, also of one that is too long. Raises leaves of `app.errors`, ContextExceeded where the
+        number of its characters alone says that it is.
+        """
+        builder = self._require_ready()
+        await self._adapter(request, card, account_id)
+        least = builder.count_at_least(builder.chars(request))
+        check_limits(
+            max_input_tokens=None,
+            max_total_tokens=card.limits.max_total_tokens,
+            prompt_tokens=least,
+            max_tokens=0,
+            at_least=True,
+        )
+        return len((await asyncio.to_thread(builder.build, request)).token_ids)
+
     @asynccontextmanager
     async def open(self, job: Job) -> AsyncIterator[Run]:
         """Admit the job and run it: leaving the block aborts what is not finished.

@@ -7,9 +7,10 @@ from typing import Any
 from app.http.dialects.dialect import Asked
 from app.http.dialects.error_objects import openai_error
 from app.http.dialects.fields import CHAT, COMPLETIONS
+from app.http.dialects.history import older_call, spoken
 from app.http.dialects.openai_chat import ChatReply
 from app.http.dialects.openai_completions import CompletionReply
-from app.http.dialects.openai_extras import read_extras, seeded, tool_choice_of
+from app.http.dialects.openai_extras import read_extras, seeded
 from app.http.dialects.reading import (
     MAX_LOGPROBS,
     copied,
@@ -22,6 +23,7 @@ from app.http.dialects.reading import (
     typed,
     unsupported,
 )
+from app.http.dialects.tool_choices import chosen
 from app.http.padding import Padding
 
 # Fields that mean the same in a card's schema, ours beside OpenAI's: clients send those as extra fields.
@@ -37,8 +39,8 @@ SHARED = (
     "repetition_penalty",
     "raw",
 )
-ROLES: Mapping[str, str] = MappingProxyType({"developer": "system"})
-TEXT_PARTS = ("text",)
+ROLES: Mapping[str, str] = MappingProxyType({"developer": "system", "function": "tool"})
+TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 class OpenAiDialect:
@@ -60,7 +62,7 @@ class OpenAiDialect:
             ChatReply(given["model"], self._padding, with_usage=_with_usage(given)),
             adapter,
             extras,
-            unchecked={**copied(given, ("tools",)), **tool_choice_of(given), **form},
+            unchecked={**chosen(given.get("tool_choice"), given.get("tools")), **form},
             error_event=openai_error,
         )
 
@@ -106,8 +108,13 @@ def _message(index: int, message: Any) -> Any:
     role = read.get("role")
     if isinstance(role, str):
         read["role"] = ROLES.get(role, role)
-    if "content" in message or "tool_calls" in read:
-        read["content"] = joined(("messages", str(index), "content"), message.get("content"), TEXT_PARTS)
+    if role == "assistant" and "tool_calls" not in read and (calls := older_call(message)):
+        read["tool_calls"] = calls
+    path = ("messages", str(index), "content")
+    if role == "assistant":
+        read["content"] = spoken(path, message, TEXT_PARTS)
+    elif "content" in message:
+        read["content"] = joined(path, message["content"], TEXT_PARTS)
     return read
 
 

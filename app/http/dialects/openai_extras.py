@@ -56,11 +56,3 @@ def seeded(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("seed") is None and given.get("random_seed") is not None:
         return {**given, "seed": given["random_seed"]}
     return given
-
-
-def tool_choice_of(given: dict[str, Any]) -> dict[str, Any]:
-    """As part of a body; Mistral's "any" is OpenAI's "required"."""
-    choice = given.get("tool_choice")
-    if choice is None:
-        return {}
-    return {"tool_choice": "required" if choice == "any" else choice}

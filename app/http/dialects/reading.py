@@ -126,17 +126,21 @@ def read_flag(body: dict[str, Any], name: str) -> bool:
     return value is not None and bool(typed((name,), value, bool, "boolean"))
 
 
-def joined(path: Path, content: Any, kinds: Collection[str]) -> Any:
+def joined(path: Path, content: Any, kinds: Collection[str], dropped: Collection[str] = ()) -> Any:
     """Parts of text as one text, null as none; anything else stays for the card's schema to judge.
 
     Joined here because a card may know texts only. Raises BadInput for a part that is none of `kinds`: an image that
-    is silently left out gives a wrong answer.
+    is silently left out gives a wrong answer. Those of `dropped` are left out.
     """
     if content is None:
         return ""
     if not isinstance(content, list):
         return content
-    texts = (_part((*path, str(index)), part, kinds) for index, part in enumerate(content))
+    texts = (
+        _part((*path, str(index)), part, kinds)
+        for index, part in enumerate(content)
+        if not (isinstance(part, dict) and part.get("type") in dropped)
+    )
     return PARTS_JOINT.join(text for text in texts if text)
 
 
@@ -144,7 +148,8 @@ def _part(path: Path, part: Any, kinds: Collection[str]) -> str:
     kind = typed(path, part, dict, "object").get("type")
     if kind not in kinds:
         raise refusal(phrases.not_in_enum((*path, "type"), kinds, kind))
-    return str(typed((*path, "text"), part.get("text"), str, "string"))
+    key = "refusal" if kind == "refusal" else "text"
+    return str(typed((*path, key), part.get(key), str, "string"))
 
 
 def read_items(body: dict[str, Any], name: str) -> list[dict[str, Any]]:

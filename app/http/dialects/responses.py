@@ -6,13 +6,13 @@ from typing import Any
 
 from app.http.dialects.dialect import Asked
 from app.http.dialects.fields import RESPONSES
-from app.http.dialects.openai_extras import read_extras, seeded, tool_choice_of
+from app.http.dialects.history import DROPPED_ITEMS, REFUSED_ITEMS, THOUGHTS, custom_call
+from app.http.dialects.openai_extras import read_extras, seeded
 from app.http.dialects.reading import (
     MAX_LOGPROBS,
     copied,
     function_call,
     joined,
-    named_choice,
     other_type,
     read_count,
     read_items,
@@ -20,8 +20,10 @@ from app.http.dialects.reading import (
     read_object,
     refusal,
     typed,
+    unsupported,
 )
 from app.http.dialects.responses_reply import ResponsesReply
+from app.http.dialects.tool_choices import chosen
 from app.http.padding import Padding
 from app.inference.nesting import nests_deeper_than
 
@@ -38,8 +40,16 @@ SHARED = (
     "raw",
 )
 ROLES: Mapping[str, str] = MappingProxyType({"developer": "system"})
-TEXT_PARTS = ("input_text", "output_text", "text")
-ITEMS = ("message", "function_call", "function_call_output", "reasoning")
+TEXT_PARTS = ("input_text", "output_text", "text", "refusal")
+ITEMS = (
+    "message",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "reasoning",
+)
+OUTPUTS = ("function_call_output", "custom_tool_call_output")
 FORMATS = ("text", "json_object", "json_schema")
 LOGPROBS = "message.output_text.logprobs"
 # Parts of the body are in the answer again, and orjson writes at most 254 levels.
@@ -81,7 +91,7 @@ def _messages(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"role": "user", "content": given["input"]}
         return
     for index, item in enumerate(read_items(given, "input")):
-        if item.get("type") != "reasoning":
+        if item.get("type") not in DROPPED_ITEMS:
             yield _message(("input", str(index)), item)
 
 
@@ -89,26 +99,27 @@ def _message(path: tuple[str, ...], item: dict[str, Any]) -> dict[str, Any]:
     kind = item.get("type", "message")
     if kind == "message":
         role = typed((*path, "role"), item.get("role"), str, "string")
-        content = joined((*path, "content"), item.get("content"), TEXT_PARTS)
+        content = joined((*path, "content"), item.get("content"), TEXT_PARTS, THOUGHTS)
         return {"role": ROLES.get(role, role), "content": content}
     if kind == "function_call":
         call = function_call(item.get("call_id"), item.get("name"), item.get("arguments"))
         return {"role": "assistant", "content": "", "tool_calls": [call]}
-    if kind == "function_call_output":
+    if kind == "custom_tool_call":
+        return {"role": "assistant", "content": "", "tool_calls": [custom_call(item)]}
+    if kind in OUTPUTS:
         content = joined((*path, "output"), item.get("output"), TEXT_PARTS)
         return {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
+    if kind in REFUSED_ITEMS:
+        raise unsupported(path, REFUSED_ITEMS[kind])
     raise other_type(path, ITEMS, kind)
 
 
 def _tools(given: dict[str, Any]) -> dict[str, Any]:
     """The tools and the choice among them, as chat has them."""
-    choice = tool_choice_of(given)
-    named = choice.get("tool_choice")
-    if isinstance(named, dict) and named.get("type") == "function":
-        choice = {"tool_choice": named_choice(named.get("name"))}
-    if given.get("tools") is None:
-        return choice
-    return {"tools": [_tool(index, tool) for index, tool in enumerate(read_items(given, "tools"))], **choice}
+    tools = None
+    if given.get("tools") is not None:
+        tools = [_tool(index, tool) for index, tool in enumerate(read_items(given, "tools"))]
+    return chosen(given.get("tool_choice"), tools)
 
 
 def _tool(index: int, tool: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,16 @@ class OpenAiHandlers:
     async def messages(self, request: Request, caller: Caller) -> Response:
         return await self._serving.answer(request, caller, self._messages.parse)
 
+    async def count_message(self, request: Request, caller: Caller) -> Response:
+        """Anthropic's `count_tokens`."""
+        tokens = await self._serving.count(request, caller, self._messages.parse_count)
+        return JsonResponse({"input_tokens": tokens})
+
+    async def count_response(self, request: Request, caller: Caller) -> Response:
+        """OpenAI's `input_tokens`."""
+        tokens = await self._serving.count(request, caller, self._responses.parse)
+        return JsonResponse({"object": "response.input_tokens", "input_tokens": tokens})
+
     async def models(self, request: Request, caller: Caller) -> Response:
         return JsonResponse({"object": "list", "data": self._models})
 
