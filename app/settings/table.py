@@ -106,7 +106,7 @@ _SERVER = (
     Setting(
         "server.playground",
         True,
-        "Serve the playground, a page in the browser, at /. On loopback it needs no token of the server's own user.",
+        "Serve the playground, a page in the browser, at /; `outworker page` prints a link to it.",
         _BOOLEAN,
     ),
 )
