@@ -4,7 +4,7 @@ Thoughts, and what other servers' own tools did: the assistant's text beside the
 shows (a picture, a document) is never left out. `test_history.py` finds an item of the installed packages in no list.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -39,6 +39,11 @@ DROPPED_BLOCKS: Final = frozenset(
     }
 )
 """Of a message's content."""
+
+
+def is_dropped(item: Mapping[str, Any], dropped: Collection[str]) -> bool:
+    kind = item.get("type")
+    return isinstance(kind, str) and kind in dropped
 
 
 def custom_call(item: dict[str, Any]) -> dict[str, Any]:

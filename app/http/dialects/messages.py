@@ -6,7 +6,7 @@ from typing import Any
 from app.http.dialects.dialect import Asked
 from app.http.dialects.error_objects import messages_error
 from app.http.dialects.fields import MESSAGES
-from app.http.dialects.history import DROPPED_BLOCKS
+from app.http.dialects.history import DROPPED_BLOCKS, is_dropped
 from app.http.dialects.messages_reply import MessagesReply
 from app.http.dialects.reading import (
     copied,
@@ -85,7 +85,7 @@ def _turns(path: tuple[str, ...], role: Any, blocks: list[Any]) -> Iterator[dict
             calls.append(function_call(block.get("id"), block.get("name"), block.get("input")))
         elif kind == "text":
             texts.append(block)
-        elif not (isinstance(kind, str) and kind in DROPPED_BLOCKS):
+        elif not is_dropped(block, DROPPED_BLOCKS):
             raise other_type(here, BLOCKS, kind)
     if texts or calls:
         turn = {"role": role, "content": joined(path, texts, TEXT_BLOCKS)}
@@ -121,7 +121,7 @@ def _choice(choice: Any) -> Any:
     if kind == "tool":
         return named_choice(choice.get("name"))
     if not isinstance(kind, str) or kind not in CHOICES:
-        raise other_type(("tool_choice",), (*CHOICES, "tool"), kind)
+        raise other_type(("tool_choice",), ("auto", "any", "none", "tool"), kind)
     return CHOICES[kind]
 
 

@@ -40,7 +40,7 @@ SHARED = (
     "raw",
 )
 ROLES: Mapping[str, str] = MappingProxyType({"developer": "system", "function": "tool"})
-TEXT_PARTS = ("text", "input_text", "output_text")
+TEXT_PARTS = ("text",)
 
 
 class OpenAiDialect:

@@ -139,9 +139,14 @@ def joined(path: Path, content: Any, kinds: Collection[str], dropped: Collection
     texts = (
         _part((*path, str(index)), part, kinds)
         for index, part in enumerate(content)
-        if not (isinstance(part, dict) and part.get("type") in dropped)
+        if not _is_of(part, dropped)
     )
     return PARTS_JOINT.join(text for text in texts if text)
+
+
+def _is_of(part: Any, kinds: Collection[str]) -> bool:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return isinstance(kind, str) and kind in kinds
 
 
 def _part(path: Path, part: Any, kinds: Collection[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.http.dialects.dialect import Asked
 from app.http.dialects.fields import RESPONSES
-from app.http.dialects.history import DROPPED_ITEMS, REFUSED_ITEMS, THOUGHTS, custom_call
+from app.http.dialects.history import DROPPED_ITEMS, REFUSED_ITEMS, THOUGHTS, custom_call, is_dropped
 from app.http.dialects.openai_extras import read_extras, seeded
 from app.http.dialects.reading import (
     MAX_LOGPROBS,
@@ -40,7 +40,7 @@ SHARED = (
     "raw",
 )
 ROLES: Mapping[str, str] = MappingProxyType({"developer": "system"})
-TEXT_PARTS = ("input_text", "output_text", "text", "refusal")
+TEXT_PARTS = ("input_text", "output_text", "text")
 ITEMS = (
     "message",
     "function_call",
@@ -91,7 +91,7 @@ def _messages(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"role": "user", "content": given["input"]}
         return
     for index, item in enumerate(read_items(given, "input")):
-        if item.get("type") not in DROPPED_ITEMS:
+        if not is_dropped(item, DROPPED_ITEMS):
             yield _message(("input", str(index)), item)
 
 
@@ -99,7 +99,8 @@ def _message(path: tuple[str, ...], item: dict[str, Any]) -> dict[str, Any]:
     kind = item.get("type", "message")
     if kind == "message":
         role = typed((*path, "role"), item.get("role"), str, "string")
-        content = joined((*path, "content"), item.get("content"), TEXT_PARTS, THOUGHTS)
+        kinds = (*TEXT_PARTS, "refusal") if role == "assistant" else TEXT_PARTS
+        content = joined((*path, "content"), item.get("content"), kinds, THOUGHTS)
         return {"role": ROLES.get(role, role), "content": content}
     if kind == "function_call":
         call = function_call(item.get("call_id"), item.get("name"), item.get("arguments"))
@@ -109,7 +110,7 @@ def _message(path: tuple[str, ...], item: dict[str, Any]) -> dict[str, Any]:
     if kind in OUTPUTS:
         content = joined((*path, "output"), item.get("output"), TEXT_PARTS)
         return {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
-    if kind in REFUSED_ITEMS:
+    if isinstance(kind, str) and kind in REFUSED_ITEMS:
         raise unsupported(path, REFUSED_ITEMS[kind])
     raise other_type(path, ITEMS, kind)
 
