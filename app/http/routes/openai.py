@@ -1,7 +1,6 @@
 """`…/ai/v1/chat/completions`, `completions`, `responses`, `messages` and `models`: other APIs' clients, unchanged."""
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +38,12 @@ class OpenAiHandlers:
         self._openai = OpenAiDialect(padding)
         self._responses = ResponsesDialect(padding)
         self._messages = MessagesDialect(padding)
-        self._models = list(_models(model.card for model in serving.models.values()))
+        cards = [model.card for model in serving.models.values()]
+        aliases = ((alias, serving.models[name].card) for alias, name in serving.aliases.items())
+        self._models = [
+            *(_model(card.name, card) for card in cards),
+            *(_model(alias, card) for alias, card in aliases),
+        ]
 
     async def chat(self, request: Request, caller: Caller) -> Response:
         return await self._serving.answer(request, caller, self._openai.parse_chat)
@@ -76,14 +80,13 @@ class OpenAiHandlers:
         raise NoSuchModel(name)
 
 
-def _models(cards: Iterable[ModelCard]) -> Iterable[dict[str, Any]]:
-    for card in cards:
-        yield {
-            "id": card.name,
-            "object": "model",
-            "created": _epoch_s(card.raw.get("created_at")),
-            "owned_by": card.author,
-        }
+def _model(name: str, card: ModelCard) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": _epoch_s(card.raw.get("created_at")),
+        "owned_by": card.author,
+    }
 
 
 def _epoch_s(created_at: Any) -> int:
