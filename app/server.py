@@ -35,6 +35,7 @@ from app.http.sse import StreamLimits
 from app.inference.pipeline import AdapterResolver, Pipeline
 from app.inference.prompt import PromptBuilder
 from app.settings import Settings
+from app.settings.aliases import aliases_of
 from app.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -95,15 +96,16 @@ def create_app(
     }
     bases = {group.weights: group.load_base for group in groups}
     endpoints = Endpoints(settings, find_caller)
-    serving = Serving(models, endpoints.body_limits, endpoints.stream_limits)
+    aliases = {alias: name for alias, name in aliases_of(settings.models).items() if name in models}
+    serving = Serving(models, endpoints.body_limits, endpoints.stream_limits, aliases)
     padding = Padding(settings.server.stream_padding)
     readiness = health.Readiness(pipelines, start_steps)
     routes = [  # looked at in this order, so what is called most comes first
         *_run_routes(endpoints, serving, padding),
         *_binding_routes(endpoints, serving, padding),
         *_openai_routes(endpoints, serving, padding),
-        *_finetune_routes(endpoints, models, finetunes, bases),
-        *_catalogue_routes(endpoints, models),
+        *_finetune_routes(endpoints, serving, finetunes, bases),
+        *_catalogue_routes(endpoints, serving),
         Route("/health", OpenEndpoint(health.health)),
         Route("/ready", OpenEndpoint(readiness)),
         # Load generators ask below the address that they were given.
@@ -171,7 +173,7 @@ def _run_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> lis
 
 def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
     """The env.AI binding of a Worker."""
-    catalogue = CatalogueHandlers(served_cards(serving.models.values()))
+    catalogue = CatalogueHandlers(served_cards(serving.models.values()), serving.aliases)
     handlers = binding.BindingHandlers(serving, BindingDialect(padding), catalogue.search)
     run = {"GET": reads(handlers.websocket), "POST": reads(handlers.run)}
     proxy = {"GET": reads(handlers.proxied_get), "POST": reads(handlers.proxied_run)}
@@ -189,6 +191,8 @@ def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> 
         "/ai/v1/completions": handlers.completions,
         "/ai/v1/responses": handlers.responses,
         "/ai/v1/messages": handlers.messages,
+        "/ai/v1/messages/count_tokens": handlers.count_message,
+        "/ai/v1/responses/input_tokens": handlers.count_response,
     }
     return [
         *(endpoints.route(path + end, POST=reads(answers[path])) for path in answers for end in ("", "/")),
@@ -199,12 +203,12 @@ def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> 
 
 def _finetune_routes(
     endpoints: Endpoints,
-    models: Mapping[str, ServedModel],
+    serving: Serving,
     finetunes: Finetunes,
     bases: Mapping[str, Callable[[], BaseShape]],
 ) -> list[Route]:
     limits = endpoints.settings.limits
-    handlers = FinetuneHandlers(finetunes, models, endpoints.body_limits)
+    handlers = FinetuneHandlers(finetunes, serving, endpoints.body_limits)
     uploads = UploadLimits(
         limits.max_uploads, limits.slow_sender_s, limits.upload_deadline_s, limits.min_free_bytes
     )
@@ -219,9 +223,9 @@ def _finetune_routes(
     return [endpoints.route(path + end, **methods) for path, methods in paths.items() for end in ("", "/")]
 
 
-def _catalogue_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -> list[Route]:
+def _catalogue_routes(endpoints: Endpoints, serving: Serving) -> list[Route]:
     """What is served, and whose token it is."""
-    catalogue = CatalogueHandlers(served_cards(models.values()))
+    catalogue = CatalogueHandlers(served_cards(serving.models.values()), serving.aliases)
     client = ACCOUNT.removesuffix("/accounts/{account_id}")
     handlers = {
         f"{ACCOUNT}/ai/models/search": catalogue.search,

@@ -16,8 +16,8 @@ from app.errors import ApiError, MalformedHttp
 from app.http.body import WHOLE_KEY
 from app.http.connections import Connections
 from app.http.cycle import OldCycle
+from app.http.dialects.error_paths import failure_at
 from app.http.disconnect import DEPARTURE_KEY, Departure
-from app.http.envelope import failure
 from app.http.framing import Head, RequestReader
 from app.http.names import ENCODED_SLASH
 from app.http.presence import Presence
@@ -207,10 +207,10 @@ class GuardedProtocol(HttpToolsProtocol):
         _give_up(cycle)
 
     def _say_no(self, error: ApiError) -> None:
-        """The envelope, then nothing more; the sender is heard out for a moment, so that it can read it."""
+        """The error as its path has errors, then nothing more. The sender is heard out for a moment, so that it can read it."""
         self._unset_keepalive_if_required()
         if self.cycle is None or not self.cycle.response_complete or not self._reader.in_body:
-            body = bytes(failure(error, "").body)
+            body = bytes(failure_at(self._reader.target)(error, "").body)
             lines = [
                 f"HTTP/1.1 {error.status} Refused",
                 "content-type: application/json",

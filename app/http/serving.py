@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from app.types import Caller, TextRequest
 
 # Parsing and checking a body of this size takes about a millisecond; a longer one must not hold up the loop.
 LARGE_BODY_BYTES = 100_000
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,23 @@ class ServedModel:
 
 
 class Serving:
-    """Answers what a dialect asked. `models` is by card name."""
+    """Answers what a dialect asked. `models` is by card name, `aliases` are card names by other names of theirs."""
 
     def __init__(
-        self, models: Mapping[str, ServedModel], body_limits: BodyLimits, stream_limits: StreamLimits
+        self,
+        models: Mapping[str, ServedModel],
+        body_limits: BodyLimits,
+        stream_limits: StreamLimits,
+        aliases: Mapping[str, str] = NO_ALIASES,
     ) -> None:
         self.models = models
+        self.aliases = aliases
         self._body_limits = body_limits
         self._stream_limits = stream_limits
 
     def model(self, name: str) -> ServedModel:
         """Raises NoSuchModel."""
-        model = self.models.get(name)
+        model = self.models.get(name) or self.models.get(self.aliases.get(name, ""))
         if model is None:
             raise NoSuchModel(name)
         return model
@@ -65,6 +72,14 @@ class Serving:
         """Read the body, let the dialect `parse` its JSON value, and answer that."""
         body = await read_body(request, self._body_limits)
         return await self.answer_body(request, caller, body, parse)
+
+    async def count(self, request: Request, caller: Caller, parse: Callable[[Any], Asked]) -> int:
+        """How many tokens the body's prompt has."""
+        body = await read_body(request, self._body_limits)
+        asked = parse(parse_json(body))
+        model = self.model(asked.model)
+        text, _ = model.understand(asked)
+        return await model.pipeline.count(text, card=model.card, account_id=caller.account_id)
 
     async def answer_body(
         self, request: Request, caller: Caller, body: bytes, parse: Callable[[Any], Asked]

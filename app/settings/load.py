@@ -14,6 +14,8 @@ from app.settings.values import Ai, Limits, Model, Server, Settings
 CHECKOUT: Final = Path(__file__).resolve().parent.parent.parent
 DEFAULT_FILE: Final = CHECKOUT / "wrangler-like-config" / "outworker.toml"
 MAX_PORT: Final = 65535
+OWN: Final = ("name", "aliases")
+"""What an entry does not take from another with its weights."""
 
 
 def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str, str]) -> Settings:
@@ -63,7 +65,8 @@ def _completed(models: Iterable[Document]) -> list[Document]:
     completed = []
     for model in models:
         weights = model.get("weights", defaults_of_entry["weights"])
-        entry = {**defaults_of_entry, **first.get(weights, {}), **model}
+        shared = {key: value for key, value in first.get(weights, {}).items() if key not in OWN}
+        entry = {**defaults_of_entry, **shared, **model}
         first.setdefault(weights, entry)
         completed.append(entry)
     return completed
@@ -101,7 +104,8 @@ def _server(values: Document) -> Server:
 
 
 def _model(values: Document) -> Model:
-    return Model(**_typed(Model, values))
+    aliases = values["aliases"]
+    return Model(**_typed(Model, {**values, "aliases": None if aliases is None else tuple(aliases)}))
 
 
 def _typed(kind: type, values: Document) -> dict[str, Any]:

@@ -18,6 +18,7 @@ _ACCOUNT: Final = "^[A-Za-z0-9_-]{1,64}$"
 _ORIGIN: Final = r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)$"
 _HOST: Final = r"^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$"
 _ALLOWED_HOST: Final = rf"^\*$|{_HOST}"
+_ALIAS: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$"
 ENV_NAME: Final = "^[A-Za-z0-9_-]+$"
 
 PATTERNS: Final[Mapping[str, str]] = {
@@ -25,6 +26,7 @@ PATTERNS: Final[Mapping[str, str]] = {
     _ACCOUNT: "1 to 64 letters, digits, - or _",
     _ORIGIN: 'an origin, scheme://host[:port], or "*"',
     _ALLOWED_HOST: 'a host name or address without a port, or "*"',
+    _ALIAS: "1 to 128 letters, digits, -, _, . or /, the first a letter or digit",
     ENV_NAME: "a name of letters, digits, - and _",
 }
 """What a pattern stands for, for error texts."""
@@ -114,6 +116,12 @@ _SERVER = (
 
 _MODELS = (
     Setting("models[].name", None, "Required. Name of a model card in schemas/.", _TEXT),
+    Setting(
+        "models[].aliases",
+        None,
+        "Other names of the model, which clients may ask for; absent: the last part of its name.",
+        _texts(_ALIAS),
+    ),
     Setting(
         "models[].weights",
         "stand-in",

@@ -35,9 +35,13 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One served model card. Entries with equal `weights` differ in `name` only: they share an engine."""
+    """One served model card. Entries with equal `weights` differ in `name` and `aliases` only: they share an engine.
+
+    `aliases` None: see `app.settings.aliases`.
+    """
 
     name: str
+    aliases: tuple[str, ...] | None
     weights: str
     engine: EngineName
     adapters: bool

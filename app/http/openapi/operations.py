@@ -105,6 +105,8 @@ def _other_apis() -> Table:
         ),
         "responses": ("OpenAI's responses", "ResponsesBody", Answer("Response", events="ResponsesEvent")),
         "messages": ("Anthropic's messages", "MessagesBody", Answer("Message", events="MessagesEvent")),
+        "messages/count_tokens": ("Tokens of such a message", "MessagesCount", Answer("MessageTokens")),
+        "responses/input_tokens": ("Tokens of a response's input", "ResponsesBody", Answer("ResponseTokens")),
     }
     posts = {
         (f"{ACCOUNT}/ai/v1/{path}", "POST"): Operation(
@@ -113,7 +115,7 @@ def _other_apis() -> Table:
             answer,
             body,
             statuses=RUN_STATUSES,
-            failures=Shape.ANTHROPIC if path == "messages" else Shape.OPENAI,
+            failures=Shape.ANTHROPIC if path.startswith("messages") else Shape.OPENAI,
         )
         for path, (summary, body, answer) in bodies.items()
     }

@@ -1,7 +1,6 @@
 """`…/ai/finetunes`: create, list, show and delete adapters. Their assets arrive in `app.http.routes.assets`."""
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,35 +9,34 @@ from starlette.responses import Response
 
 from app.adapters.drafts import Draft
 from app.adapters.finetunes import Finetunes
-from app.errors import FinetuneNotCreated, FinetuneNotFound, LoraUnsupported, NoSuchModel
+from app.errors import FinetuneNotCreated, FinetuneNotFound, LoraUnsupported
 from app.http.body import BodyLimits, parse_json, read_body
 from app.http.dialects import finetunes as dialect
 from app.http.envelope import success
 from app.http.exchange import exchange_of
 from app.http.operator import answered_as
-from app.http.serving import ServedModel
+from app.http.serving import ServedModel, Serving
 from app.types import Caller
 
 
 class FinetuneHandlers:
-    """`models` is by card name. Callers see their account's own finetunes, and public ones of others."""
+    """Callers see their account's own finetunes, and public ones of others."""
 
-    def __init__(
-        self, finetunes: Finetunes, models: Mapping[str, ServedModel], body_limits: BodyLimits
-    ) -> None:
+    def __init__(self, finetunes: Finetunes, serving: Serving, body_limits: BodyLimits) -> None:
         self._finetunes = finetunes
-        self._models = models
+        self._serving = serving
         self._body_limits = body_limits
         self._parse = dialect.CreateParser()
 
     async def create(self, request: Request, caller: Caller) -> Response:
         new = self._parse(parse_json(await read_body(request, self._body_limits)))
+        model = self._with_adapters(new.model)
         create = partial(
             self._finetunes.drafts.create,
             caller.account_id,
             new.name,
-            new.model,
-            self._weights_for(new.model),
+            model.card.name,
+            model.pipeline.weights,
             description=new.description,
             public=new.public,
             replaces=new.replace,
@@ -68,17 +66,15 @@ class FinetuneHandlers:
         with answered_as(lambda _: FinetuneNotFound(named)):  # somebody else deleted it at the same time
             gone = await asyncio.to_thread(self._finetunes.delete, caller.account_id, named)
         if not isinstance(gone, Draft):
-            for model in self._models.values():
+            for model in self._serving.models.values():
                 await model.pipeline.engine.forget(gone)
         return _answer(request, {"id": gone.id, "name": gone.name})
 
-    def _weights_for(self, model_name: str) -> str:
-        model = self._models.get(model_name)
-        if model is None:
-            raise NoSuchModel(model_name)
+    def _with_adapters(self, name: str) -> ServedModel:
+        model = self._serving.model(name)
         if not model.pipeline.adapters:
-            raise LoraUnsupported(model_name)
-        return model.pipeline.weights
+            raise LoraUnsupported(model.card.name)
+        return model
 
 
 def _answer(request: Request, result: Any) -> Response:
