@@ -91,6 +91,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
     token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
+    stores.checkpoint()  # a signal that comes before the server handles it ends this process as it is
     reached("database")
     assembly = Assembly(settings, cards, stores.adapters)
     failures: list[BaseException] = []
@@ -139,7 +140,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         end_descendants()
         sockets.remove()
         record.path.unlink(missing_ok=True)
-        stores.close()  # last: what a thread still writes is in it
+        stores.checkpoint()  # last: what a thread still writes is in it
     return _status(failures, report)
 
 
