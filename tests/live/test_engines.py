@@ -6,12 +6,14 @@ What only one engine has is tested beside it; what a client sees must not depend
 import json
 import math
 import random
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -124,6 +126,25 @@ def test_seeds_repeat(server: LiveServer) -> None:
     )
     assert first == again
     assert first != other
+
+
+def test_nothing_listens_but_the_server(server: LiveServer) -> None:
+    """No TCP and no UDP port of the engine, and no Unix socket with a name that somebody else could connect to."""
+    server.text("Hello")
+    whole = psutil.Process(server.process.pid)
+    sockets = [
+        (process.pid, each)
+        for process in (whole, *whole.children(recursive=True))
+        for each in process.net_connections("all")
+        if each.laddr
+    ]
+    own = int(server.url.rpartition(":")[2])
+    network = [(pid, each) for pid, each in sockets if each.family != socket.AF_UNIX]
+    assert {(pid, each.laddr.port) for pid, each in network} == {(server.server_process().pid, own)}
+    names = {each.laddr for _, each in sockets if each.family == socket.AF_UNIX}
+    assert not [name for name in names if name.startswith(("@", "\0"))], "anybody may connect to it"
+    left = [Path(name).parent for name in names if Path(name).exists()]
+    assert not [folder for folder in left if folder.stat().st_mode & 0o77]
 
 
 def test_every_sampling_field_is_taken(server: LiveServer) -> None:
