@@ -10,6 +10,7 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -32,14 +33,14 @@ from app.engines.lifecycle import freeze_memory
 from app.errors import EngineLost, OperatorError, StartupError
 from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
-from app.listening import http_server, listen
+from app.listening import DrainingServer, http_server, listen
 from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
 from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
 from app.sockets import SocketFolder
-from app.stores import stores_of
+from app.stores import Stores, stores_of
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
 
@@ -131,6 +132,18 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     reached("listening")
     port = listening.getsockname()[1]
     report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
+    await _until_stopped(settings, server, listening, record, stores)
+    return _status(failures, report)
+
+
+async def _until_stopped(
+    settings: Settings,
+    server: DrainingServer,
+    listening: socket.socket,
+    record: ProcessRecord,
+    stores: Stores,
+) -> None:
+    """Serve, and leave nothing running and the data directory whole."""
     recorder = asyncio.create_task(_record_children(record))
     sockets = SocketFolder.of(settings.server.data_dir)
     try:
@@ -143,7 +156,6 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         sockets.remove()
         record.path.unlink(missing_ok=True)
         stores.checkpoint()  # last: what a thread still writes is in it
-    return _status(failures, report)
 
 
 def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:
