@@ -51,19 +51,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(app(arguments))
         finally:
             sys.stdout.flush()  # here, where a full disk behind it is one line
-    except OperatorError as error:
-        print(f"outworker: {error}", file=sys.stderr)
-        sys.exit(2)
     except BrokenPipeError:
         os._exit(1)  # the reader of our output is gone: nothing more to say
-    except OSError as error:
-        print(f"outworker: {_named(error)}; check room and permissions there", file=sys.stderr)
+    except (OperatorError, OSError) as error:
+        print(f"outworker: {error if isinstance(error, OperatorError) else _said(error)}", file=sys.stderr)
+        _exit_with_error()
+
+
+def _said(error: OSError) -> str:
+    """Return what the system could not do, of a file that no command foresaw."""
+    where = error.filename or "a file of the data directory, or the output"
+    return f"{where}: {error.strerror or error}; check room and permissions there"
+
+
+def _exit_with_error() -> None:
+    """End with status 2. Where the output can't take what was printed the interpreter must not try again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         sys.stderr.flush()
-        os._exit(2)  # not by way of the interpreter, which would try to write the output again
-
-
-def _named(error: OSError) -> str:
-    return f"{error.filename or 'the output'}: {error.strerror or error}"
+        os._exit(2)
+    sys.exit(2)
 
 
 @app.command
@@ -195,9 +203,11 @@ def token_create(
     token_id, token = tokens.create(account, scope)
     try:
         print(f"id     {token_id}\ntoken  {token}", flush=True)
-    except OSError:  # nobody has seen it, nobody ever will
+    except OSError as error:  # nobody has seen it, nobody ever will
         tokens.revoke(token_id)
-        raise
+        raise OperatorError(
+            f"the output: {error.strerror}; the token could not be shown and is revoked"
+        ) from None
 
 
 @token_app.command(name="list")

@@ -199,8 +199,8 @@ def _opened(address: URL) -> Engine:
     return engine
 
 
-def close_database(engine: Engine) -> None:
-    """Bring all that is written into the one file, so that a copy of it alone is whole."""
+def checkpoint(engine: Engine) -> None:
+    """Bring all that is written into the one file, so that a copy of it alone is whole. The engine can be used on."""
     engine.dispose()
     if engine.dialect.name != "sqlite":
         return

@@ -10,6 +10,7 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -33,14 +34,14 @@ from app.errors import EngineLost, OperatorError, StartupError
 from app.http.boundary import ANY_HOST
 from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
-from app.listening import http_server, listen
+from app.listening import DrainingServer, http_server, listen
 from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
 from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
 from app.sockets import SocketFolder
-from app.stores import stores_of
+from app.stores import Stores, stores_of
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
 
@@ -97,6 +98,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
     token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
+    stores.checkpoint()  # a signal that comes before the server handles it ends this process as it is
     reached("database")
     failures: list[BaseException] = []
 
@@ -136,6 +138,18 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     reached("listening")
     port = listening.getsockname()[1]
     report(_starting(settings, port))
+    await _until_stopped(settings, server, listening, record, stores)
+    return _status(failures, report)
+
+
+async def _until_stopped(
+    settings: Settings,
+    server: DrainingServer,
+    listening: socket.socket,
+    record: ProcessRecord,
+    stores: Stores,
+) -> None:
+    """Serve, and leave nothing running and the data directory whole."""
     recorder = asyncio.create_task(_record_children(record))
     sockets = SocketFolder.of(settings.server.data_dir)
     try:
@@ -147,8 +161,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         end_descendants()
         sockets.remove()
         record.path.unlink(missing_ok=True)
-        stores.close()  # last: what a thread still writes is in it
-    return _status(failures, report)
+        stores.checkpoint()  # last: what a thread still writes is in it
 
 
 def _starting(settings: Settings, port: int) -> str:
