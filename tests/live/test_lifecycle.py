@@ -13,10 +13,19 @@ import httpx
 import psutil
 import pytest
 
+from tests.hostile import hostile, imported
 from tests.live.server import READY_S, SETTINGS, LiveServer, is_alive, sse_events
 
 pytestmark = pytest.mark.engine
 
+IN_JSON = {
+    "prompt": "Is it?",
+    "max_tokens": 60,
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"type": "object", "properties": {"is": {"type": "boolean"}}, "required": ["is"]},
+    },
+}
 STREAMS = 64
 GROWTH_MIB = 6
 """What a revival may leave behind on average. A vLLM of before that is not let go of is 30."""
@@ -29,12 +38,14 @@ LONG = {"prompt": "Say hello", "temperature": 5, "seed": 1, "max_tokens": 400, "
 def test_start_kill_start_drain(tmp_path: Path, times: Callable[[int], int]) -> None:
     data_dir = tmp_path / "data"
     orphans = start_and_kill(data_dir)
-    server = LiveServer(data_dir, watched_closely(tmp_path)).start()
+    server = LiveServer(data_dir, watched_closely(tmp_path), hostile(tmp_path / "hostile")).start()
     try:
         server.wait_ready()
         assert any(f"ended {len(orphans)} processes" in line for line in server.lines), server.lines
         assert not any(is_alive(orphan) for orphan in orphans)
         survive_the_engine_s_death(server, signal.SIGSTOP)
+        assert server.run(IN_JSON).status_code == 200
+        assert imported(tmp_path / "hostile") == []
         leave_nothing_behind(server, times(10))
         drain(server)
     finally:
