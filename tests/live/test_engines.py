@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from app.standin.text import Entry, load
+from tests.adapters.make import Adapter
 from tests.live.account import Account
 from tests.live.server import HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
 from tests.live.variants import committed, said, slightly_other
@@ -311,6 +312,25 @@ def test_a_difference_is_measured_in_the_first_answer() -> None:
     assert first_difference(one, Told("ac", ["a", "c"], [], [])) == ("b", "c", 0.25)
     assert first_difference(one, Told("ad", ["a", "d"], [], [])) == ("b", "d", math.inf)
     assert first_difference(one, Told("a", ["a"], [], [])) == ("", "", math.inf)
+
+
+def test_an_adapter_in_another_trainer_s_dress_answers_as_its_own(server: LiveServer) -> None:
+    """The example as unsloth and a state_dict would have it: remarks, an expression, other names."""
+    account, pirate = Account.own(server), committed("pirate")
+    tensors = {
+        name.removeprefix("base_model.").replace(".weight", ".default.weight"): values
+        for name, values in pirate.tensors.items()
+    }
+    config = pirate.config | {
+        "auto_mapping": {"base_model_class": "MistralForCausalLM", "unsloth_fixed": True},
+        "target_modules": r"(?:.*?(?:language|text).*?)|(?:\bmodel\.layers\.[\d]{1,}\..*_proj)",
+        "trained_by": "somebody",
+        "task_type": None,
+    }
+    account.add("dressed", Adapter(config, tensors, dict.fromkeys(tensors, "BF16")))
+    for entry in ENTRIES[:5]:
+        assert said("pirate", entry, account.text(entry.ask[0], "dressed"))
+    account.remove("dressed")
 
 
 def test_an_adapter_deleted_while_it_loads_is_not_found(

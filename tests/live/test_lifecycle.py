@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from app.sockets import SocketFolder
 from tests.hostile import hostile, imported
 from tests.live.server import READY_S, SETTINGS, LiveServer, is_alive, sse_events
 
@@ -48,6 +49,7 @@ def test_start_kill_start_drain(tmp_path: Path, times: Callable[[int], int]) -> 
         assert imported(tmp_path / "hostile") == []
         leave_nothing_behind(server, times(10))
         drain(server)
+        assert not SocketFolder.of(data_dir).path.exists()
     finally:
         server.stop()
 
@@ -62,6 +64,8 @@ def start_and_kill(data_dir: Path) -> list[psutil.Process]:
     assert int(early.headers["retry-after"]) > 0
     server.wait_ready()
     assert server.client.get("/ready").status_code == 200
+    sockets = SocketFolder.of(data_dir).path
+    assert [path for path in sockets.iterdir() if path.is_socket()], "vLLM's sockets are somewhere else"
     engine, parent = server.engine_processes(), server.server_process()
     assert engine
     server.process.kill()
