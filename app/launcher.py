@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from app.processes import ProcessRecord
+from app.processes import ProcessRecord, isolated
 
 REPORT_FD_VARIABLE = "OUTWORKER_REPORT_FD"
 LOG_KEEP_BYTES = 10_000_000
@@ -61,7 +61,7 @@ class Launcher:
 
     def _start(self, write_end: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "app.serve", *self._arguments]
-        environment = {**os.environ, REPORT_FD_VARIABLE: str(write_end)}
+        environment = {**isolated(os.environ), REPORT_FD_VARIABLE: str(write_end)}
         output = open_log(self._log_file) if self._log_file else None
         try:
             return subprocess.Popen(  # noqa: S603  our own interpreter and module

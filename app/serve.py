@@ -85,8 +85,7 @@ def _end(status: int) -> None:
 
 
 async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
-    began = time.monotonic()
-    steps = StartSteps()
+    began, steps = time.monotonic(), StartSteps()
     steps.watch()
     record = ProcessRecord(settings.server.data_dir / "processes.json")
     cards = load_cards(CHECKOUT / "schemas")
@@ -153,6 +152,8 @@ async def _until_stopped(
     recorder = asyncio.create_task(_record_children(record))
     sockets = SocketFolder.of(settings.server.data_dir)
     try:
+        # Libraries look for parts of theirs where a process stands: here nobody else writes.
+        os.chdir(settings.server.data_dir)
         sockets.make()
         sockets.export()
         await server.serve(sockets=[listening])
