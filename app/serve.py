@@ -33,6 +33,7 @@ from app.errors import OperatorError, StartupError
 from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
 from app.listening import http_server, listen
+from app.memory_return import trim
 from app.milestones import reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
@@ -145,9 +146,7 @@ def _settle() -> None:
     other goes back to the system.
     """
     gc.freeze()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other allocators do it by themselves
-    if trim is not None:
-        trim(0)
+    trim()
 
 
 def _status(failures: list[BaseException], report: Callable[[str], None]) -> int:

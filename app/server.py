@@ -17,6 +17,7 @@ from app.catalog.cards import ModelCard
 from app.engines.engine import Engine
 from app.http.auth import FindCaller
 from app.http.body import BodyLimits
+from app.http.body_room import BodyRoom
 from app.http.boundary import Boundary
 from app.http.dialects.binding import BindingDialect
 from app.http.dialects.native import NativeDialect
@@ -34,6 +35,7 @@ from app.http.serving import ServedModel, Serving
 from app.http.sse import StreamLimits
 from app.inference.pipeline import AdapterResolver, Pipeline
 from app.inference.prompt import PromptBuilder
+from app.memory_return import trim
 from app.settings import Settings
 from app.tally import Tally
 
@@ -59,12 +61,13 @@ class EngineGroup:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The ASGI application, the pipelines behind it, and what is counted for the log."""
+    """The ASGI application, the pipelines behind it, the room for bodies, and what is counted for the log."""
 
     asgi: ASGIApp
     pipelines: tuple[Pipeline, ...]
     routes: tuple[Route, ...]
     tally: Tally
+    room: BodyRoom
 
     def drain(self) -> None:
         """Refuse new requests from now on."""
@@ -93,7 +96,7 @@ def create_app(
         for card in group.cards
     }
     bases = {group.weights: group.load_base for group in groups}
-    endpoints = Endpoints(settings, find_caller)
+    endpoints = Endpoints(settings, find_caller, _body_room(settings))
     serving = Serving(models, endpoints.body_limits, endpoints.stream_limits)
     padding = Padding(settings.server.stream_padding)
     routes = [  # looked at in this order, so what is called most comes first
@@ -121,6 +124,7 @@ def create_app(
         pipelines,
         tuple(routes),
         tally,
+        endpoints.room,
     )
 
 
@@ -137,12 +141,23 @@ def _pipeline(settings: Settings, group: EngineGroup, resolver: AdapterResolver)
     )
 
 
+def _body_room(settings: Settings) -> BodyRoom:
+    """One body fits always."""
+    limits = settings.limits
+    most, of_account = (
+        max(bound, limits.max_body_bytes)
+        for bound in (limits.max_bodies_bytes, limits.max_account_bodies_bytes)
+    )
+    return BodyRoom(most, of_account, trim)
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Makes secured routes, and the limits that they share."""
 
     settings: Settings
     find_caller: FindCaller
+    room: BodyRoom
 
     def route(self, path: str, **methods: Method) -> Route:
         """`path` is below the account."""
@@ -150,7 +165,8 @@ class Endpoints:
 
     @property
     def body_limits(self) -> BodyLimits:
-        return BodyLimits(self.settings.limits.max_body_bytes, self.settings.limits.slow_sender_s)
+        limits = self.settings.limits
+        return BodyLimits(limits.max_body_bytes, limits.slow_sender_s, limits.body_deadline_s, self.room)
 
     @property
     def stream_limits(self) -> StreamLimits:
@@ -243,7 +259,7 @@ def _playground_routes(endpoints: Endpoints, sign_in: playground.PageSignIn | No
         return []
     routes = [*playground.page_routes()]
     if sign_in is not None:
-        exchange = playground.CodeExchange(sign_in, settings.limits.slow_sender_s)
+        exchange = playground.CodeExchange(sign_in, endpoints.body_limits)
         routes.append(Route(playground.TOKEN_PATH, OpenEndpoint(exchange, "POST")))
     return routes
 

@@ -143,6 +143,9 @@ class GuardedProtocol(HttpToolsProtocol):
     # What is answered
 
     def on_response_complete(self) -> None:
+        for cycle in self._running:
+            if cycle.response_complete:
+                cycle.body.clear()  # what came of it and nobody read
         super().on_response_complete()
         if self.transport.is_closing():
             return

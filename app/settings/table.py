@@ -194,6 +194,27 @@ _LIMITS = (
         "bytes",
     ),
     Setting(
+        "limits.max_bodies_bytes",
+        128_000_000,
+        "Request bodies held in memory in all, adapters excepted; more are answered 429 (code 3040).",
+        _integer(1024, 1_000_000_000_000),
+        "bytes",
+    ),
+    Setting(
+        "limits.max_account_bodies_bytes",
+        64_000_000,
+        "Request bodies of one account held in memory; more are answered 429 (code 3040).",
+        _integer(1024, 1_000_000_000_000),
+        "bytes",
+    ),
+    Setting(
+        "limits.body_deadline_s",
+        120,
+        "A request body that takes longer to arrive is ended with 408 (code 3007).",
+        _seconds(_DAY_S),
+        "s",
+    ),
+    Setting(
         "limits.max_header_bytes",
         65_536,
         "Largest request head: request line and headers together.",

@@ -56,6 +56,9 @@ class Limits:
     request_deadline_s: float
     drain_s: float
     max_body_bytes: int
+    max_bodies_bytes: int
+    max_account_bodies_bytes: int
+    body_deadline_s: float
     max_header_bytes: int
     slow_sender_s: float
     slow_reader_s: float

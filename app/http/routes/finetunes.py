@@ -32,7 +32,9 @@ class FinetuneHandlers:
         self._parse = dialect.CreateParser()
 
     async def create(self, request: Request, caller: Caller) -> Response:
-        new = self._parse(parse_json(await read_body(request, self._body_limits)))
+        with self._body_limits.room.of(caller.account_id) as held:
+            body = await read_body(request, self._body_limits, held)
+            new = await asyncio.to_thread(lambda: self._parse(parse_json(body)))
         create = partial(
             self._finetunes.drafts.create,
             caller.account_id,
