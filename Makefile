@@ -15,6 +15,7 @@ serve: install
 test: install-dev
 	@tests/browser.sh
 	@tests/node.sh
+	@tests/proxies.sh
 	@$(bin)/python -m pytest $(ARGS)
 
 soak: install-dev
@@ -44,7 +45,7 @@ adapters: install-engine
 	@$(bin)/python -m app.standin.lora
 
 lock:
-	@python3 requirements/lock.py
+	@python3 -m requirements.lock $(ARGS)
 
 install:
 	@requirements/install.sh

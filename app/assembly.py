@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from app.adapters.base import BaseShape, read_base
+from app.adapters.base import BaseShape, base_name, read_base
 from app.adapters.store import AdapterStore
 from app.catalog.cards import ModelCard
 from app.engines.choices import Choice
@@ -71,7 +71,7 @@ class Assembly:
 
         @cache
         def load_base() -> BaseShape:
-            return read_base(weights.folder(), model.weights)
+            return read_base(weights.folder(), base_name(model.weights))
 
         engine = self._engine(model, cards, weights)
         original = original_of(load_catalogues(), model.weights)

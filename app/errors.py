@@ -73,7 +73,14 @@ class StartupError(OperatorError):
 
 
 class StorageError(OperatorError):
-    """No room or no permission in the data directory: says which."""
+    """No room or no permission in the data directory: says which.
+
+    A client may read `str()`. `figures` are for the operator: how large the disk is is nobody else's business.
+    """
+
+    def __init__(self, text: str, figures: str = "") -> None:
+        super().__init__(text)
+        self.figures = figures
 
 
 class AdapterRefused(OperatorError):

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DatabaseError
 from app.accounts.authority import Authority
 from app.accounts.development import development_token
 from app.accounts.page_codes import PageCodes, page_link
+from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
@@ -34,10 +35,12 @@ from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
 from app.listening import http_server, listen
 from app.memory_return import trim
-from app.milestones import reached
+from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
+from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
+from app.sockets import SocketFolder
 from app.stores import stores_of
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
@@ -78,12 +81,14 @@ def _end(status: int) -> None:
 
 async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     began = time.monotonic()
+    steps = StartSteps()
+    steps.watch()
     record = ProcessRecord(settings.server.data_dir / "processes.json")
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
     reached("settings and cards")
+    ServerLock.take(settings.server.data_dir)  # until this process ends
     listening = listen(settings)
-    record.refuse_second_server()
     if ended := record.end_leftovers():
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
@@ -93,10 +98,12 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     failures: list[BaseException] = []
 
     def on_start(failure: BaseException | None) -> None:
-        record.write()
+        with suppress(OSError):  # the recorder says it
+            record.write()
         if failure is None:
             _settle()
             reached("ready")
+            steps.close()
             seconds = time.monotonic() - began
             chosen = chain.from_iterable(assembly.choices.values())
             link = _page_link(settings, port, stores.page_codes)
@@ -113,19 +120,30 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             settings,
             assembly.groups(),
             find_caller=Authority(stores.tokens, time.monotonic).caller,
+            running=Running(stores.tokens.revoked),
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
             sign_in=PageSignIn(stores.page_codes, settings.account_id, token),
+            start_steps=lambda: steps.steps,
             on_start=on_start,
         ),
+        report,
     )
     reached("listening")
     port = listening.getsockname()[1]
     report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
     recorder = asyncio.create_task(_record_children(record))
-    await server.serve(sockets=[listening])
-    recorder.cancel()
-    record.path.unlink(missing_ok=True)
+    sockets = SocketFolder.of(settings.server.data_dir)
+    try:
+        sockets.make()
+        sockets.export()
+        await server.serve(sockets=[listening])
+    finally:
+        recorder.cancel()
+        end_descendants()
+        sockets.remove()
+        record.path.unlink(missing_ok=True)
+        stores.close()  # last: what a thread still writes is in it
     return _status(failures, report)
 
 
@@ -163,8 +181,15 @@ def _status(failures: list[BaseException], report: Callable[[str], None]) -> int
 
 async def _record_children(record: ProcessRecord) -> None:
     """While an engine starts its children appear one by one; a kill at any moment must find them recorded."""
+    said = ""
     while True:
-        await asyncio.to_thread(record.write)
+        try:
+            await asyncio.to_thread(record.write)
+            said = ""
+        except OSError as error:  # serving goes on, and the log hears of a full disk once
+            if (fault := error.strerror or str(error)) != said:
+                log.warning("%s can't be written: %s", record.path.name, fault)
+            said = fault
         await asyncio.sleep(RECORD_INTERVAL_S)
 
 
@@ -185,9 +210,9 @@ def _reporter() -> Callable[[str], None]:
 
 
 def _end_with_parent() -> None:
-    """Linux: when the launcher is killed this process gets SIGTERM and drains."""
+    """Linux: when the launcher is killed this process gets SIGINT and drains: nobody waits for a grace time."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _run(settings: Settings, report: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from app.accounts.running import Running
 from app.adapters.base import BaseShape
 from app.adapters.finetunes import Finetunes
 from app.adapters.tending import tend
@@ -28,7 +29,7 @@ from app.http.routes.assets import AssetHandler, UploadLimits
 from app.http.routes.catalogue import CatalogueHandlers, served_cards
 from app.http.routes.fallback import Fallback
 from app.http.routes.finetunes import FinetuneHandlers
-from app.http.routes.health import Readiness, health
+from app.http.routes.health import Readiness, StartStepsOf, health
 from app.http.routes.openapi import OPENAPI_PATH, OpenApi
 from app.http.routes.run import MODEL_NAME, RunHandlers
 from app.http.serving import ServedModel, Serving
@@ -68,6 +69,11 @@ class Server:
     routes: tuple[Route, ...]
     tally: Tally
     room: BodyRoom
+    readiness: Readiness
+
+    def leave(self) -> None:
+        """Say that this server is not ready, so that a balancer sends nothing more; what comes is still answered."""
+        self.readiness.leaving = True
 
     def drain(self) -> None:
         """Refuse new requests from now on."""
@@ -80,14 +86,16 @@ def create_app(
     groups: Sequence[EngineGroup],
     *,
     find_caller: FindCaller,
+    running: Running,
     resolver: AdapterResolver,
     finetunes: Finetunes,
     sign_in: playground.PageSignIn | None = None,
+    start_steps: StartStepsOf = lambda: (),
     on_start: Callable[[BaseException | None], None] = lambda failure: None,
 ) -> Server:
     """`on_start` is called once: with None when every engine is ready, or with what failed.
 
-    `sign_in` is what the playground's page gets for a one-time code.
+    `sign_in` is what the playground's page gets for a one-time code; `start_steps` is what `/ready` says of the start.
     """
     pipelines = tuple(_pipeline(settings, group, resolver) for group in groups)
     models = {
@@ -96,9 +104,10 @@ def create_app(
         for card in group.cards
     }
     bases = {group.weights: group.load_base for group in groups}
-    endpoints = Endpoints(settings, find_caller, _body_room(settings))
+    endpoints = Endpoints(settings, find_caller, running, _body_room(settings))
     serving = Serving(models, endpoints.body_limits, endpoints.stream_limits)
     padding = Padding(settings.server.stream_padding)
+    readiness = Readiness(pipelines, start_steps)
     routes = [  # looked at in this order, so what is called most comes first
         *_run_routes(endpoints, serving, padding),
         *_binding_routes(endpoints, serving, padding),
@@ -106,7 +115,7 @@ def create_app(
         *_finetune_routes(endpoints, models, finetunes, bases),
         *_catalogue_routes(endpoints, models),
         Route("/health", OpenEndpoint(health)),
-        Route("/ready", OpenEndpoint(Readiness(pipelines))),
+        Route("/ready", OpenEndpoint(readiness)),
         *_playground_routes(endpoints, sign_in),
     ]
     routes.append(Route(OPENAPI_PATH, OpenEndpoint(OpenApi(served_cards(models.values()), routes))))
@@ -114,7 +123,7 @@ def create_app(
         routes,
         redirect_slashes=False,
         default=Fallback(find_caller),
-        lifespan=lambda app: _lifespan(pipelines, on_start, partial(tend, finetunes, bases)),
+        lifespan=lambda app: _lifespan(pipelines, on_start, partial(tend, finetunes, bases), running),
     )
     allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
     tally = Tally()
@@ -125,6 +134,7 @@ def create_app(
         tuple(routes),
         tally,
         endpoints.room,
+        readiness,
     )
 
 
@@ -157,11 +167,15 @@ class Endpoints:
 
     settings: Settings
     find_caller: FindCaller
+    running: Running
     room: BodyRoom
 
     def route(self, path: str, **methods: Method) -> Route:
         """`path` is below the account."""
-        return Route(ACCOUNT + path, SecuredEndpoint(self.find_caller, **methods))
+        return Route(ACCOUNT + path, self.secured(**methods))
+
+    def secured(self, **methods: Method) -> SecuredEndpoint:
+        return SecuredEndpoint(self.find_caller, self.running, **methods)
 
     @property
     def body_limits(self) -> BodyLimits:
@@ -189,8 +203,8 @@ def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) ->
     proxy = {"GET": reads(handlers.proxied_get), "POST": reads(handlers.proxied_run)}
     return [
         endpoints.route(binding.PROXY_PATH, **proxy),
-        *(Route(path, SecuredEndpoint(endpoints.find_caller, **run)) for path in binding.RUN_PATHS),
-        Route(binding.MODELS_PATH, SecuredEndpoint(endpoints.find_caller, GET=reads(catalogue.search))),
+        *(Route(path, endpoints.secured(**run)) for path in binding.RUN_PATHS),
+        Route(binding.MODELS_PATH, endpoints.secured(GET=reads(catalogue.search))),
     ]
 
 
@@ -244,9 +258,10 @@ def _catalogue_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -
         f"{client}/memberships": accounts.memberships,
         f"{client}/user": accounts.user,
         f"{client}/user/tokens/verify": accounts.verify_token,
+        f"{ACCOUNT}/tokens/verify": accounts.verify_token,
     }
     return [
-        Route(path + end, SecuredEndpoint(endpoints.find_caller, GET=reads(handler)))
+        Route(path + end, endpoints.secured(GET=reads(handler)))
         for path, handler in handlers.items()
         for end in ("", "/")
     ]
@@ -285,6 +300,7 @@ async def _lifespan(
     pipelines: Sequence[Pipeline],
     on_start: Callable[[BaseException | None], None],
     tend_adapters: Callable[[], Awaitable[None]],
+    running: Running,
 ) -> AsyncIterator[None]:
     """Engines start in the background, so that `/health` answers meanwhile."""
 
@@ -300,7 +316,8 @@ async def _lifespan(
 
     starting = asyncio.create_task(start())
     starting.add_done_callback(started)
+    watching = asyncio.create_task(running.watch())
     yield
-    for task in (starting, *tending):
+    for task in (starting, watching, *tending):
         task.cancel()
     await asyncio.gather(*(pipeline.stop(0) for pipeline in pipelines))

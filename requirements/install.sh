@@ -23,7 +23,7 @@ if [ "${ENGINE:-}" = llamacpp ] && [ "${1:-}" != dev ]; then
 elif command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then
     kind=cuda
 fi
-torch_cpu="torch==2.13.0+cpu"
+torch_index="https://download.pytorch.org/whl/cpu"
 
 find_python() {
     for candidate in "${PYTHON:-python3}" python3.11 python3.12 python3.13 python3.14; do
@@ -38,6 +38,13 @@ find_python() {
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@" 2> >(grep -v '^WARNING: ' >&2); }
 
+install_list() { # LIST [OPTION...]: exactly these files, and nothing that would have to be built
+    local compile=()
+    # Python compiles what it imports; compiled ahead, the rest would be a fifth of the light way's size.
+    if [ "$kind" = light ]; then compile=(--no-compile); fi
+    pip install --no-deps --require-hashes --only-binary :all: "${compile[@]}" "${@:2}" -r "requirements/$1.txt"
+}
+
 stamped() { # NAME FILE...: has this set been installed already?
     [ -f "$venv/.installed-$1" ] && [ "$(cat "$venv/.installed-$1")" = "$(checksum "${@:2}")" ]
 }
@@ -49,23 +56,17 @@ if ! stamped "$kind" "requirements/$kind.txt"; then
     size="a few minutes, 3.5 GB on a CPU host"
     if [ "$kind" = light ]; then size="half a minute, 350 MB"; fi
     echo "installing the engine and its packages into $venv ($size) ..."
-    if [ "$kind" = light ]; then
-        # Python compiles what it imports; compiled ahead, the rest would be a fifth of the size.
-        pip install --no-compile --no-deps -r requirements/light.txt
-    elif [ "$kind" = cpu ]; then
+    if [ "$kind" = cpu ]; then
         # The CPU build of torch: from where pip is told to look, else from PyTorch's own index.
-        pip install --no-deps "$torch_cpu" 2>/dev/null ||
-            pip install --no-deps --index-url https://download.pytorch.org/whl/cpu "$torch_cpu"
-        pip install --no-deps -r requirements/cpu.txt
-    else
-        pip install -r requirements/cuda.txt
+        install_list torch-cpu 2>/dev/null || install_list torch-cpu --index-url "$torch_index"
     fi
+    install_list "$kind"
     pip install --no-deps --no-build-isolation --editable .
     checksum "requirements/$kind.txt" >"$venv/.installed-$kind"
 fi
 
 if [ "${1:-}" = dev ] && ! stamped dev requirements/dev.txt; then
     echo "installing the test tools into $venv ..."
-    pip install --no-deps -r requirements/dev.txt
+    install_list dev
     checksum requirements/dev.txt >"$venv/.installed-dev"
 fi

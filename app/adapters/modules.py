@@ -60,7 +60,7 @@ def _unknown(tensor: Tensor) -> str:
 
 def _no_such_layer(tensor: Tensor, layer: int, base: BaseShape) -> str:
     last = base.num_hidden_layers - 1
-    problem = f"is for layer {layer}, this server's base {base.name} has layers 0 to {last}"
+    problem = f"is for layer {layer}, {base.label} has layers 0 to {last}"
     return finding(tensor.name, problem, "the adapter was trained on another base: train it on this one")
 
 
@@ -94,7 +94,7 @@ def _shape_faults(module: LoraModule, base: BaseShape) -> list[str]:
 
 
 def _wrong_shape(tensor: Tensor, expected: str, base: BaseShape) -> str:
-    problem = f"shape {list(tensor.shape)} found, {expected} expected by this server's base {base.name}"
+    problem = f"shape {list(tensor.shape)} found, {expected} expected by {base.label}"
     return finding(tensor.name, problem, "the adapter was trained on another base: train it on this one")
 
 

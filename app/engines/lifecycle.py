@@ -1,17 +1,10 @@
-"""What the engines have in common when they start, stop and load an adapter."""
+"""What the engines have in common when they start and stop."""
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-ASSETS: Final = ("adapter_config.json", "adapter_model.safetensors")
 POLL_S: Final = 0.05
-
-
-def has_assets(folder: Path) -> bool:
-    """Whether an adapter's files are still there."""
-    return all((folder / name).is_file() for name in ASSETS)
 
 
 def first_line(cause: BaseException) -> str:

@@ -11,14 +11,15 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from app.engines.adapter_files import load_stored
 from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
-from app.engines.lifecycle import drained, first_line, has_assets
+from app.engines.lifecycle import drained, first_line
 from app.engines.residents import Residents
 from app.engines.sampling_params import structural_tag, to_vllm
 from app.engines.token_stream import TokenStream
 from app.engines.vllm_outputs import VllmOutputs
 from app.engines.vllm_start import VllmPlan, build
-from app.errors import FinetuneNotFound, InternalError, OutOfCapacity, StartupError
+from app.errors import OutOfCapacity, StartupError
 from app.types import Prompt, Sampling, StoredAdapter
 
 log = logging.getLogger(__name__)
@@ -137,13 +138,7 @@ class VllmEngine:
 
     async def _load(self, adapter: LeasedAdapter) -> None:
         """Off the generate path: there, an adapter that can't be loaded would end the engine for everybody."""
-        if not await asyncio.to_thread(has_assets, adapter.stored.folder):
-            raise FinetuneNotFound(adapter.stored.id)
-        try:
-            await self._llm.add_lora(self._lora_request(adapter))
-        except Exception as cause:  # whatever the worker raised comes back as a plain Exception
-            log.exception("adapter %s could not be loaded", adapter.stored.engine_name)
-            raise InternalError from cause
+        await load_stored(adapter.stored, lambda: self._llm.add_lora(self._lora_request(adapter)))
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
         await self._llm.remove_lora(adapter.int_id)

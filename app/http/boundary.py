@@ -17,31 +17,42 @@ from app.errors import (
     HostNotAllowed,
     InternalError,
     PageCodeRefused,
-    RequestAborted,
+    OutOfCapacity,
 )
 from app.http import sse
 from app.http.disconnect import ClientLeft
 from app.http.envelope import Failure, failure
 from app.http.exchange import Exchange
-from app.http.headers import values
+from app.http.headers import value, values
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """What is otherwise for `methods` on `paths`: `hosts` are allowed besides, and `failure` renders the errors.
+    """What is otherwise for `methods` (None: any) on `paths`: `hosts` are allowed besides, `failure` renders errors.
 
-    It counts before anything is routed, so that a refused Host or token is rendered by it too.
+    It counts before anything is routed, so that a refused Host or token is rendered by it too. With a `header` it is
+    for requests that have that one.
     """
 
-    methods: frozenset[str]
+    methods: frozenset[str] | None
     paths: re.Pattern[str]
     hosts: frozenset[str] = frozenset()
     failure: Failure = failure
+    header: bytes | None = None
+
+    def fits(self, scope: Scope) -> bool:
+        return (
+            (self.methods is None or scope["method"] in self.methods)
+            and self.paths.fullmatch(scope["path"]) is not None
+            and (self.header is None or value(scope, self.header) is not None)
+        )
 
 
 TOKENLESS = (AuthenticationFailed, CredentialsMissing, CredentialsMalformed, PageCodeRefused)
+STOPPING = "The server was stopped before the answer was finished."
+STOPPED_RETRY_AFTER_S = 5
 MAX_HOST_CHARS = 300
 """No name is longer (RFC 1035: 255), and what is looked up stays in memory."""
 
@@ -82,7 +93,7 @@ class Boundary:
         except asyncio.CancelledError:
             # The server gives up what is running: its drain is over. The task ends here, so nobody misses the
             # cancellation, and the client hears of it.
-            await _answer(RequestAborted(), exchange, scope, receive, send)
+            await _answer(OutOfCapacity(STOPPING, STOPPED_RETRY_AFTER_S), exchange, scope, receive, send)
         except ApiError as error:
             if isinstance(error, TOKENLESS):
                 self._count("requests without a valid token")
@@ -92,10 +103,7 @@ class Boundary:
             await _answer(InternalError(), exchange, scope, receive, send)
 
     def _rule(self, scope: Scope) -> PathRule:
-        for rule in self._rules:
-            if scope["method"] in rule.methods and rule.paths.fullmatch(scope["path"]):
-                return rule
-        return NO_RULE
+        return next((rule for rule in self._rules if rule.fits(scope)), NO_RULE)
 
     def _check_host(self, scope: Scope, more: frozenset[str]) -> None:
         if "*" in self._hosts:

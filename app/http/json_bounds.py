@@ -9,7 +9,7 @@ from app.errors import IncompleteRequest, RequestTooLarge
 
 MAX_JSON_VALUES = 100_000
 """Objects, lists, texts, numbers, names of properties. A prompt of 32 768 token ids has a third of it."""
-MAX_JSON_DEPTH = 200
+MAX_JSON_DEPTH = 1000
 
 QUOTE = b'"'
 STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}

@@ -106,7 +106,7 @@ _SERVER = (
     Setting(
         "server.playground",
         True,
-        "Serve the playground, a page in the browser, at /. On loopback it needs no token of the server's own user.",
+        "Serve the playground, a page in the browser, at /; `outworker page` prints a link to it.",
         _BOOLEAN,
     ),
 )
@@ -183,6 +183,13 @@ _LIMITS = (
         "limits.drain_s",
         30,
         "How long running requests may take to finish when the server is stopped.",
+        {"type": "number", "minimum": 0, "maximum": _DAY_S},
+        "s",
+    ),
+    Setting(
+        "limits.stop_grace_s",
+        5,
+        "How long requests are still taken after SIGTERM, with /ready at 503; Ctrl-C waits for nothing.",
         {"type": "number", "minimum": 0, "maximum": _DAY_S},
         "s",
     ),

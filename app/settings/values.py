@@ -55,6 +55,7 @@ class Limits:
     max_waiting_tokens: int
     request_deadline_s: float
     drain_s: float
+    stop_grace_s: float
     max_body_bytes: int
     max_bodies_bytes: int
     max_account_bodies_bytes: int

@@ -29,13 +29,16 @@ export class Api {
     return (await answered(fetch("/playground/token", { method: "POST", body }))).result;
   }
 
-  /** `ready`, else what the first engine that is not says of itself, or `unreachable`. */
+  /**
+   * `state`: `ready`, else what the first engine that is not says of itself, or `unreachable`; `steps`: how far the
+   * server's start is, `[{name, at_s}]`.
+   */
   static async state() {
     const response = await fetch("/ready").catch(() => null);
-    if (response === null) return "unreachable";
-    if (response.ok) return "ready";
-    const { engines = [] } = await response.json().catch(() => ({}));
-    return engines.find((state) => state !== "ready") ?? "starting";
+    if (response === null) return { state: "unreachable", steps: [] };
+    if (response.ok) return { state: "ready", steps: [] };
+    const { engines = [], steps = [] } = await response.json().catch(() => ({}));
+    return { state: engines.find((state) => state !== "ready") ?? "starting", steps };
   }
 
   /** Cards of text models. */
@@ -44,9 +47,9 @@ export class Api {
     return this.#all((page) => `models/search?task=${task}&per_page=${PER_PAGE}&page=${page}`);
   }
 
-  /** `{input, output}`: the published schemas. */
+  /** `{input, output, defaults}`: the published schemas, and what the server takes for fields that are not sent. */
   async schema(model) {
-    return (await this.call("GET", `models/schema?model=${encodeURIComponent(model)}`)).result;
+    return (await this.call("GET", `models/schema?model=${encodeURIComponent(model)}&details=true`)).result;
   }
 
   /** The account's own adapters, whatever their state. */

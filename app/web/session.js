@@ -10,36 +10,39 @@ const TOKEN = /^[\x21-\x7e]+$/;
 const REFUSED = "The server refuses the token of this tab: it was revoked, or is another server's.";
 
 export class Session {
-  /** `api` gets token and account; `onChange` is called when there are new ones. */
+  /**
+   * `api` gets token and account; `onChange` is called when there are new ones, and when there is none any more. Without
+   * a token `welcome` stands for the whole page; with one, another token is asked for in a dialog.
+   */
   constructor(api, onChange) {
     this.api = api;
     this.onChange = onChange;
+    this.works = false; // whether the server took the token that is in use
     this.stored = new Stored("sessionStorage", "outworker.session");
     const hints = "token-hint token-error";
     this.input = h("input", { id: "token", type: "password", autocomplete: "off", spellcheck: "false", "aria-describedby": hints });
     this.error = h("p", { class: "error", id: "token-error", role: "alert" });
     this.use = h("button", { type: "submit", class: "primary" }, "Use this token");
-    this.element = h(
-      "dialog",
-      { class: "token", "aria-labelledby": "token-title" },
-      h(
-        "form",
-        { onsubmit: (event) => this.#submit(event) },
-        h("h2", { id: "token-title" }, "Token"),
-        h("label", { for: "token" }, "API token"),
-        this.input,
-        this.error,
-        h(
-          "p",
-          { class: "hint", id: "token-hint" },
-          ...["Open the link that the terminal shows (", h("code", {}, "outworker page"), " prints a new one), or paste a token: one of "],
-          ...[h("code", {}, "outworker token create"), ", or the development one in ", h("code", {}, ".outworker/dev-token")],
-          ". It is kept in this tab only.",
-        ),
-        h("div", { class: "row end" }, this.use),
-      ),
+    this.form = h(
+      "form",
+      { onsubmit: (event) => this.#submit(event) },
+      h("label", { for: "token" }, "API token"),
+      this.input,
+      this.error,
+      h("p", { class: "hint", id: "token-hint" }, "It is kept in this tab only."),
+      h("div", { class: "row end" }, this.use),
     );
-    document.body.append(this.element);
+    this.welcome = h(
+      "section",
+      { class: "card welcome", "aria-labelledby": "welcome-title", hidden: true },
+      h("h2", { id: "welcome-title" }, "Talk to the model that runs here"),
+      h("p", {}, "This page asks the language model of this server, compares it with adapters of yours, and shows each request as code."),
+      h("p", {}, "It needs a token. On the server's own terminal this command prints a link that signs you in:"),
+      h("pre", { tabindex: 0, "aria-label": "Command" }, h("code", {}, "outworker page")),
+      h("p", {}, "Elsewhere, paste a token that whoever runs the server gave you (", h("code", {}, "outworker token create"), ")."),
+    );
+    this.dialog = h("dialog", { class: "token", "aria-labelledby": "token-title" }, h("h2", { id: "token-title" }, "Another token"));
+    document.body.append(this.dialog);
   }
 
   /** Begin with the code of a link, else with what the tab has, else with a question. */
@@ -63,24 +66,30 @@ export class Session {
     return Boolean(this.api.token);
   }
 
-  /** Ask for another token, saying why. */
+  /** Ask for a token, saying why. Without one this is all that the page shows. */
   ask(why = "") {
-    if (why || !this.element.open) this.error.textContent = why;
-    if (this.element.open) return;
+    const asked = this.dialog.open || !this.welcome.hidden;
+    if (why || !asked) this.error.textContent = why;
+    if (asked) return;
     this.input.value = "";
-    this.element.showModal();
+    (this.api.token ? this.dialog : this.welcome).append(this.form);
+    if (this.api.token) this.dialog.showModal();
+    else this.welcome.hidden = false;
+    this.input.focus();
   }
 
-  /** The server refused the token that was in use. */
-  refused() {
+  /** The server refused the token that was in use. What was done with it stays in view. */
+  async refused() {
     this.stored.value = null;
+    if (!this.works) this.api.token = null;
     this.ask(REFUSED);
+    if (!this.api.token) await this.onChange();
   }
 
   async #exchange(code) {
     try {
       const given = await Api.tokenFor(code);
-      this.element.close();
+      this.dialog.close();
       await this.#take(given);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -97,7 +106,7 @@ export class Session {
     this.use.disabled = true;
     try {
       const account_id = await Api.accountOf(token);
-      this.element.close();
+      this.dialog.close();
       this.input.value = "";
       await this.#take({ token, account_id });
     } catch (error) {
@@ -108,6 +117,8 @@ export class Session {
   }
 
   async #take(session) {
+    this.welcome.hidden = true;
+    this.works = false;
     this.api.token = session.token;
     this.api.accountId = session.account_id;
     this.stored.value = session;

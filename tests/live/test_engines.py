@@ -5,13 +5,16 @@ What only one engine has is tested beside it; what a client sees must not depend
 
 import json
 import math
+import random
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -287,3 +290,30 @@ def test_a_difference_is_measured_in_the_first_answer() -> None:
     assert first_difference(one, Told("ac", ["a", "c"], [], [])) == ("b", "c", 0.25)
     assert first_difference(one, Told("ad", ["a", "d"], [], [])) == ("b", "d", math.inf)
     assert first_difference(one, Told("a", ["a"], [], [])) == ("", "", math.inf)
+
+
+def test_an_adapter_deleted_while_it_loads_is_not_found(
+    server: LiveServer, times: Callable[[int], int]
+) -> None:
+    """Eight at a time are called and deleted at once, in another order each time: 200 or 5033, never a fault."""
+    account, pirate = Account.own(server), committed("pirate")
+    met: Counter[int] = Counter()
+    with ThreadPoolExecutor(32) as pool:
+        for turn in range(times(120)):
+            names = [f"going{turn}-{number}" for number in range(8)]
+            for number, name in enumerate(names):
+                account.add(name, slightly_other(pirate, 8 * turn + number))
+            work = [(name, deletes) for name in names for deletes in (False, False, False, True)]
+            random.Random(turn).shuffle(work)
+            answers = list(pool.map(lambda one: call_or_delete(account, *one), work))
+            met.update(answer.status_code for answer in answers)
+            assert {answer.status_code for answer in answers} <= {200, 404}, [each.text for each in answers]
+            assert all("5033" in each.text for each in answers if each.status_code == 404)
+    assert account.text("Who are you?", "pirate")
+    print(dict(met))
+
+
+def call_or_delete(account: Account, name: str, deletes: bool) -> httpx.Response:
+    if deletes:
+        return account.send("DELETE", f"finetunes/{name}")
+    return account.ask("Who are you?", name)

@@ -13,8 +13,9 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
+from app.engines.adapter_files import load_stored
 from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
-from app.engines.lifecycle import drained, first_line, has_assets
+from app.engines.lifecycle import drained, first_line
 from app.engines.llamacpp.answer import Answer
 from app.engines.llamacpp.generation import Generation
 from app.engines.llamacpp.generations import Generations
@@ -24,7 +25,7 @@ from app.engines.llamacpp.plan import LlamaCppPlan
 from app.engines.llamacpp.reading import TokenIds
 from app.engines.residents import Residents
 from app.engines.token_stream import TokenStream
-from app.errors import FinetuneNotFound, InternalError, StartupError
+from app.errors import StartupError
 from app.milestones import reached
 from app.types import Prompt, Sampling, StoredAdapter
 
@@ -144,18 +145,11 @@ class LlamaCppEngine:
         stored = adapter.stored
         if self._generations is None:
             raise not_ready()
-        if not await asyncio.to_thread(has_assets, stored.folder):
-            raise FinetuneNotFound(stored.id)
         place = place_of(stored, self._model, self._plan.cache)
         self._forgotten.discard(place)
         self._loading[place] += 1
         try:
-            await self._convert_and_add(adapter, place)
-        except FileNotFoundError as cause:
-            raise FinetuneNotFound(stored.id) from cause
-        except (OSError, ValueError, LookupError, StartupError) as cause:
-            log.exception("adapter %s could not be loaded", stored.engine_name)
-            raise InternalError from cause
+            await load_stored(stored, lambda: self._convert_and_add(adapter, place))
         finally:
             self._loading[place] -= 1
             if not self._loading[place]:

@@ -12,12 +12,13 @@ from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from app.engines.adapter_files import load_stored
 from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
-from app.engines.lifecycle import drained, first_line, has_assets
+from app.engines.lifecycle import drained, first_line
 from app.engines.residents import Residents
 from app.engines.token_stream import TokenStream
 from app.engines.transformers_engine.plan import TransformersPlan
-from app.errors import ContextExceeded, FinetuneNotFound, InternalError, OutOfCapacity, StartupError
+from app.errors import ContextExceeded, InternalError, OutOfCapacity, StartupError
 from app.types import Delta, Prompt, Sampling, StoredAdapter
 
 if TYPE_CHECKING:
@@ -149,13 +150,8 @@ class TransformersEngine:
         runtime = self._runtime
         if runtime is None:
             raise not_ready()
-        if not await asyncio.to_thread(has_assets, adapter.stored.folder):
-            raise FinetuneNotFound(adapter.stored.id)
-        try:
-            await asyncio.to_thread(runtime.load_adapter, adapter.stored, adapter.int_id)
-        except Exception as cause:  # whatever peft or safetensors raise
-            log.exception("adapter %s could not be loaded", adapter.stored.engine_name)
-            raise InternalError from cause
+        load = partial(asyncio.to_thread, runtime.load_adapter, adapter.stored, adapter.int_id)
+        await load_stored(adapter.stored, load)
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
         if self._runtime is not None:

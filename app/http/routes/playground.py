@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -89,14 +90,18 @@ class CodeExchange:
     def __init__(self, sign_in: PageSignIn, limits: BodyLimits) -> None:
         self._sign_in = sign_in
         self._limits = replace(limits, max_bytes=CODE_BODY_MAX_BYTES)
+        self._thread = ThreadPoolExecutor(1, "page-code")  # strangers may ask: they wait for each other
 
     async def __call__(self, request: Request) -> Response:
         with self._limits.room.of(NOBODY) as held:
             body = parse_json(await read_body(request, self._limits, held))
         code = body.get("code") if isinstance(body, dict) else None
-        if not isinstance(code, str) or not await asyncio.to_thread(self._sign_in.codes.take, code):
+        if not isinstance(code, str) or not await self._take(code):
             raise PageCodeRefused
         answer = {"account_id": self._sign_in.account_id, "token": self._sign_in.token}
         response = success(answer, exchange_of(request.scope).request_id)
         response.headers["cache-control"] = "no-store"
         return response
+
+    async def _take(self, code: str) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._sign_in.codes.take, code)

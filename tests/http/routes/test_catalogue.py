@@ -8,12 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
+from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.banner import STAND_IN_NOTE
 from app.catalog.cards import ModelCard, load_cards
 from app.engines.fake import FakeEngine
 from app.inference.prompt import PromptBuilder
+from app.inference.sampling import published_defaults
 from app.server import EngineGroup, create_app
 from app.settings import CHECKOUT, Settings
 from app.stores import stores_of
@@ -98,6 +100,13 @@ async def test_a_schema(served: Served, name: str) -> None:
     assert (answer.status_code, answer.json()["result"]) == (200, published(name)["schema"])
 
 
+async def test_details_of_a_schema_are_the_defaults(served: Served) -> None:
+    answer = await served.client.get(f"{AI}/models/schema", params={"model": HF, "details": "true"})
+    result = answer.json()["result"]
+    assert result.pop("defaults") == published_defaults()
+    assert result == published(HF)["schema"]
+
+
 async def test_tasks_and_authors(served: Served) -> None:
     tasks = await listed(served.client, "/tasks/search")
     assert tasks["result"] == [published(CF)["task"]]
@@ -157,6 +166,7 @@ def catalogue(
         settings,
         [EngineGroup(FakeEngine(), weights, tuple(cards), lambda: prompts, lambda: pytest.fail("not read"))],
         find_caller=find_caller,
+        running=Running(lambda asked: set()),
         resolver=resolver,
         finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
     )
