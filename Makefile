@@ -5,11 +5,12 @@ bin := .venv/bin
 
 # ENGINE=llamacpp: the light way, in an environment of its own. It is for `serve` and `install`; all else needs the whole.
 ENGINE ?=
-export ENGINE
+export ENGINE ARGS
 serving := $(if $(filter llamacpp,$(ENGINE)),.venv-light/bin,$(bin))
 config := $(if $(filter llamacpp,$(ENGINE)),$(if $(findstring --config,$(ARGS)),,--config wrangler-like-config/llamacpp.toml))
 
-serve: install
+serve:
+	@requirements/install.sh serve
 	@$(serving)/outworker serve $(config) $(ARGS)
 
 test: install-dev

@@ -16,8 +16,8 @@ from app.errors import (
     CredentialsMissing,
     HostNotAllowed,
     InternalError,
-    PageCodeRefused,
     OutOfCapacity,
+    PageCodeRefused,
 )
 from app.http import sse
 from app.http.disconnect import ClientLeft

@@ -287,6 +287,34 @@ _LIMITS = (
         _integer(0, 1_000_000_000_000_000),
         "bytes",
     ),
+    Setting(
+        "limits.engine_stall_s",
+        30,
+        "An engine that neither answers nor computes for so long is started again, or ends the server.",
+        _seconds(_DAY_S),
+        "s",
+    ),
+    Setting(
+        "limits.engine_step_s",
+        1800,
+        "The same for an engine that computes but does not come to an end of its step.",
+        _seconds(_DAY_S),
+        "s",
+    ),
+    Setting(
+        "limits.engine_give_up_s",
+        0,
+        "A vLLM that can't be started again for so long ends the server (status 1); 0: it is tried for ever.",
+        {"type": "number", "minimum": 0, "maximum": _DAY_S},
+        "s",
+    ),
+    Setting(
+        "limits.max_log_bytes",
+        10_000_000,
+        "The log is moved to server.log.1 when it is larger; the file that had that name goes.",
+        _integer(100_000, 1_000_000_000_000),
+        "bytes",
+    ),
 )
 
 TABLE: Final[tuple[Setting, ...]] = (*_GENERAL, *_SERVER, *_MODELS, *_LIMITS)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -165,7 +166,7 @@ def test_memory_goes_back_to_the_system(tmp_path: Path, times: Times) -> None:
         settle(process, before + 60_000_000)
         assert httpx.get(url + "/ready").status_code == 200
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)
         server.communicate(timeout=60)
 
 
