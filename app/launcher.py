@@ -42,6 +42,7 @@ class Launcher:
         self._keeper: subprocess.Popen[bytes] | None = None
         self._log_end = -1  # read by the keeper; held here too, so that nobody who writes ends with it
         self._signals = 0
+        self._begun = False  # the server has spoken: from then on it knows SIGINT
 
     def run(self) -> int:
         """Until the server ends; its exit status, or 1 when a signal killed it."""
@@ -57,6 +58,7 @@ class Launcher:
         os.close(write_end)
         with os.fdopen(read_end, encoding="utf-8", errors="replace") as lines:
             for line in lines:
+                self._begun = True
                 print(line, end="", flush=True)
         status = self._account_for(self._server.wait(), self._server.pid)
         self._end_log()
@@ -132,8 +134,8 @@ class Launcher:
         """The first signal drains, after a grace time where it is SIGTERM; the second ends at once."""
         self._signals += 1
         if self._server is not None:
-            first = signal.SIGTERM if number == signal.SIGTERM else signal.SIGINT
-            self._server.send_signal(first if self._signals == 1 else signal.SIGINT)
+            graceful = number == signal.SIGTERM and self._signals == 1
+            self._server.send_signal(signal.SIGTERM if graceful or not self._begun else signal.SIGINT)
 
 
 def _on_a_terminal() -> bool:
