@@ -98,10 +98,12 @@ def serve(
 
     The words for engine, format, quantization and size are xinference's, for the entries of that model.
     """
-    from app.launcher import Launcher
+    from app.launcher import Launcher, Log
     from app.processes import ProcessRecord
+    from app.settings import load_settings
 
-    data_dir = _data_dir(config, env)
+    settings = load_settings(config, env, os.environ)
+    data_dir = settings.server.data_dir
     options = {
         "--config": config and str(config),
         "--env": env,
@@ -112,8 +114,9 @@ def serve(
     }
     arguments = [word for name, value in options.items() if value for word in (name, value)]
     arguments += ["--auto"] if auto else []
-    log_file = None if log == "-" else Path(log) if log else data_dir / "server.log"
-    return Launcher(arguments, log_file, ProcessRecord(data_dir / "processes.json")).run()
+    file = Path(log) if log else data_dir / "server.log"
+    kept = None if log == "-" else Log(file, settings.limits.max_log_bytes)
+    return Launcher(arguments, kept, ProcessRecord(data_dir / "processes.json")).run()
 
 
 @app.command

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DatabaseError
 from app.accounts.authority import Authority
 from app.accounts.development import development_token
 from app.accounts.page_codes import PageCodes, page_link
+from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
@@ -57,6 +58,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the server listens there is nothing to finish
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the log is another process's
     arguments = _arguments()
     report = _reporter()
     reached("imports")
@@ -127,12 +130,14 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             settings,
             assembly.groups(),
             find_caller=Authority(stores.tokens, time.monotonic).caller,
+            running=Running(stores.tokens.revoked),
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
             sign_in=PageSignIn(stores.page_codes, settings.account_id, token),
             start_steps=lambda: steps.steps,
             on_start=on_start,
         ),
+        report,
     )
     reached("listening")
     port = listening.getsockname()[1]
@@ -225,9 +230,9 @@ def _reporter() -> Callable[[str], None]:
 
 
 def _end_with_parent() -> None:
-    """Linux: when the launcher is killed this process gets SIGTERM and drains."""
+    """Linux: when the launcher is killed this process gets SIGINT and drains: nobody waits for a grace time."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _run(settings: Settings, report: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from app.accounts.running import Running
 from app.adapters.base import BaseShape
 from app.adapters.finetunes import Finetunes
 from app.adapters.tending import tend
@@ -17,6 +18,7 @@ from app.catalog.cards import ModelCard
 from app.engines.engine import Engine
 from app.http.auth import FindCaller
 from app.http.body import BodyLimits
+from app.http.body_room import BodyRoom
 from app.http.boundary import Boundary
 from app.http.dialects.binding import BindingDialect
 from app.http.dialects.native import NativeDialect
@@ -34,6 +36,7 @@ from app.http.serving import ServedModel, Serving
 from app.http.sse import StreamLimits
 from app.inference.pipeline import AdapterResolver, Pipeline
 from app.inference.prompt import PromptBuilder
+from app.memory_return import trim
 from app.settings import Settings
 from app.settings.aliases import aliases_of
 from app.tally import Tally
@@ -60,12 +63,18 @@ class EngineGroup:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The ASGI application, the pipelines behind it, and what is counted for the log."""
+    """The ASGI application, the pipelines behind it, the room for bodies, and what is counted for the log."""
 
     asgi: ASGIApp
     pipelines: tuple[Pipeline, ...]
     routes: tuple[Route, ...]
     tally: Tally
+    room: BodyRoom
+    readiness: health.Readiness
+
+    def leave(self) -> None:
+        """Say that this server is not ready, so that a balancer sends nothing more; what comes is still answered."""
+        self.readiness.leaving = True
 
     def drain(self) -> None:
         """Refuse new requests from now on."""
@@ -78,6 +87,7 @@ def create_app(
     groups: Sequence[EngineGroup],
     *,
     find_caller: FindCaller,
+    running: Running,
     resolver: AdapterResolver,
     finetunes: Finetunes,
     sign_in: playground.PageSignIn | None = None,
@@ -95,7 +105,7 @@ def create_app(
         for card in group.cards
     }
     bases = {group.weights: group.load_base for group in groups}
-    endpoints = Endpoints(settings, find_caller)
+    endpoints = Endpoints(settings, find_caller, running, _body_room(settings))
     aliases = {alias: name for alias, name in aliases_of(settings.models).items() if name in models}
     serving = Serving(models, endpoints.body_limits, endpoints.stream_limits, aliases)
     padding = Padding(settings.server.stream_padding)
@@ -117,7 +127,7 @@ def create_app(
         routes,
         redirect_slashes=False,
         default=Fallback(find_caller),
-        lifespan=lambda app: _lifespan(pipelines, on_start, partial(tend, finetunes, bases)),
+        lifespan=lambda app: _lifespan(pipelines, on_start, partial(tend, finetunes, bases), running),
     )
     allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
     tally = Tally()
@@ -127,6 +137,8 @@ def create_app(
         pipelines,
         tuple(routes),
         tally,
+        endpoints.room,
+        readiness,
     )
 
 
@@ -143,20 +155,36 @@ def _pipeline(settings: Settings, group: EngineGroup, resolver: AdapterResolver)
     )
 
 
+def _body_room(settings: Settings) -> BodyRoom:
+    """One body fits always."""
+    limits = settings.limits
+    most, of_account = (
+        max(bound, limits.max_body_bytes)
+        for bound in (limits.max_bodies_bytes, limits.max_account_bodies_bytes)
+    )
+    return BodyRoom(most, of_account, trim)
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Makes secured routes, and the limits that they share."""
 
     settings: Settings
     find_caller: FindCaller
+    running: Running
+    room: BodyRoom
 
     def route(self, path: str, **methods: Method) -> Route:
         """`path` is below the account."""
-        return Route(ACCOUNT + path, SecuredEndpoint(self.find_caller, **methods))
+        return Route(ACCOUNT + path, self.secured(**methods))
+
+    def secured(self, **methods: Method) -> SecuredEndpoint:
+        return SecuredEndpoint(self.find_caller, self.running, **methods)
 
     @property
     def body_limits(self) -> BodyLimits:
-        return BodyLimits(self.settings.limits.max_body_bytes, self.settings.limits.slow_sender_s)
+        limits = self.settings.limits
+        return BodyLimits(limits.max_body_bytes, limits.slow_sender_s, limits.body_deadline_s, self.room)
 
     @property
     def stream_limits(self) -> StreamLimits:
@@ -179,8 +207,8 @@ def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) ->
     proxy = {"GET": reads(handlers.proxied_get), "POST": reads(handlers.proxied_run)}
     return [
         endpoints.route(binding.PROXY_PATH, **proxy),
-        *(Route(path, SecuredEndpoint(endpoints.find_caller, **run)) for path in binding.RUN_PATHS),
-        Route(binding.MODELS_PATH, SecuredEndpoint(endpoints.find_caller, GET=reads(catalogue.search))),
+        *(Route(path, endpoints.secured(**run)) for path in binding.RUN_PATHS),
+        Route(binding.MODELS_PATH, endpoints.secured(GET=reads(catalogue.search))),
     ]
 
 
@@ -239,7 +267,7 @@ def _catalogue_routes(endpoints: Endpoints, serving: Serving) -> list[Route]:
         f"{ACCOUNT}/tokens/verify": accounts.verify_token,
     }
     return [
-        Route(path + end, SecuredEndpoint(endpoints.find_caller, GET=reads(handler)))
+        Route(path + end, endpoints.secured(GET=reads(handler)))
         for path, handler in handlers.items()
         for end in ("", "/")
     ]
@@ -252,7 +280,7 @@ def _playground_routes(endpoints: Endpoints, sign_in: playground.PageSignIn | No
         return []
     routes = [*playground.page_routes()]
     if sign_in is not None:
-        exchange = playground.CodeExchange(sign_in, settings.limits.slow_sender_s)
+        exchange = playground.CodeExchange(sign_in, endpoints.body_limits)
         routes.append(Route(playground.TOKEN_PATH, OpenEndpoint(exchange, "POST")))
     return routes
 
@@ -279,6 +307,7 @@ async def _lifespan(
     pipelines: Sequence[Pipeline],
     on_start: Callable[[BaseException | None], None],
     tend_adapters: Callable[[], Awaitable[None]],
+    running: Running,
 ) -> AsyncIterator[None]:
     """Engines start in the background, so that `/health` answers meanwhile."""
 
@@ -294,7 +323,8 @@ async def _lifespan(
 
     starting = asyncio.create_task(start())
     starting.add_done_callback(started)
+    watching = asyncio.create_task(running.watch())
     yield
-    for task in (starting, *tending):
+    for task in (starting, watching, *tending):
         task.cancel()
     await asyncio.gather(*(pipeline.stop(0) for pipeline in pipelines))

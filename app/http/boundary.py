@@ -16,8 +16,8 @@ from app.errors import (
     CredentialsMissing,
     HostNotAllowed,
     InternalError,
+    OutOfCapacity,
     PageCodeRefused,
-    RequestAborted,
 )
 from app.http import sse
 from app.http.disconnect import ClientLeft
@@ -53,6 +53,8 @@ class PathRule:
 
 TOKENLESS = (AuthenticationFailed, CredentialsMissing, CredentialsMalformed, PageCodeRefused)
 ANY_HOST = "*"
+STOPPING = "The server was stopped before the answer was finished."
+STOPPED_RETRY_AFTER_S = 5
 MAX_HOST_CHARS = 300
 """No name is longer (RFC 1035: 255), and what is looked up stays in memory."""
 
@@ -94,7 +96,7 @@ class Boundary:
         except asyncio.CancelledError:
             # The server gives up what is running: its drain is over. The task ends here, so nobody misses the
             # cancellation, and the client hears of it.
-            await _answer(RequestAborted(), exchange, scope, receive, send)
+            await _answer(OutOfCapacity(STOPPING, STOPPED_RETRY_AFTER_S), exchange, scope, receive, send)
         except ApiError as error:
             if isinstance(error, TOKENLESS):
                 self._count("requests without a valid token")

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.accounts.running import Running
 from app.errors import MethodNotAllowed
 from app.http.auth import FindCaller, authenticate
 from app.types import Caller
@@ -39,10 +40,14 @@ def options(methods: Iterable[str]) -> Response:
 
 
 class SecuredEndpoint:
-    """Authenticates, then looks at the method: a stranger learns nothing of the routes."""
+    """Authenticates, then looks at the method: a stranger learns nothing of the routes.
 
-    def __init__(self, find_caller: FindCaller, **methods: Method) -> None:
+    What is answered ends when the token is revoked meanwhile.
+    """
+
+    def __init__(self, find_caller: FindCaller, running: Running, **methods: Method) -> None:
         self._find_caller = find_caller
+        self._running = running
         self.methods: Mapping[str, Method] = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,8 +56,9 @@ class SecuredEndpoint:
         caller = await authenticate(request, self._find_caller, method.scope if method else "ai:read")
         if method is None:
             raise MethodNotAllowed(request.method)
-        response = await method.handler(request, caller)
-        await response(scope, receive, send)
+        async with self._running.by(caller):
+            response = await method.handler(request, caller)
+            await response(scope, receive, send)
 
 
 class OpenEndpoint:

@@ -166,6 +166,9 @@ class GuardedProtocol(HttpToolsProtocol):
     # What is answered
 
     def on_response_complete(self) -> None:
+        for cycle in self._running:
+            if cycle.response_complete:
+                cycle.body.clear()  # what came of it and nobody read
         super().on_response_complete()
         if self.transport.is_closing():
             return
@@ -207,7 +210,7 @@ class GuardedProtocol(HttpToolsProtocol):
         _give_up(cycle)
 
     def _say_no(self, error: ApiError) -> None:
-        """The error as its path has errors, then nothing more. The sender is heard out for a moment, so that it can read it."""
+        """The error as its path has errors, then nothing more. The sender is heard out, so that it can read it."""
         self._unset_keepalive_if_required()
         if self.cycle is None or not self.cycle.response_complete or not self._reader.in_body:
             body = bytes(failure_at(self._reader.target)(error, "").body)

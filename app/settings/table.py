@@ -196,11 +196,39 @@ _LIMITS = (
         "s",
     ),
     Setting(
+        "limits.stop_grace_s",
+        5,
+        "How long requests are still taken after SIGTERM, with /ready at 503; Ctrl-C waits for nothing.",
+        {"type": "number", "minimum": 0, "maximum": _DAY_S},
+        "s",
+    ),
+    Setting(
         "limits.max_body_bytes",
         10_000_000,
         "Largest request body; a larger one is answered 413 (code 3006).",
         _integer(1024, 1_000_000_000),
         "bytes",
+    ),
+    Setting(
+        "limits.max_bodies_bytes",
+        128_000_000,
+        "Request bodies held in memory in all, adapters excepted; more are answered 429 (code 3040).",
+        _integer(1024, 1_000_000_000_000),
+        "bytes",
+    ),
+    Setting(
+        "limits.max_account_bodies_bytes",
+        64_000_000,
+        "Request bodies of one account held in memory; more are answered 429 (code 3040).",
+        _integer(1024, 1_000_000_000_000),
+        "bytes",
+    ),
+    Setting(
+        "limits.body_deadline_s",
+        120,
+        "A request body that takes longer to arrive is ended with 408 (code 3007).",
+        _seconds(_DAY_S),
+        "s",
     ),
     Setting(
         "limits.max_header_bytes",
@@ -295,6 +323,13 @@ _LIMITS = (
         "A vLLM that can't be started again for so long ends the server (status 1); 0: it is tried for ever.",
         {"type": "number", "minimum": 0, "maximum": _DAY_S},
         "s",
+    ),
+    Setting(
+        "limits.max_log_bytes",
+        10_000_000,
+        "The log is moved to server.log.1 when it is larger; the file that had that name goes.",
+        _integer(100_000, 1_000_000_000_000),
+        "bytes",
     ),
 )
 

@@ -36,10 +36,12 @@ class Readiness:
     def __init__(self, pipelines: Sequence[Pipeline], start_steps: StartStepsOf) -> None:
         self._pipelines = pipelines
         self._start_steps = start_steps
+        self.leaving = False
+        """The server will stop: it still serves, and says that it is not ready."""
 
     async def __call__(self, request: Request) -> Response:
         states = [pipeline.engine.health().state for pipeline in self._pipelines]
-        if all(pipeline.ready for pipeline in self._pipelines):
+        if all(pipeline.ready for pipeline in self._pipelines) and not self.leaving:
             return JsonResponse({"status": "ready", "engines": states})
         headers = {"retry-after": STARTING_RETRY_AFTER_S}
         steps = [{"name": name, "at_s": round(at_s, 1)} for name, at_s in self._start_steps()]
