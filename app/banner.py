@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from app.accounts.development import TOKEN_FILE
 from app.catalog.served import STAND_IN, STAND_IN_NOTE
 from app.engines.choices import Choice, lines_of
+from app.program import program
 from app.settings import Settings
 
 
@@ -31,7 +32,7 @@ def banner(
         "",
         f"  account  {settings.account_id}",
         f"  token    {new_token or 'unchanged'} (kept in {token_file})",
-        *([f"  page     {page} (signs you in once; later: outworker page)"] if page else []),
+        *([f"  page     {page} (signs you in once; later: {program()} page)"] if page else []),
         *(f"  model    {entry.name}" for entry in settings.models),
         f"  engine   {model.engine}",
         f"  weights  {weights}",

@@ -256,7 +256,7 @@ def adapter_push(
     *,
     name: Annotated[str, Parameter(help="Name that requests put into `lora`.")],
     url: Annotated[
-        str | None, Parameter(help="http://HOST:PORT of a server. Default: the settings' own.")
+        str | None, Parameter(help="http://HOST:PORT of a server. Default: the one that uses the data directory.")
     ] = None,
     token: Token = None,
     token_file: TokenFile = None,

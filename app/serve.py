@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ from app.listening import http_server, listen
 from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
+from app.server_address import ServerAddress, forget
 from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
 from app.sockets import SocketFolder
@@ -85,8 +87,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
     reached("settings and cards")
-    ServerLock.take(settings.server.data_dir)  # until this process ends
-    listening = listen(settings)
+    listening = _take_place(settings)
     if ended := record.end_leftovers():
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
@@ -138,9 +139,23 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         recorder.cancel()
         end_descendants()
         sockets.remove()
+        forget(settings.server.data_dir)
         record.path.unlink(missing_ok=True)
         stores.close()  # last: what a thread still writes is in it
     return _status(failures, report)
+
+
+def _take_place(settings: Settings) -> socket.socket:
+    """Take the data directory until this process ends, listen, and tell the commands where."""
+    data_dir = settings.server.data_dir
+    ServerLock.take(data_dir)
+    try:
+        forget(data_dir)
+        listening = listen(settings)
+        ServerAddress.of_socket(listening).write(data_dir)
+    except OSError as error:
+        raise StartupError(f"data directory {data_dir}: {error.strerror}; it must be writable") from error
+    return listening
 
 
 def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:
