@@ -88,7 +88,7 @@ def serve(
 ) -> int:
     """Serve the API until Ctrl-C or SIGTERM; running requests may finish first.
 
-    The words for engine, format, quantization and size are xinference's, for all models of the settings.
+    The words for engine, format, quantization and size are xinference's, for the entries of that model.
     """
     from app.launcher import Launcher
     from app.processes import ProcessRecord

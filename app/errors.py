@@ -4,6 +4,7 @@
     ├── OperatorError             one line on the terminal, exit code 2
     │   ├── SettingsError         a settings file says something that can't be
     │   ├── StartupError          weights, engine, port: the server can't start
+    │   ├── EngineLost            an engine that served can't go on: exit code 1, for a supervisor to act
     │   ├── StorageError          the data directory can't take what it should
     │   ├── AdapterRefused        an adapter's files break a rule; names file, tensor, rule and number
     │   ├── PullFailed            weights can't be downloaded: network, token, disk, checksum (app.weights.failures)
@@ -70,6 +71,10 @@ class SettingsError(OperatorError):
 
 class StartupError(OperatorError):
     """Weights, engine or port: says what is missing and which setting or command mends it."""
+
+
+class EngineLost(OperatorError):
+    """An engine served and can't any more, whatever this server does: says which and why."""
 
 
 class StorageError(OperatorError):

@@ -7,7 +7,6 @@ engine in the background once the socket listens.
 import argparse
 import asyncio
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -30,7 +29,8 @@ from app.adapters.resolve import Resolver
 from app.assembly import Assembly
 from app.banner import banner
 from app.catalog.cards import load_cards
-from app.errors import OperatorError, StartupError
+from app.engines.lifecycle import freeze_memory
+from app.errors import EngineLost, OperatorError, StartupError
 from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
 from app.listening import http_server, listen
@@ -93,25 +93,27 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     stores = stores_of(settings)
     token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
     reached("database")
-    assembly = Assembly(settings, cards, stores.adapters)
     failures: list[BaseException] = []
+
+    def end_with(failure: BaseException) -> None:
+        failures.append(failure)
+        server.end()
 
     def on_start(failure: BaseException | None) -> None:
         with suppress(OSError):  # the recorder says it
             record.write()
         if failure is None:
-            _settle()
+            freeze_memory()
             reached("ready")
             steps.close()
-            seconds = time.monotonic() - began
-            chosen = chain.from_iterable(assembly.choices.values())
+            seconds, chosen = time.monotonic() - began, chain.from_iterable(assembly.choices.values())
             link = _page_link(settings, port, stores.page_codes)
-            new_token = token if token_is_new else None
-            report(banner(settings, port, new_token=new_token, page=link, seconds=seconds, choices=chosen))
+            new = token if token_is_new else None
+            report(banner(settings, port, new_token=new, page=link, seconds=seconds, choices=chosen))
         else:
-            failures.append(failure)
-            server.end()
+            end_with(failure)
 
+    assembly = Assembly(settings, cards, stores.adapters, lost=end_with)
     resolver = Resolver(stores.adapters, stores.drafts, time.monotonic)
     server = http_server(
         settings,
@@ -170,16 +172,6 @@ def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:
         return page_link(url, None)
 
 
-def _settle() -> None:
-    """Starting leaves a million objects that stay, and garbage: no collection need look at the ones again, and the
-    other goes back to the system.
-    """
-    gc.freeze()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other allocators do it by themselves
-    if trim is not None:
-        trim(0)
-
-
 def _status(failures: list[BaseException], report: Callable[[str], None]) -> int:
     if not failures:
         report("stopped")
@@ -189,7 +181,7 @@ def _status(failures: list[BaseException], report: Callable[[str], None]) -> int
         log.error("the server did not start", exc_info=failure)
         failure = StartupError("the server did not start: its log says why")
     report(f"outworker: {failure}")
-    return 2
+    return 1 if isinstance(failure, EngineLost) else 2
 
 
 async def _record_children(record: ProcessRecord) -> None:

@@ -143,6 +143,8 @@ def many(disk: Disk) -> None:
     stores = open_stores(FAKE, None)
     made = [stores.tokens.create("local", ["ai:read"])[0] for _ in range(int(sys.argv[3]))]
     for token_id in made:
+        with stores.database.connect() as connection:  # so that each has to make SQLite's log grow
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         disk.fill()
         stores.tokens.revoke(token_id)
     left = len(stores.tokens.list())

@@ -11,12 +11,14 @@ from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.errors import ApiError
+from app.errors import ApiError, MalformedHttp
 from app.http.body import WHOLE_KEY
 from app.http.connections import Connections
+from app.http.cycle import OldCycle
 from app.http.disconnect import DEPARTURE_KEY, Departure
 from app.http.envelope import failure
 from app.http.framing import Head, RequestReader
+from app.http.presence import Presence
 from app.http.sse import ABORT_KEY
 
 MAX_PIPELINED = 16
@@ -45,6 +47,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._running: list[RequestResponseCycle] = []  # begun or waiting for their turn, oldest first
         self._timer: asyncio.TimerHandle | None = None
         self._departure = Departure()
+        self._presence: Presence | None = None  # once the client has closed its half
         self._expect_progress()
         if refusal := self.guard.admit(self):
             self._refuse(refusal)
@@ -63,6 +66,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.guard.leave(self)
         self._stop_timer()
+        if self._presence is not None:
+            self._presence.stop()
         for cycle in self._running:
             _give_up(cycle)
         super().connection_lost(exc)
@@ -84,10 +89,23 @@ class GuardedProtocol(HttpToolsProtocol):
         if unfinished and not self._reader.in_body and self._timer is None:
             self._expect_progress()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client says nothing more: what it asked in full is answered, if it is still there. True: not yet closed."""
+        if self._refusal is None and self._reader.in_message:
+            self._refuse(MalformedHttp("the connection was closed before the request's end"))
+        self._reader.closed = True
+        if not self._answering():
+            return False
+        if self._presence is None:
+            self._running[-1].keep_alive = self._refusal is not None
+            self._presence = Presence(self.transport, self._current)
+        return True
+
     def begin_request(self, head: Head) -> None:
         self._stop_timer()
         self.scope = cast(Any, self._scope(head))
-        cycle = self.cycle = RequestResponseCycle(
+        make = RequestResponseCycle if head.version == "1.1" else OldCycle
+        cycle = self.cycle = make(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -159,7 +177,11 @@ class GuardedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def _answering(self) -> bool:
-        return any(not cycle.response_complete for cycle in self._running)
+        return self._current() is not None
+
+    def _current(self) -> RequestResponseCycle | None:
+        """The request that is being answered."""
+        return next((cycle for cycle in self._running if not cycle.response_complete), None)
 
     def _refuse(self, error: ApiError) -> None:
         """Answer what can't be read any further, in its turn, and close."""
@@ -191,6 +213,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 "connection: close",
             ]
             self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        if self._presence is not None:
+            self.transport.close()  # it has said all
+            return
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -106,7 +106,7 @@ _SERVER = (
     Setting(
         "server.playground",
         True,
-        "Serve the playground, a page in the browser, at /. On loopback it needs no token of the server's own user.",
+        "Serve the playground, a page in the browser, at /; `outworker page` prints a link to it.",
         _BOOLEAN,
     ),
 )
@@ -258,6 +258,27 @@ _LIMITS = (
         "An upload that would leave less free on the data directory's disk is refused with 507 (code 5092).",
         _integer(0, 1_000_000_000_000_000),
         "bytes",
+    ),
+    Setting(
+        "limits.engine_stall_s",
+        30,
+        "An engine that neither answers nor computes for so long is started again, or ends the server.",
+        _seconds(_DAY_S),
+        "s",
+    ),
+    Setting(
+        "limits.engine_step_s",
+        1800,
+        "The same for an engine that computes but does not come to an end of its step.",
+        _seconds(_DAY_S),
+        "s",
+    ),
+    Setting(
+        "limits.engine_give_up_s",
+        0,
+        "A vLLM that can't be started again for so long ends the server (status 1); 0: it is tried for ever.",
+        {"type": "number", "minimum": 0, "maximum": _DAY_S},
+        "s",
     ),
 )
 

@@ -66,6 +66,9 @@ class Limits:
     max_uploads: int
     upload_deadline_s: float
     min_free_bytes: int
+    engine_stall_s: float
+    engine_step_s: float
+    engine_give_up_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def test_a_refused_one_keeps_its_findings_and_no_bytes(
 
 
 def test_findings_are_bounded(drafts: Drafts, tmp_path: Path) -> None:
-    keys = {f"key{number}": "x" for number in range(50)}
+    keys = {f"use_{number}": "x" for number in range(50)}
     draft = fill(drafts, create(drafts), good(**keys).write(tmp_path / "s"))
     with pytest.raises(AdapterRefused, match="and 49 more"):
         drafts.finish(draft, TINY)

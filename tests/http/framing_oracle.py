@@ -11,6 +11,7 @@ import h11
 import uvicorn
 from uvicorn.server import ServerState
 
+from app.http.connections import ConnectionLimits, Connections
 from app.http.protocol import GuardedProtocol
 
 Fields = tuple[tuple[bytes, bytes], ...]
@@ -109,6 +110,9 @@ class Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closing
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
@@ -121,12 +125,17 @@ class Listener:
         self._config = uvicorn.Config(self._answer, log_config=None, lifespan="off", interface="asgi3")
         self._config.load()
         self._state = ServerState()
+
+        class Unbounded(GuardedProtocol):
+            guard = Connections(ConnectionLimits(1000, 1000, 1_000_000, 60))
+
+        self._protocol = Unbounded
         self._reading = Reading()
 
     async def read(self, pieces: Iterable[bytes], at_once: bool = False) -> Reading:
         """The pieces as packets. The application runs between them unless they come `at_once`."""
         self._reading = reading = Reading()
-        protocol, wire = GuardedProtocol(self._config, self._state, {}), Wire()
+        protocol, wire = self._protocol(self._config, self._state, {}), Wire()
         protocol.connection_made(wire)
         for piece in pieces:
             if not wire.closing:

@@ -222,3 +222,12 @@ async def test_an_upgrade_is_ignored_and_the_body_is_a_body(serve: Serve, upgrad
         writer.write_eof()
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_http_1_0_gets_no_chunks(serve: Serve) -> None:
+    async with serve() as served:
+        old = request(served, b'{"prompt": "a", "stream": true}').replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+        head, _, body = (await raw(served, old)).partition(b"\r\n\r\n")
+        assert b"transfer-encoding" not in head.lower()
+        assert body.startswith(b"data: ")
+        assert body.endswith(b"data: [DONE]\n\n")

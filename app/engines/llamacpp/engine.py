@@ -24,8 +24,9 @@ from app.engines.llamacpp.model import GgufModel, read_model
 from app.engines.llamacpp.plan import LlamaCppPlan
 from app.engines.llamacpp.reading import TokenIds
 from app.engines.residents import Residents
+from app.engines.supervision import Heart, Supervision
 from app.engines.token_stream import TokenStream
-from app.errors import StartupError
+from app.errors import EngineLost, StartupError
 from app.milestones import reached
 from app.types import Prompt, Sampling, StoredAdapter
 
@@ -49,8 +50,15 @@ class LlamaCppEngine:
     compiles_grammars = False
 
     def __init__(
-        self, make_plan: Callable[[], LlamaCppPlan], digests: Callable[[], Collection[str]], *, wait_s: float
+        self,
+        make_plan: Callable[[], LlamaCppPlan],
+        digests: Callable[[], Collection[str]],
+        *,
+        wait_s: float,
+        supervision: Supervision | None = None,
     ) -> None:
+        self._supervision = supervision or Supervision()
+        self._watching: asyncio.Task[None] | None = None
         self._make_plan = make_plan
         self._digests = digests
         self._wait_s = wait_s
@@ -63,6 +71,10 @@ class LlamaCppEngine:
         self._model: GgufModel
 
     async def start(self) -> None:
+        async with self._supervision.starting:
+            await self._start()
+
+    async def _start(self) -> None:
         try:
             self._plan = await asyncio.to_thread(self._make_plan)
             xllamacpp = await asyncio.to_thread(_import)
@@ -90,9 +102,21 @@ class LlamaCppEngine:
         self._generations = Generations(make, first, self._wait_s)
         self._residents = Residents(self._plan.adapters, self._load, self._unload, self._wait_s)
         self._health = EngineHealth("ready")
+        self._watching = asyncio.create_task(self._watch(self._generations))
+
+    async def _watch(self, generations: Generations) -> None:
+        """llama.cpp's threads are this process's own: nobody can end them, so the server has to end."""
+        why = await Heart(generations.beat, None, self._supervision).stopped()
+        self._health = EngineHealth("failed", f"llama.cpp {why}")
+        generations.fail()
+        self._supervision.lost(EngineLost(self._health.reason))
 
     async def stop(self, drain_s: float) -> None:
         generations = self._generations
+        if generations is not None and self._health.state == "failed":
+            return  # it would not end
+        if self._watching is not None:
+            self._watching.cancel()
         if generations is not None:
             await drained(lambda: generations.running, drain_s)
         self._health = EngineHealth("stopped")

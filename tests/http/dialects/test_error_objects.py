@@ -69,6 +69,9 @@ def test_statuses_that_packages_send_again_are_those_that_may_pass() -> None:
         "OutOfCapacity",
         "InternalError",
         "InsufficientStorage",
+        # Refused before a path is known, so never in these shapes.
+        "TooManyConnections",
+        "TransferCodingUnknown",
     }
 
 
