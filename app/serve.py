@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 
 import uvloop
@@ -27,7 +26,7 @@ from app.accounts.page_codes import PageCodes, page_link
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
-from app.banner import banner
+from app.banner import banner, for_others, lan_addresses
 from app.catalog.cards import load_cards
 from app.engines.lifecycle import freeze_memory
 from app.errors import EngineLost, OperatorError, StartupError
@@ -106,10 +105,8 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             freeze_memory()
             reached("ready")
             steps.close()
-            seconds, chosen = time.monotonic() - began, chain.from_iterable(assembly.choices.values())
-            link = _page_link(settings, port, stores.page_codes)
-            new = token if token_is_new else None
-            report(banner(settings, port, new_token=new, page=link, seconds=seconds, choices=chosen))
+            new_token = token if token_is_new else None
+            report(_ready_text(settings, port, stores.page_codes, new_token, time.monotonic() - began))
         else:
             end_with(failure)
 
@@ -158,6 +155,15 @@ def _take_place(settings: Settings) -> socket.socket:
     except OSError as error:
         raise StartupError(f"data directory {data_dir}: {error.strerror}; it must be writable") from error
     return listening
+
+
+def _ready_text(
+    settings: Settings, port: int, codes: PageCodes, new_token: str | None, seconds: float
+) -> str:
+    page = _page_link(settings, port, codes)
+    text = banner(settings, port, new_token=new_token, page=page, seconds=seconds)
+    others = for_others(settings, port, lan_addresses())
+    return f"{text}\n\n{others}" if others else text
 
 
 def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:

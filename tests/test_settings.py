@@ -301,3 +301,32 @@ class TestMistakes:
             f"{settings.source}: models[0].name: expected the name of a card in schemas/, found "
             '"@hf/mistral/mistral-7b-instruct-v0.1"; did you mean @hf/mistral/mistral-7b-instruct-v0.2?'
         )
+
+
+class TestEnvironmentOfTheInstallation:
+    @pytest.mark.parametrize(
+        ("installed", "file"),
+        [
+            (("vllm", "xllamacpp"), "outworker.toml"),
+            (("xllamacpp",), "llamacpp.toml"),
+            ((), "outworker.toml"),
+        ],
+    )
+    def test_an_installation_knows_its_engine(
+        self, installed: tuple[str, ...], file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.settings.load.find_spec", lambda name: name if name in installed else None)
+        assert load_settings(None, None, {}).source.name == file
+
+    def test_allowed_hosts_are_added(self) -> None:
+        hosts = load_settings(
+            None, None, {"ALLOWED_HOSTS": " Box.LAN, fd00::7,,192.0.2.7 "}
+        ).server.allowed_hosts
+        assert {"box.lan", "fd00::7", "192.0.2.7", "127.0.0.1", "localhost", "::1"} == set(hosts)
+        assert load_settings(None, None, {"ALLOWED_HOSTS": "*"}).server.allowed_hosts[-1] == "*"
+        assert load_settings(None, None, {"ALLOWED_HOSTS": ""}).server.allowed_hosts[-1] == "::1"
+
+    @pytest.mark.parametrize("text", ["box:80", "http://box", "a b", "box/", "[::1]", "*.box", "\u00e9"])
+    def test_allowed_hosts_that_are_none(self, text: str) -> None:
+        with pytest.raises(SettingsError, match="ALLOWED_HOSTS: expected names or addresses without a port"):
+            load_settings(None, None, {"ALLOWED_HOSTS": text})
