@@ -26,7 +26,10 @@ app.command(token_app)
 app.command(adapter_app)
 
 Config = Annotated[
-    Path | None, Parameter(help="Settings file, TOML or JSONC. Default: wrangler-like-config/outworker.toml.")
+    Path | None,
+    Parameter(
+        help="Settings file, TOML or JSONC. Default: wrangler-like-config/ has one for what is installed."
+    ),
 ]
 Env = Annotated[str | None, Parameter(help="Name of the [env.NAME] table whose values override the others.")]
 Account = Annotated[str | None, Parameter(help="Account id. Default: account_id of the settings.")]
@@ -269,7 +272,8 @@ def adapter_push(
     *,
     name: Annotated[str, Parameter(help="Name that requests put into `lora`.")],
     url: Annotated[
-        str | None, Parameter(help="http://HOST:PORT of a server. Default: the settings' own.")
+        str | None,
+        Parameter(help="http://HOST:PORT of a server. Default: the one that uses the data directory."),
     ] = None,
     token: Token = None,
     token_file: TokenFile = None,

@@ -194,7 +194,7 @@ class HostNotAllowed(PlatformError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The Host header names no host of this server: add it to allowed_hosts in the settings"
+            "The Host header names no host of this server: add it to server.allowed_hosts, or start it with ALLOWED_HOSTS"
         )
 
 

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 
 import uvloop
@@ -28,7 +27,7 @@ from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
-from app.banner import banner
+from app.banner import banner, for_others, lan_addresses
 from app.catalog.cards import load_cards
 from app.engines.lifecycle import freeze_memory
 from app.errors import EngineLost, OperatorError, StartupError
@@ -39,6 +38,7 @@ from app.listening import DrainingServer, http_server, listen
 from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
+from app.server_address import ServerAddress, forget
 from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
 from app.sockets import SocketFolder
@@ -94,8 +94,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
     reached("settings and cards")
-    ServerLock.take(settings.server.data_dir)  # until this process ends
-    listening = listen(settings)
+    listening = _take_place(settings)
     if ended := record.end_leftovers():
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
@@ -115,10 +114,8 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             freeze_memory()
             reached("ready")
             steps.close()
-            seconds, chosen = time.monotonic() - began, chain.from_iterable(assembly.choices.values())
-            link = _page_link(settings, port, stores.page_codes)
-            new = token if token_is_new else None
-            report(banner(settings, port, new_token=new, page=link, seconds=seconds, choices=chosen))
+            new_token = token if token_is_new else None
+            report(_ready_text(settings, port, stores.page_codes, new_token, time.monotonic() - began))
         else:
             end_with(failure)
 
@@ -166,6 +163,7 @@ async def _until_stopped(
         recorder.cancel()
         end_descendants()
         sockets.remove()
+        forget(settings.server.data_dir)
         record.path.unlink(missing_ok=True)
         stores.checkpoint()  # last: what a thread still writes is in it
 
@@ -173,6 +171,28 @@ async def _until_stopped(
 def _starting(settings: Settings, port: int) -> str:
     line = f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)"
     return f"{line}\n{ANY_HOST_WARNING}" if ANY_HOST in settings.server.allowed_hosts else line
+
+
+def _take_place(settings: Settings) -> socket.socket:
+    """Take the data directory until this process ends, listen, and tell the commands where."""
+    data_dir = settings.server.data_dir
+    ServerLock.take(data_dir)
+    try:
+        forget(data_dir)
+        listening = listen(settings)
+        ServerAddress.of_socket(listening).write(data_dir)
+    except OSError as error:
+        raise StartupError(f"data directory {data_dir}: {error.strerror}; it must be writable") from error
+    return listening
+
+
+def _ready_text(
+    settings: Settings, port: int, codes: PageCodes, new_token: str | None, seconds: float
+) -> str:
+    page = _page_link(settings, port, codes)
+    text = banner(settings, port, new_token=new_token, page=page, seconds=seconds)
+    others = for_others(settings, port, lan_addresses())
+    return f"{text}\n\n{others}" if others else text
 
 
 def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:

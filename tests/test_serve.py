@@ -117,6 +117,16 @@ def test_the_link_that_is_printed_gives_the_token_once(fake: LiveServer) -> None
     assert code not in fake.log()
 
 
+def test_the_commands_find_the_server_of_their_data_directory(fake: LiveServer) -> None:
+    """Its port was free at the start, and no setting names it."""
+    printed = outworker("page", "--config", str(FAKE), data_dir=fake.data_dir)
+    assert printed.stdout.startswith(f"{fake.url}/#code=")
+    assert fake.stop() == 0
+    refused = outworker("page", "--config", str(FAKE), data_dir=fake.data_dir)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"outworker: no server uses {fake.data_dir}: start it with ")
+
+
 def test_ready_says_how_far_the_start_is(tmp_path: Path) -> None:
     server = LiveServer(tmp_path / "data").start()  # the stand-in with vLLM: there is time to look
     try:

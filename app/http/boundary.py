@@ -24,6 +24,7 @@ from app.http.disconnect import ClientLeft
 from app.http.envelope import Failure, failure
 from app.http.exchange import Exchange
 from app.http.headers import value, values
+from app.http.host_page import host_page, wants_page
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ class Boundary:
 async def _answer(error: ApiError, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
     if exchange.streaming:
         await sse.send_last_error(error, scope, send)
+    elif isinstance(error, HostNotAllowed) and wants_page(scope):
+        await host_page(scope)(scope, receive, send)
     else:
         await exchange.failure(error, exchange.request_id)(scope, receive, send)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsError, StartupError
+from app.program import program
 from app.weights import STAND_IN, Weights
 from tests.hub.server import Hub
 from tests.weights.conftest import Folder, Puller
@@ -82,7 +83,7 @@ def test_a_variant_that_is_not_pulled(puller: Puller) -> None:
     line = served(puller, "gguf-Q6_K", "llamacpp")
     assert (
         line
-        == "weights: gguf-Q6_K (5.94 GB) is not in the cache: pull it with `outworker weights pull gguf-Q6_K`"
+        == f"weights: gguf-Q6_K (5.94 GB) is not in the cache: pull it with `{program()} weights pull gguf-Q6_K`"
     )
 
 
