@@ -73,7 +73,8 @@ async def _serve(
 ) -> Served:
     settings = load_settings(SETTINGS, None, {"PORT": "0", "OUTWORKER_DATA_DIR": str(folder)})
     if kind == "full":
-        settings = replace(settings, limits=replace(settings.limits, max_waiting_requests=1))
+        limits = replace(settings.limits, max_waiting_requests=1, request_deadline_s=FOREVER_S)
+        settings = replace(settings, limits=limits)
     server = running(settings, KINDS[kind](), prompts, standin, wait_ready=True, adapters=True)
     served = await stack.enter_async_context(server)
     base = read_base(standin, "stand-in")
@@ -85,7 +86,7 @@ async def _serve(
 
 async def _fill(stack: AsyncExitStack, served: Served) -> None:
     """One request that is never answered takes the only place."""
-    asking = asyncio.create_task(served.run({"prompt": "Hello"}))
+    asking = asyncio.create_task(served.run({"prompt": "Hello"}, timeout=None))
     stack.callback(asking.cancel)
     while not served.engine.running:
         await asyncio.sleep(0.005)
