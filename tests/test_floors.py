@@ -9,7 +9,7 @@ import pytest
 APP = Path(__file__).parents[1] / "app"
 FLOORS = [
     {"errors", "types", "files", "interruption", "milestones", "recent"},
-    {"account_ids", "settings", "database", "processes"},
+    {"account_ids", "settings", "database", "processes", "constrained"},
     {"catalog", "adapters", "accounts", "engines"},
     {"inference"},
     {"http", "web"},

@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from app.constrained.gbnf import BLANK, CannotConvert, Rules, choice, repeated
 from app.engines.llamacpp.branches import TooWide, branches
-from app.engines.llamacpp.gbnf import BLANK, CannotConvert, Rules, choice, repeated
 from app.engines.llamacpp.json_objects import SEPARATOR, Objects, bound, is_possible, listed
 from app.engines.llamacpp.schemas import NO_VALUE, Schemas
 

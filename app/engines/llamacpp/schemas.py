@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import unquote
 
-from app.engines.llamacpp.gbnf import CannotConvert
+from app.constrained.gbnf import CannotConvert
 
 MAX_HOPS: Final = 64
 MAX_READ_CHARS: Final = 4_000_000

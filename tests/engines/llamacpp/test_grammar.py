@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from app.constrained.gbnf import MAX_REPEATS, literal, repeated
 from app.engines.llamacpp.branches import MAX_FORKS
-from app.engines.llamacpp.gbnf import MAX_REPEATS, literal, repeated
 from app.engines.llamacpp.grammar import gbnf_of
 from app.errors import JsonModeUnmet
 from app.inference.tool_grammar import grammar_of_calls
