@@ -9,20 +9,19 @@ _DATE: Final = (
     rf"|02-(?:0[1-9]|1\d|2[0-8]))|{_LEAP}-02-29)"
 )
 _TIME: Final = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
-_DURATION: Final = (
-    r"P(?:\d{1,3}W|(?=[\dT])(?:\d{1,3}Y)?(?:\d{1,2}M)?(?:\d{1,3}D)?"
-    r"(?:T(?=\d)(?:\d{1,3}H)?(?:\d{1,3}M)?(?:\d{1,3}S)?)?)"
-)
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,20}[a-z0-9])?"
-_HOST: Final = rf"(?!..--)(?:{_LABEL}\.){{1,3}}[a-z]{{2,6}}"
+_CLOCK: Final = r"T(?:\d{1,3}H(?:\d{1,3}M(?:\d{1,3}S)?)?|\d{1,3}M(?:\d{1,3}S)?|\d{1,3}S)"
+_DAYS: Final = r"(?:\d{1,3}Y(?:\d{1,2}M(?:\d{1,3}D)?)?|\d{1,2}M(?:\d{1,3}D)?|\d{1,3}D)"
+_DURATION: Final = rf"P(?:\d{{1,3}}W|{_DAYS}(?:{_CLOCK})?|{_CLOCK})"
+_HOST: Final = r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,6}"
 _BYTE: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _HEX: Final = "[0-9a-f]{1,4}"
-_SEGMENT: Final = r"[A-Za-z0-9_.~-]{1,24}"
-_PATH: Final = (
-    rf"(?:/{_SEGMENT}){{0,4}}/?(?:\?[a-z]{{1,12}}=[A-Za-z0-9_-]{{1,12}})?(?:#[A-Za-z0-9_-]{{1,12}})?"
-)
-_URI: Final = rf"https?://{_HOST}(?::[1-9]\d{{1,3}})?{_PATH}"
-_POINTER: Final = r"(?:/(?:[A-Za-z0-9_.-]|~[01]){1,16}){0,6}"
+_PATH: Final = r"(?:/[A-Za-z0-9_.~-]+)*/?"
+_URI: Final = rf"https?://{_HOST}{_PATH}"
+_EMAIL: Final = rf"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@{_HOST}"
+_POINTER: Final = r"(?:/(?:[A-Za-z0-9_.-]|~[01])+)*"
+
+MAX_CHARS: Final = 40
+"""Of a text in a format, where the schema does not say less: none of them is bounded by itself."""
 
 FORMATS: Final = {
     name: f"^(?:{pattern})$"
@@ -31,8 +30,8 @@ FORMATS: Final = {
         "time": _TIME,
         "date-time": f"{_DATE}T{_TIME}",
         "duration": _DURATION,
-        "email": rf"[a-z0-9_+-]{{1,16}}(?:\.[a-z0-9_+-]{{1,16}}){{0,2}}@{_HOST}",
-        "idn-email": rf"[a-z0-9_+-]{{1,16}}(?:\.[a-z0-9_+-]{{1,16}}){{0,2}}@{_HOST}",
+        "email": _EMAIL,
+        "idn-email": _EMAIL,
         "hostname": _HOST,
         "idn-hostname": _HOST,
         "ipv4": rf"{_BYTE}(?:\.{_BYTE}){{3}}",
@@ -40,9 +39,9 @@ FORMATS: Final = {
         "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
         "uri": _URI,
         "iri": _URI,
-        "uri-reference": rf"{_URI}|{_PATH}",
-        "iri-reference": rf"{_URI}|{_PATH}",
-        "uri-template": rf"{_URI}|(?:/(?:{_SEGMENT}|\{{[a-z_]{{1,16}}\}})){{0,4}}",
+        "uri-reference": _PATH,
+        "iri-reference": _PATH,
+        "uri-template": rf"{_URI}|(?:/(?:[A-Za-z0-9_.~-]+|\{{[a-z_]+\}}))*",
         "json-pointer": _POINTER,
         "relative-json-pointer": rf"(?:0|[1-9]\d?)(?:#|{_POINTER})",
         "regex": r"\^[a-z0-9_ -]{0,24}\$",

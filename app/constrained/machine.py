@@ -8,7 +8,7 @@ from app.constrained import characters
 from app.constrained.characters import Ranges
 from app.constrained.language import Term, Terms, TooLarge
 
-MAX_STATES: Final = 600
+MAX_STATES: Final = 1000
 MAX_KINDS: Final = 200
 MAX_STEPS: Final = 200_000
 

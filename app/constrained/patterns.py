@@ -1,9 +1,22 @@
 """ECMA-262 patterns as languages of whole texts: a pattern's text may stand anywhere in them, as JSON Schema says."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from app.constrained import characters
-from app.constrained.ecma import Chars, Either, Group, Look, Mark, Node, Repeat, Sequence, parse, ranges_of
+from app.constrained.ecma import (
+    Back,
+    Chars,
+    Either,
+    Group,
+    Look,
+    Mark,
+    Node,
+    Repeat,
+    Sequence,
+    parse,
+    ranges_of,
+)
 from app.constrained.language import AFTER, BEGIN, EDGE, INSIDE, NOT_AFTER, Term, Terms
 
 MAX_UNROLLED: Final = 12
@@ -16,7 +29,8 @@ class NoLanguage(ValueError):
 
 def pattern_term(terms: Terms, pattern: str) -> Term:
     """All texts that the pattern is found in. Raises NoLanguage, NotEcma or TooLarge."""
-    return _anywhere(terms, _Reading(terms).read(parse(pattern), terms.anything))
+    found = (_Reading(terms).read(node, terms.anything) for node in _without_back(parse(pattern)))
+    return terms.either(_anywhere(terms, one) for one in found)
 
 
 def _anywhere(terms: Terms, found: Term) -> Term:
@@ -29,6 +43,74 @@ def _anywhere(terms: Terms, found: Term) -> Term:
     if found.kind == "cat" and found.parts[0] is begin:
         return terms.cat(found.parts[1:])
     return terms.cat((terms.anything, found))
+
+
+def _without_back(node: Node) -> list[Node]:
+    """The same as alternatives without references to groups of one character: one for each that it may be."""
+    groups = list(_groups(node))
+    for number, group in enumerate(groups, 1):
+        if any(back.group == number for back in _backs(node)):
+            codes = _few(group.part)
+            return [
+                one
+                for code in codes
+                for one in _without_back(_replaced(node, group, number, Chars(((code, code),))))
+            ]
+    return [node]
+
+
+def _few(node: Node) -> list[int]:
+    """The characters of a set of few. Raises NoLanguage for anything else."""
+    ranges = ranges_of(node) if isinstance(node, Chars) else ()
+    if not ranges or sum(high - low + 1 for low, high in ranges) > MAX_UNROLLED:
+        raise NoLanguage
+    return [code for low, high in ranges for code in range(low, high + 1)]
+
+
+def _inner(node: Node) -> tuple[Node, ...]:
+    match node:
+        case Sequence(parts) | Either(parts):
+            return parts
+        case Group(part) | Repeat(part) | Look(part):
+            return (part,)
+    return ()
+
+
+def _groups(node: Node) -> Iterator[Group]:
+    """In the order of their numbers."""
+    if isinstance(node, Group):
+        yield node
+    for part in _inner(node):
+        yield from _groups(part)
+
+
+def _backs(node: Node) -> Iterator[Back]:
+    if isinstance(node, Back):
+        yield node
+    for part in _inner(node):
+        yield from _backs(part)
+
+
+def _replaced(node: Node, group: Group, number: int, by: Node) -> Node:  # noqa: PLR0911 - a case each
+    """With `by` in the group and wherever it is referred to."""
+
+    def again(part: Node) -> Node:
+        return _replaced(part, group, number, by)
+
+    match node:
+        case Back(found):
+            return by if found == number else node
+        case Group(part):
+            return Group(by if node is group else again(part))
+        case Sequence(parts):
+            return Sequence(tuple(map(again, parts)))
+        case Either(options):
+            return Either(tuple(map(again, options)))
+        case Repeat(part, least, most):
+            return Repeat(again(part), least, most)
+        case Look(part, ahead, negated):
+            return Look(again(part), ahead, negated)
+    return node
 
 
 class _Reading:

@@ -5,7 +5,7 @@ from typing import Final
 
 from app.constrained import characters
 from app.constrained.characters import Ranges
-from app.constrained.formats import FORMATS
+from app.constrained.formats import FORMATS, MAX_CHARS
 from app.constrained.gbnf import Rules, choice, literal
 from app.constrained.language import Term, Terms, TooLarge
 from app.constrained.machine import Machine, TermSource, machine_of
@@ -13,7 +13,7 @@ from app.constrained.merging import Form
 from app.constrained.patterns import NoLanguage, pattern_term
 
 QUOTE: Final = '"\\""'
-MAX_NARROWED_CHARS: Final = (256, 96, 48)
+MAX_NARROWED_CHARS: Final = (256, 96, 48, 24)
 """Lengths that a text is held to where a machine that counts to its own length would be too large."""
 
 BARE: Final = characters.without(
@@ -31,6 +31,8 @@ def text_body(rules: Rules, form: Form) -> str | None:
     most = None if most is None else int(most)
     terms = Terms(rules.seconds)
     patterns, formats, others = _wanted(terms, form)
+    if formats and least <= MAX_CHARS:
+        formats.append(terms.repeat(terms.set(characters.ALL), 0, MAX_CHARS))
     for wanted in (
         ([*patterns, *formats, *others], [*patterns, *others]) if patterns else ([*formats, *others],)
     ):

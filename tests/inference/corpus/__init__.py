@@ -23,14 +23,37 @@ class Case:
 
     @property
     def bounded(self) -> bool:
-        """Whether each text and each list says how long it may be, and no object may have whatever it likes."""
-        return _bounded(self.schema)
+        """Whether each text and each list says how long it may be, and no value may have another of its kind in it."""
+        return _bounded(self.schema) and not _repeats(self.schema)
 
 
 def load() -> list[Case]:
     folder = Path(__file__).parent
     lines = [line for name in FILES for line in (folder / name).read_text("utf-8").rstrip("\n").split("\n")]
     return [Case(**json.loads(line)) for line in lines]
+
+
+def _repeats(root: dict[str, Any]) -> bool:
+    """Whether a part of it refers to itself by a path."""
+
+    def leads_back(value: Any, behind: tuple[str, ...]) -> bool:
+        if isinstance(value, list):
+            return any(leads_back(one, behind) for one in value)
+        if not isinstance(value, dict):
+            return False
+        path = value.get("$ref", value.get("$dynamicRef"))
+        if isinstance(path, str) and path.startswith("#"):
+            if path in behind or not path.startswith("#/"):
+                return path in behind or path in ("#", "#node")
+            target: Any = root
+            for name in path[2:].split("/"):
+                target = target.get(name.replace("~1", "/").replace("~0", "~").replace("%25", "%"), {})
+            return leads_back(target, (*behind, path))
+        return any(
+            leads_back(one, behind) for name, one in value.items() if name not in ("$defs", "components")
+        )
+
+    return leads_back(root, ())
 
 
 def _bounded(value: Any) -> bool:

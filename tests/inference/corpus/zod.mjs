@@ -164,7 +164,7 @@ const composites = {
   payment: z.object({ amount: fields.multiple_cent, card: z.string().regex(/^\d{4} \d{4} \d{4} \d{4}$/), expires: z.string().regex(/^(0[1-9]|1[0-2])\/\d{2}$/), cvc: z.string().regex(/^\d{3,4}$/) }),
   login: z.object({ user: z.string().regex(/^[a-zA-Z0-9_.-]{3,16}$/), password: fields.regex_lookahead }),
   deep: z.object({ a: z.object({ b: z.object({ c: z.object({ d: z.object({ e: z.array(z.object({ f: short })).max(1) }) }) }) }) }),
-  many: z.object(Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`field${i}`, z.boolean()]))),
+  many: z.object(Object.fromEntries(Array.from({ length: 24 }, (_, i) => [`field${i}`, z.boolean()]))),
   many_optional: z.object(Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`field${i}`, z.int().min(0).max(9).optional()]))),
   filters: z.object({ where: z.array(z.object({ field: z.enum(["name", "age"]), op: z.enum(["=", "<", ">", "!="]), value: z.union([short, z.int().min(0).max(99), z.null()]) })).max(2), limit: z.int().min(1).max(100).default(10) }),
   odd_keys: z.object({ 'quo"te': z.boolean(), "a b": short, "größe": z.int().min(0).max(9), "back\\slash": z.boolean(), "$ref": z.boolean(), "x/y~z": z.boolean() }),
