@@ -5,16 +5,18 @@ bin := .venv/bin
 
 # ENGINE=llamacpp: the light way, in an environment of its own. It is for `serve` and `install`; all else needs the whole.
 ENGINE ?=
-export ENGINE
+export ENGINE ARGS
 serving := $(if $(filter llamacpp,$(ENGINE)),.venv-light/bin,$(bin))
 config := $(if $(filter llamacpp,$(ENGINE)),$(if $(findstring --config,$(ARGS)),,--config wrangler-like-config/llamacpp.toml))
 
-serve: install
+serve:
+	@requirements/install.sh serve
 	@$(serving)/outworker serve $(config) $(ARGS)
 
 test: install-dev
 	@tests/browser.sh
 	@tests/node.sh
+	@tests/proxies.sh
 	@$(bin)/python -m pytest $(ARGS)
 
 soak: install-dev
@@ -44,7 +46,7 @@ adapters: install-engine
 	@$(bin)/python -m app.standin.lora
 
 lock:
-	@python3 requirements/lock.py
+	@python3 -m requirements.lock $(ARGS)
 
 install:
 	@requirements/install.sh

@@ -1,11 +1,11 @@
 """From settings to engine groups: which weights, which engine, what it may use. Only `app.serve` and the cli call it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from app.adapters.base import BaseShape, read_base
+from app.adapters.base import BaseShape, base_name, read_base
 from app.adapters.store import AdapterStore
 from app.catalog.cards import ModelCard
 from app.engines.choices import Choice
@@ -14,11 +14,13 @@ from app.engines.fake import FakeEngine
 from app.engines.llamacpp.engine import LlamaCppEngine
 from app.engines.llamacpp.plan import LlamaCppPlan
 from app.engines.llamacpp.sizing import Wishes, size_plan
+from app.engines.supervision import Supervision
 from app.engines.transformers_engine.engine import TransformersEngine
 from app.engines.transformers_engine.plan import TransformersPlan, transformers_plan
 from app.engines.vllm import VllmEngine
 from app.engines.vllm_args import check_arguments
 from app.engines.vllm_start import VllmPlan
+from app.errors import EngineLost
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
 from app.milestones import reached
@@ -44,7 +46,19 @@ P = TypeVar("P", VllmPlan, TransformersPlan, LlamaCppPlan)
 class Assembly:
     """Makes the groups of `create_app`. Cards with equal weights share one engine, sized for the largest of them."""
 
-    def __init__(self, settings: Settings, cards: Mapping[str, ModelCard], adapters: AdapterStore) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        cards: Mapping[str, ModelCard],
+        adapters: AdapterStore,
+        *,
+        lost: Callable[[EngineLost], object] = lambda failure: None,
+    ) -> None:
+        """`lost` is told of an engine that served and can't go on."""
+        limits = settings.limits
+        self._supervision = Supervision(
+            limits.engine_stall_s, limits.engine_step_s, limits.engine_give_up_s or None, lost
+        )
         self._settings = settings
         self._cards = cards
         self._adapters = adapters
@@ -71,7 +85,7 @@ class Assembly:
 
         @cache
         def load_base() -> BaseShape:
-            return read_base(weights.folder(), model.weights)
+            return read_base(weights.folder(), base_name(model.weights))
 
         engine = self._engine(model, cards, weights)
         original = original_of(load_catalogues(), model.weights)
@@ -87,13 +101,18 @@ class Assembly:
                 lambda: self._noted(model, llamacpp_plan(model, cards, weights, data_dir)),
                 self._adapters.digests,
                 wait_s=SLOT_WAIT_S,
+                supervision=self._supervision,
             )
         if model.engine == "transformers":
             return TransformersEngine(
-                lambda: self._noted(model, rounded_plan(model, cards, weights)), wait_s=SLOT_WAIT_S
+                lambda: self._noted(model, rounded_plan(model, cards, weights)),
+                wait_s=SLOT_WAIT_S,
+                supervision=self._supervision,
             )
         return VllmEngine(
-            lambda: self._noted(model, vllm_plan(model, cards, weights.folder())), wait_s=SLOT_WAIT_S
+            lambda: self._noted(model, vllm_plan(model, cards, weights.folder())),
+            wait_s=SLOT_WAIT_S,
+            supervision=self._supervision,
         )
 
     def _noted(self, model: Model, plan: P) -> P:

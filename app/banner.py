@@ -9,9 +9,18 @@ from app.settings import Settings
 
 
 def banner(
-    settings: Settings, port: int, new_token: str | None, seconds: float, choices: Iterable[Choice] = ()
+    settings: Settings,
+    port: int,
+    *,
+    new_token: str | None,
+    page: str | None,
+    seconds: float,
+    choices: Iterable[Choice] = (),
 ) -> str:
-    """Several lines. The token itself is shown only when it was made just now; the curl line reads it from its file."""
+    """Return several lines. The token is shown only when it was made just now; the curl line reads it from its file.
+
+    `page` is the playground's address with a one-time code, None where no page is served.
+    """
     server, model = settings.server, settings.models[0]
     url = server.own_url(port)
     token_file = server.data_dir / TOKEN_FILE
@@ -22,7 +31,7 @@ def banner(
         "",
         f"  account  {settings.account_id}",
         f"  token    {new_token or 'unchanged'} (kept in {token_file})",
-        *([f"  page     {url}/ (the playground)"] if server.playground else []),
+        *([f"  page     {page} (signs you in once; later: outworker page)"] if page else []),
         *(f"  model    {entry.name}" for entry in settings.models),
         f"  engine   {model.engine}",
         f"  weights  {weights}",

@@ -1,4 +1,4 @@
-"""The command line: `outworker serve | doctor | weights | token | adapter`.
+"""The command line: `outworker serve | backup | restore | doctor | weights | token | adapter`.
 
 Imports are inside the commands: `outworker serve` must start its server process without delay.
 """
@@ -34,19 +34,36 @@ Url = Annotated[
     str | None, Parameter(help="http://HOST:PORT of a server. Default: none, the local data directory.")
 ]
 Token = Annotated[
-    str | None, Parameter(help="Token for --url. Default: CLOUDFLARE_API_TOKEN, then the development token.")
+    str | None, Parameter(help="Token of the server. Others on this machine can see it: rather --token-file.")
+]
+TokenFile = Annotated[
+    Path | None,
+    Parameter(
+        help="File with the token, - for standard input. Default: CLOUDFLARE_API_TOKEN, then the development token."
+    ),
 ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. What a person must change is one line on standard error and exit code 2."""
     try:
-        sys.exit(app(arguments))
+        try:
+            sys.exit(app(arguments))
+        finally:
+            sys.stdout.flush()  # here, where a full disk behind it is one line
     except OperatorError as error:
         print(f"outworker: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         os._exit(1)  # the reader of our output is gone: nothing more to say
+    except OSError as error:
+        print(f"outworker: {_named(error)}; check room and permissions there", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(2)  # not by way of the interpreter, which would try to write the output again
+
+
+def _named(error: OSError) -> str:
+    return f"{error.filename or 'the output'}: {error.strerror or error}"
 
 
 @app.command
@@ -71,7 +88,7 @@ def serve(
 ) -> int:
     """Serve the API until Ctrl-C or SIGTERM; running requests may finish first.
 
-    The words for engine, format, quantization and size are xinference's, for all models of the settings.
+    The words for engine, format, quantization and size are xinference's, for the entries of that model.
     """
     from app.launcher import Launcher
     from app.processes import ProcessRecord
@@ -92,12 +109,44 @@ def serve(
 
 
 @app.command
+def backup(place: Path, /, *, config: Config = None, env: Env = None) -> None:
+    """Save tokens, adapters and their files to a new folder or FILE.tar; a server may run meanwhile."""
+    from app.commands.backup import backup as save
+
+    save(place, _data_dir(config, env))
+
+
+@app.command
+def restore(
+    place: Path,
+    /,
+    *,
+    replace: Annotated[bool, Parameter(negative="", help="Lose what the data directory has now.")] = False,
+    config: Config = None,
+    env: Env = None,
+) -> None:
+    """Put a backup into the data directory. No server may use it."""
+    from app.commands.backup import restore as put_back
+
+    put_back(place, _data_dir(config, env), replace=replace)
+
+
+@app.command
 def doctor(*, config: Config = None, env: Env = None) -> int:
     """Say what the server would choose for this machine, and why. Status 1: an engine could not start."""
     from app.commands.doctor import doctor as examine
     from app.settings import load_settings
 
     return examine(load_settings(config, env, os.environ))
+
+
+@app.command
+def page(*, config: Config = None, env: Env = None) -> None:
+    """Print a link to the playground that signs a browser in: once, within 10 minutes."""
+    from app.commands.page import print_page_link
+    from app.stores import open_stores
+
+    print_page_link(open_stores(config, env))
 
 
 @weights_app.command(name="list")
@@ -142,8 +191,13 @@ def token_create(
     """Make a token and print it: this is the only time it is shown."""
     from app.stores import open_stores
 
-    token_id, token = open_stores(config, env).tokens.create(account, scope)
-    print(f"id     {token_id}\ntoken  {token}")
+    tokens = open_stores(config, env).tokens
+    token_id, token = tokens.create(account, scope)
+    try:
+        print(f"id     {token_id}\ntoken  {token}", flush=True)
+    except OSError:  # nobody has seen it, nobody ever will
+        tokens.revoke(token_id)
+        raise
 
 
 @token_app.command(name="list")
@@ -205,6 +259,7 @@ def adapter_push(
         str | None, Parameter(help="http://HOST:PORT of a server. Default: the settings' own.")
     ] = None,
     token: Token = None,
+    token_file: TokenFile = None,
     account: Account = None,
     model: Annotated[
         str | None, Parameter(help="Model that it was trained for. Default: the settings' first.")
@@ -218,10 +273,11 @@ def adapter_push(
     """Upload an adapter folder to a running server, and print the curl line that calls it."""
     from app.commands.push import push
     from app.commands.remote import find_remote
+    from app.commands.token_source import given_token
     from app.settings import load_settings
 
     settings = load_settings(config, env, os.environ)
-    remote = find_remote(settings, os.environ, url, account, token)
+    remote = find_remote(settings, os.environ, url, account, given_token(token, token_file))
     return push(
         folder,
         remote,
@@ -238,6 +294,7 @@ def adapter_list(
     *,
     url: Url = None,
     token: Token = None,
+    token_file: TokenFile = None,
     account: Account = None,
     config: Config = None,
     env: Env = None,
@@ -245,7 +302,7 @@ def adapter_list(
     """Adapters of an account, one per line: id, name, model, rank, time, state."""
     from app.commands.adapters import list_adapters
 
-    list_adapters(_source(url, token, account, config, env), account)
+    list_adapters(_source(url, (token, token_file), account, config, env), account)
 
 
 @adapter_app.command(name="show")
@@ -255,6 +312,7 @@ def adapter_show(
     *,
     url: Url = None,
     token: Token = None,
+    token_file: TokenFile = None,
     account: Account = None,
     config: Config = None,
     env: Env = None,
@@ -262,7 +320,7 @@ def adapter_show(
     """One adapter, a field per line."""
     from app.commands.adapters import show_adapter
 
-    show_adapter(_source(url, token, account, config, env), account, id_or_name)
+    show_adapter(_source(url, (token, token_file), account, config, env), account, id_or_name)
 
 
 @adapter_app.command(name="rm")
@@ -272,6 +330,7 @@ def adapter_rm(
     *,
     url: Url = None,
     token: Token = None,
+    token_file: TokenFile = None,
     account: Account = None,
     config: Config = None,
     env: Env = None,
@@ -279,7 +338,7 @@ def adapter_rm(
     """Remove an adapter; a running server stops serving it within a second."""
     from app.commands.adapters import remove_adapter
 
-    remove_adapter(_source(url, token, account, config, env), account, id_or_name)
+    remove_adapter(_source(url, (token, token_file), account, config, env), account, id_or_name)
 
 
 @adapter_app.command(name="check")
@@ -307,17 +366,22 @@ def _data_dir(config: Path | None, env: str | None) -> Path:
 
 
 def _source(
-    url: str | None, token: str | None, account: str | None, config: Path | None, env: str | None
+    url: str | None,
+    token: tuple[str | None, Path | None],
+    account: str | None,
+    config: Path | None,
+    env: str | None,
 ) -> "Stores | Remote":
     """A server with --url, the data directory without."""
     from app.commands.remote import find_remote
+    from app.commands.token_source import given_token
     from app.settings import load_settings
     from app.stores import stores_of
 
     settings = load_settings(config, env, os.environ)
     if url is not None:
-        return find_remote(settings, os.environ, url, account, token)
-    if token is not None:
+        return find_remote(settings, os.environ, url, account, given_token(*token))
+    if token != (None, None):
         raise OperatorError("--token: is for --url; without it the command reads the data directory")
     return stores_of(settings)
 

@@ -3,13 +3,19 @@
 Statements elsewhere are SQLAlchemy Core without SQLite's own SQL, so that a PostgreSQL URL is a setting.
 """
 
+import logging
+import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy import (
     Boolean,
     Column,
     Connection,
     Engine,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -22,15 +28,33 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from app.errors import OperatorError
+from app.errors import OperatorError, StorageError
 from app.files import create_private_file, folder_lock, private_folder
 
+log = logging.getLogger(__name__)
+
+DATABASE_FILE: Final = "outworker.db"
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5_000
+LOG_PAGES: Final = 100
+"""After so many pages of 4 KiB SQLite's log begins anew: it must stay smaller than what is kept back for a full disk."""
+PRIMARY_CODE_MASK: Final = 0xFF
+NO_ROOM: Final = "its disk is full; free some room"
+FAULTS: Mapping[int, str] = MappingProxyType(
+    {
+        sqlite3.SQLITE_FULL: NO_ROOM,
+        sqlite3.SQLITE_IOERR: f"its disk can't be used, or {NO_ROOM}",
+        sqlite3.SQLITE_CANTOPEN: f"it can't be opened, or {NO_ROOM}",
+        sqlite3.SQLITE_BUSY: "another process holds it; try again",
+        sqlite3.SQLITE_LOCKED: "another process holds it; try again",
+        sqlite3.SQLITE_READONLY: "it can't be written; check the permissions of the data directory",
+    }
+)
+"""What SQLite's primary result codes mean to a person (sqlite.org/rescode.html)."""
 
 METADATA = MetaData()
 
@@ -39,6 +63,13 @@ SCHEMA_VERSIONS = Table(
     METADATA,
     Column("only", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
+)
+
+PAGE_CODES = Table(
+    "page_codes",
+    METADATA,
+    Column("code_sha256", String(64), primary_key=True),
+    Column("expires_at", Float, nullable=False),  # seconds since 1970
 )
 
 TOKENS = Table(
@@ -122,6 +153,8 @@ def open_database(url: str) -> Engine:
         raise OperatorError(
             f"database {_shown(address)}: {error.strerror}; choose a folder you may write to"
         ) from error
+    except OperationalError as error:
+        raise storage_fault(error.orig) from error
     except (DatabaseError, ModuleNotFoundError) as error:
         reason = str(getattr(error, "orig", error)).partition("\n")[0]
         raise OperatorError(f"database {_shown(address)}: {reason}; check the database setting") from error
@@ -150,7 +183,7 @@ def _sqlite_path(address: URL) -> Path | None:
 
 def _opened(address: URL) -> Engine:
     sqlite = address.get_backend_name() == "sqlite"
-    engine = create_engine(address)
+    engine = create_engine(address, hide_parameters=True)  # an error's text goes into logs
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
     try:
@@ -162,12 +195,48 @@ def _opened(address: URL) -> Engine:
     except (DatabaseError, OperatorError):
         engine.dispose()
         raise
+    event.listen(engine, "handle_error", _raise_storage_fault)
     return engine
+
+
+def close_database(engine: Engine) -> None:
+    """Bring all that is written into the one file, so that a copy of it alone is whole."""
+    engine.dispose()
+    if engine.dialect.name != "sqlite":
+        return
+    try:
+        with engine.connect() as connection:
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
+    except StorageError as error:
+        log.warning("%s", error)
+        return
+    finally:
+        engine.dispose()  # the last connection of all takes the log away
+    if busy:
+        log.warning("another process uses the database: %s-wal belongs to it still", DATABASE_FILE)
+
+
+def storage_fault(cause: BaseException | None) -> StorageError:
+    """What a database can't do, as one line without statements and values."""
+    code = getattr(cause, "sqlite_errorcode", 0) & PRIMARY_CODE_MASK
+    reason = FAULTS.get(code, f"{cause}; check room and permissions of the data directory")
+    return StorageError(f"database: {reason}")
+
+
+def _raise_storage_fault(context: ExceptionContext) -> None:
+    """Raises `StorageError` in place of what the driver says about disk, locks and permissions."""
+    if isinstance(context.sqlalchemy_exception, OperationalError):
+        raise storage_fault(context.original_exception) from context.original_exception
 
 
 def _prepare_sqlite(connection: DBAPIConnection, record: object) -> None:
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON", "synchronous=NORMAL"):
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "foreign_keys=ON",
+        "synchronous=NORMAL",
+        f"wal_autocheckpoint={LOG_PAGES}",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -4,6 +4,7 @@
     ├── OperatorError             one line on the terminal, exit code 2
     │   ├── SettingsError         a settings file says something that can't be
     │   ├── StartupError          weights, engine, port: the server can't start
+    │   ├── EngineLost            an engine that served can't go on: exit code 1, for a supervisor to act
     │   ├── StorageError          the data directory can't take what it should
     │   ├── AdapterRefused        an adapter's files break a rule; names file, tensor, rule and number
     │   ├── PullFailed            weights can't be downloaded: network, token, disk, checksum (app.weights.failures)
@@ -12,6 +13,7 @@
     └── ApiError                  the envelope with `code` and HTTP `status`
         ├── PlatformError         before the model layer: `result` is null, no request id
         │   ├── AuthenticationFailed    10000  401
+        │   ├── PageCodeRefused         10000  401
         │   ├── PermissionMissing       10000  403
         │   ├── CredentialsMissing       9106  400
         │   ├── CredentialsMalformed     9106  400
@@ -20,7 +22,9 @@
         │   ├── MethodNotAllowed         7001  405
         │   ├── MalformedHttp            7002  400
         │   ├── HostNotAllowed           7004  421
-        │   └── HeadersTooLarge          7005  431
+        │   ├── HeadersTooLarge          7005  431
+        │   ├── TransferCodingUnknown    7006  501
+        │   └── TooManyConnections       7007  503
         └── AiError               the model layer: `result` is {}, text ends in the request id
             ├── BadInput                 5006  400
             ├── NoSuchModel              5007  400
@@ -41,7 +45,7 @@
             ├── OutOfCapacity            3040  429  with Retry-After
             └── InternalError            3043  500
 
-Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 5090 to 5092 and 7001 to 7005 are ours
+Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 5090 to 5092 and 7001 to 7007 are ours
 where Workers AI's public record has none. Texts of leaves say the rule and the number; nothing a client sent is echoed
 except names of models, finetunes and properties and enum values, cleaned by `printable`.
 """
@@ -69,8 +73,19 @@ class StartupError(OperatorError):
     """Weights, engine or port: says what is missing and which setting or command mends it."""
 
 
+class EngineLost(OperatorError):
+    """An engine served and can't any more, whatever this server does: says which and why."""
+
+
 class StorageError(OperatorError):
-    """No room or no permission in the data directory: says which."""
+    """No room or no permission in the data directory: says which.
+
+    A client may read `str()`. `figures` are for the operator: how large the disk is is nobody else's business.
+    """
+
+    def __init__(self, text: str, figures: str = "") -> None:
+        super().__init__(text)
+        self.figures = figures
 
 
 class AdapterRefused(OperatorError):
@@ -104,6 +119,18 @@ class AuthenticationFailed(PlatformError):
 
     def __init__(self) -> None:
         super().__init__("Authentication error")
+
+
+class PageCodeRefused(PlatformError):
+    """A one-time code of the page's link that is unknown, used or too old."""
+
+    code, status = 10000, 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This link was used already or is too old: `outworker page` prints a new one, "
+            "or paste the token that dev-token in the data directory holds"
+        )
 
 
 class PermissionMissing(PlatformError):
@@ -172,12 +199,12 @@ class HostNotAllowed(PlatformError):
 
 
 class MalformedHttp(PlatformError):
-    """Bytes that are no HTTP/1.1 request."""
+    """Bytes that are no HTTP/1.1 request. The text says why, in words that are not the sender's."""
 
     code, status = 7002, 400
 
-    def __init__(self) -> None:
-        super().__init__("Invalid HTTP request: send HTTP/1.1")
+    def __init__(self, why: str = "send HTTP/1.1") -> None:
+        super().__init__(f"Invalid HTTP request: {why}")
 
 
 class HeadersTooLarge(PlatformError):
@@ -187,6 +214,24 @@ class HeadersTooLarge(PlatformError):
 
     def __init__(self, max_header_bytes: int) -> None:
         super().__init__(f"The request's headers must be at most {max_header_bytes} bytes")
+
+
+class TransferCodingUnknown(PlatformError):
+    """A Transfer-Encoding beside exactly `chunked`: where such a body ends is not known."""
+
+    code, status = 7006, 501
+
+    def __init__(self) -> None:
+        super().__init__("Transfer-Encoding must be chunked and nothing else: send the body plain")
+
+
+class TooManyConnections(PlatformError):
+    """A connection for which there is no room. `bound` says which number is reached."""
+
+    code, status = 7007, 503
+
+    def __init__(self, bound: str) -> None:
+        super().__init__(f"Too many connections: {bound}. Close some, or try again")
 
 
 class AiError(ApiError):

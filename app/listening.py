@@ -1,6 +1,8 @@
 """The socket and the HTTP server on it: uvicorn with our bounds and our way to end."""
 
 import asyncio
+import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -10,11 +12,19 @@ from typing import cast
 import uvicorn
 
 from app.errors import StartupError
+from app.http.connections import ConnectionLimits, Connections
 from app.http.protocol import GuardedProtocol
 from app.server import Server
 from app.settings import Settings
 
 BACKLOG = 2048
+RESERVED_DESCRIPTORS = 256
+"""For what is no connection: database, adapters on their way, the engine; and for connections that wait to be taken."""
+WANTED_DESCRIPTORS = 65_536
+SEND_BUFFER_BYTES = 262_144
+"""What the system holds of a connection's answers; left to itself it would hold 4 MB."""
+
+log = logging.getLogger(__name__)
 
 
 class DrainingServer(uvicorn.Server):
@@ -44,6 +54,7 @@ def http_server(settings: Settings, app: Server) -> DrainingServer:
     limits = settings.limits
 
     class Protocol(GuardedProtocol):
+        guard = Connections(connection_limits(settings), app.tally.count)
         max_header_bytes = limits.max_header_bytes
         slow_sender_s = limits.slow_sender_s
 
@@ -56,10 +67,45 @@ def http_server(settings: Settings, app: Server) -> DrainingServer:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # an address that a client could forge decides nothing here
-        backlog=BACKLOG,
+        backlog=_backlog(settings),
         timeout_graceful_shutdown=cast(int, limits.drain_s),  # a float serves as well
     )
     return DrainingServer(config, app.drain)
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """As set, or as many connections as there are file descriptors for; one peer gets three quarters at the most."""
+    limits, most = settings.limits, _most_connections(settings)
+    if most < limits.max_connections:
+        log.warning(
+            "at most %d connections: this process may open %d files (ulimit -n)", most, _descriptors()
+        )
+    return ConnectionLimits(
+        most,
+        min(limits.max_connections_per_peer, max(1, most * 3 // 4)),
+        limits.max_unread_bytes,
+        limits.slow_reader_s,
+    )
+
+
+def _most_connections(settings: Settings) -> int:
+    descriptors = _descriptors()
+    return min(settings.limits.max_connections, descriptors - min(RESERVED_DESCRIPTORS, descriptors // 2))
+
+
+def _backlog(settings: Settings) -> int:
+    """All that wait are taken in one go, each with a descriptor, before the first that is too many can be closed."""
+    return max(1, min(BACKLOG, (_descriptors() - _most_connections(settings)) // 2))
+
+
+def _descriptors() -> int:
+    """How many files this process may open, after asking for as many as it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, WANTED_DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -69,9 +115,10 @@ def listen(settings: Settings) -> socket.socket:
     # With its protocol named asyncio switches Nagle's delay off on accepted connections; uvloop always does.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted ones have it too
     try:
         listening.bind((host, port))
-        listening.listen(BACKLOG)  # only then is the port ours: two may bind it, one may listen
+        listening.listen(_backlog(settings))  # only then is the port ours: two may bind it, one may listen
     except socket.gaierror:
         listening.close()
         raise StartupError(f"HOST (server.host) {host} is no address of this machine") from None

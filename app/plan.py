@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.catalog.cards import ModelCard
 from app.engines.choices import SET, Choice, adapters_choice, free_memory
 from app.engines.cpu.host import read_host
-from app.engines.cpu.tuning import EXECUTOR, Tuning, tune
+from app.engines.cpu.tuning import EXECUTOR, IN_PROCESS, Tuning, tune
 from app.engines.memory import GIB, SEQUENCES_WANTED, available_bytes, sequence_bytes
 from app.engines.shares import Shares, cpu_host_shares, gpu_host_shares, workers
 from app.engines.vllm_args import engine_arguments
@@ -31,6 +31,8 @@ SHORTER_THAN_FULL: Final = 4
 EXPORTED: Final = dict(os.environ)
 """As the operator left it: starting vLLM adds to the environment of this process."""
 NO_TUNING: Final = Tuning({}, {}, ())
+ONE_PROCESS: Final = Tuning({EXECUTOR: IN_PROCESS}, {}, ())
+"""As vLLM computes by default where it has one worker, but for the ports that it would open."""
 
 
 def by_engine(models: Iterable[Model]) -> Iterator[list[Model]]:
@@ -50,7 +52,7 @@ def vllm_plan(
     check_quantized(folder, cpu=cpu)
     free = available_bytes()
     shares = _shares(model, folder, weights_bytes, max_model_len, free, cpu=cpu)
-    tuning = _tuning(model, exported) if cpu else NO_TUNING
+    tuning = _tuning(model, exported) if cpu else _on_gpu(model)
     running = _running(folder, shares.kv_cache_bytes, max_model_len)
     arguments = engine_arguments(
         weights=folder,
@@ -83,6 +85,10 @@ def is_cpu_build() -> bool:
 def _tuning(model: Model, exported: Mapping[str, str]) -> Tuning:
     executor = model.vllm.get(EXECUTOR)
     return tune(read_host(), workers=workers(model), executor=executor, exported=exported)
+
+
+def _on_gpu(model: Model) -> Tuning:
+    return ONE_PROCESS if workers(model) == 1 and EXECUTOR not in model.vllm else NO_TUNING
 
 
 def _shares(

@@ -5,8 +5,6 @@ its children (pid and start time, which together name a process for good) in its
 """
 
 import json
-import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
-from app.errors import StartupError
-
-log = logging.getLogger(__name__)
 
 END_WAIT_S = 5.0
 
@@ -29,28 +23,18 @@ class ProcessRecord:
     path: Path
 
     def write(self) -> None:
-        """Record this process and all its descendants. A disk that is full is logged: serving goes on."""
+        """Record this process and all its descendants. Raises `OSError`."""
         here = psutil.Process()
         children = [identity for child in _descendants(here) if (identity := _identity(child))]
         temporary = self.path.with_suffix(".tmp")
-        try:
-            temporary.write_text(json.dumps({"server": _identity(here), "children": children}))
-            temporary.replace(self.path)
-        except OSError as error:
-            log.warning("%s can't be written: %s", self.path.name, error.strerror)
-
-    def refuse_second_server(self) -> None:
-        """Raises StartupError when the recorded server still runs: two servers must not share a data directory."""
-        server = _find(self._read().get("server"))
-        if server is not None and server.pid != os.getpid():
-            raise StartupError(
-                f"another server (pid {server.pid}) uses {self.path.parent}: stop it, or set another data_dir"
-            )
+        temporary.write_text(json.dumps({"server": _identity(here), "children": children}))
+        temporary.replace(self.path)
 
     def end_leftovers(self, of_server: int | None = None) -> int:
         """Kill what a dead server left running, as recorded; returns how many processes that were.
 
-        Nothing of a living server is touched, nor of another than the one with pid `of_server` where that is given.
+        A server calls this with the lock of the data directory held, so that the record is a dead one's. Nothing of a
+        living server is touched, nor of another than the one with pid `of_server` where that is given.
         """
         server = self._read().get("server")
         if _find(server) is not None or (of_server is not None and _pid(server) != of_server):

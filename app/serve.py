@@ -7,7 +7,6 @@ engine in the background once the socket listens.
 import argparse
 import asyncio
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -19,21 +18,27 @@ from itertools import chain
 from pathlib import Path
 
 import uvloop
+from sqlalchemy.exc import DatabaseError
 
 from app.accounts.authority import Authority
 from app.accounts.development import development_token
+from app.accounts.page_codes import PageCodes, page_link
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
 from app.banner import banner
 from app.catalog.cards import load_cards
-from app.errors import OperatorError, StartupError
+from app.engines.lifecycle import freeze_memory
+from app.errors import EngineLost, OperatorError, StartupError
+from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
 from app.listening import http_server, listen
-from app.milestones import reached
+from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
+from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
+from app.sockets import SocketFolder
 from app.stores import stores_of
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
@@ -74,32 +79,40 @@ def _end(status: int) -> None:
 
 async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     began = time.monotonic()
+    steps = StartSteps()
+    steps.watch()
     record = ProcessRecord(settings.server.data_dir / "processes.json")
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
     reached("settings and cards")
+    ServerLock.take(settings.server.data_dir)  # until this process ends
     listening = listen(settings)
-    record.refuse_second_server()
     if ended := record.end_leftovers():
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
     token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
     reached("database")
-    assembly = Assembly(settings, cards, stores.adapters)
     failures: list[BaseException] = []
 
-    def on_start(failure: BaseException | None) -> None:
-        record.write()
-        if failure is None:
-            _settle()
-            reached("ready")
-            seconds = time.monotonic() - began
-            chosen = chain.from_iterable(assembly.choices.values())
-            report(banner(settings, port, token if token_is_new else None, seconds, chosen))
-        else:
-            failures.append(failure)
-            server.end()
+    def end_with(failure: BaseException) -> None:
+        failures.append(failure)
+        server.end()
 
+    def on_start(failure: BaseException | None) -> None:
+        with suppress(OSError):  # the recorder says it
+            record.write()
+        if failure is None:
+            freeze_memory()
+            reached("ready")
+            steps.close()
+            seconds, chosen = time.monotonic() - began, chain.from_iterable(assembly.choices.values())
+            link = _page_link(settings, port, stores.page_codes)
+            new = token if token_is_new else None
+            report(banner(settings, port, new_token=new, page=link, seconds=seconds, choices=chosen))
+        else:
+            end_with(failure)
+
+    assembly = Assembly(settings, cards, stores.adapters, lost=end_with)
     resolver = Resolver(stores.adapters, stores.drafts, time.monotonic)
     server = http_server(
         settings,
@@ -109,7 +122,8 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             find_caller=Authority(stores.tokens, time.monotonic).caller,
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
-            development_token=token,
+            sign_in=PageSignIn(stores.page_codes, settings.account_id, token),
+            start_steps=lambda: steps.steps,
             on_start=on_start,
         ),
     )
@@ -117,20 +131,30 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     port = listening.getsockname()[1]
     report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
     recorder = asyncio.create_task(_record_children(record))
-    await server.serve(sockets=[listening])
-    recorder.cancel()
-    record.path.unlink(missing_ok=True)
+    sockets = SocketFolder.of(settings.server.data_dir)
+    try:
+        sockets.make()
+        sockets.export()
+        await server.serve(sockets=[listening])
+    finally:
+        recorder.cancel()
+        end_descendants()
+        sockets.remove()
+        record.path.unlink(missing_ok=True)
+        stores.close()  # last: what a thread still writes is in it
     return _status(failures, report)
 
 
-def _settle() -> None:
-    """Starting leaves a million objects that stay, and garbage: no collection need look at the ones again, and the
-    other goes back to the system.
-    """
-    gc.freeze()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other allocators do it by themselves
-    if trim is not None:
-        trim(0)
+def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:
+    """Return the page's address with a new code. A database that takes none just now costs the code, not the start."""
+    if not settings.server.playground:
+        return None
+    url = settings.server.own_url(port)
+    try:
+        return page_link(url, codes.make())
+    except DatabaseError as error:
+        log.warning("no one-time link to the page: %s", error.orig)
+        return page_link(url, None)
 
 
 def _status(failures: list[BaseException], report: Callable[[str], None]) -> int:
@@ -142,13 +166,20 @@ def _status(failures: list[BaseException], report: Callable[[str], None]) -> int
         log.error("the server did not start", exc_info=failure)
         failure = StartupError("the server did not start: its log says why")
     report(f"outworker: {failure}")
-    return 2
+    return 1 if isinstance(failure, EngineLost) else 2
 
 
 async def _record_children(record: ProcessRecord) -> None:
     """While an engine starts its children appear one by one; a kill at any moment must find them recorded."""
+    said = ""
     while True:
-        await asyncio.to_thread(record.write)
+        try:
+            await asyncio.to_thread(record.write)
+            said = ""
+        except OSError as error:  # serving goes on, and the log hears of a full disk once
+            if (fault := error.strerror or str(error)) != said:
+                log.warning("%s can't be written: %s", record.path.name, fault)
+            said = fault
         await asyncio.sleep(RECORD_INTERVAL_S)
 
 

@@ -22,13 +22,12 @@ from app.http.dialects.binding import BindingDialect
 from app.http.dialects.native import NativeDialect
 from app.http.endpoint import Method, OpenEndpoint, SecuredEndpoint, reads, writes
 from app.http.padding import Padding
-from app.http.peer import is_loopback
 from app.http.routes import accounts, binding, openai, playground
 from app.http.routes.assets import AssetHandler, UploadLimits
 from app.http.routes.catalogue import CatalogueHandlers, served_cards
 from app.http.routes.fallback import Fallback
 from app.http.routes.finetunes import FinetuneHandlers
-from app.http.routes.health import Readiness, health
+from app.http.routes.health import Readiness, StartStepsOf, health
 from app.http.routes.openapi import OPENAPI_PATH, OpenApi
 from app.http.routes.run import MODEL_NAME, RunHandlers
 from app.http.serving import ServedModel, Serving
@@ -36,6 +35,7 @@ from app.http.sse import StreamLimits
 from app.inference.pipeline import AdapterResolver, Pipeline
 from app.inference.prompt import PromptBuilder
 from app.settings import Settings
+from app.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +59,12 @@ class EngineGroup:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The ASGI application, and the pipelines behind it."""
+    """The ASGI application, the pipelines behind it, and what is counted for the log."""
 
     asgi: ASGIApp
     pipelines: tuple[Pipeline, ...]
     routes: tuple[Route, ...]
+    tally: Tally
 
     def drain(self) -> None:
         """Refuse new requests from now on."""
@@ -78,12 +79,13 @@ def create_app(
     find_caller: FindCaller,
     resolver: AdapterResolver,
     finetunes: Finetunes,
-    development_token: str | None = None,
+    sign_in: playground.PageSignIn | None = None,
+    start_steps: StartStepsOf = lambda: (),
     on_start: Callable[[BaseException | None], None] = lambda failure: None,
 ) -> Server:
     """`on_start` is called once: with None when every engine is ready, or with what failed.
 
-    `development_token` is what the playground may begin with, on loopback.
+    `sign_in` is what the playground's page gets for a one-time code; `start_steps` is what `/ready` says of the start.
     """
     pipelines = tuple(_pipeline(settings, group, resolver) for group in groups)
     models = {
@@ -102,8 +104,8 @@ def create_app(
         *_finetune_routes(endpoints, models, finetunes, bases),
         *_catalogue_routes(endpoints, models),
         Route("/health", OpenEndpoint(health)),
-        Route("/ready", OpenEndpoint(Readiness(pipelines))),
-        *_playground_routes(endpoints, development_token),
+        Route("/ready", OpenEndpoint(Readiness(pipelines, start_steps))),
+        *_playground_routes(endpoints, sign_in),
     ]
     routes.append(Route(OPENAPI_PATH, OpenEndpoint(OpenApi(served_cards(models.values()), routes))))
     router = Router(
@@ -113,10 +115,13 @@ def create_app(
         lifespan=lambda app: _lifespan(pipelines, on_start, partial(tend, finetunes, bases)),
     )
     allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
+    tally = Tally()
+    rules = (*binding.PATH_RULES, *openai.PATH_RULES)
     return Server(
-        _with_cors(Boundary(router, allowed_hosts, (*binding.PATH_RULES, *openai.PATH_RULES)), settings),
+        _with_cors(Boundary(router, allowed_hosts, rules, tally.count), settings),
         pipelines,
         tuple(routes),
+        tally,
     )
 
 
@@ -224,6 +229,7 @@ def _catalogue_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -
         f"{client}/memberships": accounts.memberships,
         f"{client}/user": accounts.user,
         f"{client}/user/tokens/verify": accounts.verify_token,
+        f"{ACCOUNT}/tokens/verify": accounts.verify_token,
     }
     return [
         Route(path + end, SecuredEndpoint(endpoints.find_caller, GET=reads(handler)))
@@ -232,15 +238,15 @@ def _catalogue_routes(endpoints: Endpoints, models: Mapping[str, ServedModel]) -
     ]
 
 
-def _playground_routes(endpoints: Endpoints, token: str | None) -> list[Route]:
-    """The page, and the token for it where only this machine can ask."""
-    server = endpoints.settings.server
-    if not server.playground:
+def _playground_routes(endpoints: Endpoints, sign_in: playground.PageSignIn | None) -> list[Route]:
+    """The page, and the token for it in exchange for a one-time code."""
+    settings = endpoints.settings
+    if not settings.server.playground:
         return []
     routes = [*playground.page_routes()]
-    if token is not None and is_loopback(server.host):
-        handing = playground.TokenForPage(endpoints.find_caller, endpoints.settings.account_id, token)
-        routes.append(Route(playground.TOKEN_PATH, handing))
+    if sign_in is not None:
+        exchange = playground.CodeExchange(sign_in, settings.limits.slow_sender_s)
+        routes.append(Route(playground.TOKEN_PATH, OpenEndpoint(exchange, "POST")))
     return routes
 
 

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Engine
+
+from app.accounts.page_codes import PageCodes
 from app.accounts.tokens import TokenStore
 from app.adapters.drafts import Drafts
 from app.adapters.finetunes import Finetunes
 from app.adapters.store import AdapterStore
-from app.database import open_database
+from app.database import DATABASE_FILE, close_database, open_database
 from app.errors import SettingsError, printable
+from app.reserve import RESERVE_FILE, Reserve
 from app.settings import Model, Settings, load_settings
 from app.types import StoredAdapter
 
@@ -20,12 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`tokens`, `adapters` and `drafts` over one database, with the settings that named it."""
+    """`tokens`, `page_codes`, `adapters` and `drafts` over one `database`, with the settings that named it."""
 
     settings: Settings
+    database: Engine
     tokens: TokenStore
+    page_codes: PageCodes
     adapters: AdapterStore
     drafts: Drafts
+
+    def close(self) -> None:
+        """Leave the data directory whole: `outworker.db` alone has all that was written."""
+        close_database(self.database)
 
     @property
     def finetunes(self) -> Finetunes:
@@ -76,10 +86,10 @@ def base_of(settings: Settings, entry: Model) -> "BaseShape":
 
     The stand-in is expanded into the data directory when it isn't there yet. Raises `OperatorError`.
     """
-    from app.adapters.base import read_base  # noqa: PLC0415  for the commands that check an adapter only
+    from app.adapters.base import base_name, read_base  # noqa: PLC0415  for the commands that check an adapter only
     from app.weights import Weights  # noqa: PLC0415
 
-    return read_base(Weights(entry.weights, settings.server.data_dir).folder(), entry.weights)
+    return read_base(Weights(entry.weights, settings.server.data_dir).folder(), base_name(entry.weights))
 
 
 def open_stores(config: Path | None, env: str | None) -> Stores:
@@ -89,6 +99,15 @@ def open_stores(config: Path | None, env: str | None) -> Stores:
 
 def stores_of(settings: Settings) -> Stores:
     """Raises OperatorError."""
-    database = open_database(f"sqlite:///{settings.server.data_dir / 'outworker.db'}")
+    reserve = Reserve(settings.server.data_dir / RESERVE_FILE)
+    stores = reserve.spend(lambda: _opened(settings))
+    reserve.keep()
+    return stores
+
+
+def _opened(settings: Settings) -> Stores:
+    database = open_database(f"sqlite:///{settings.server.data_dir / DATABASE_FILE}")
     adapters = AdapterStore(database, settings.server.data_dir)
-    return Stores(settings, TokenStore(database), adapters, Drafts(database, adapters))
+    return Stores(
+        settings, database, TokenStore(database), PageCodes(database), adapters, Drafts(database, adapters)
+    )

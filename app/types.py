@@ -89,7 +89,8 @@ class TextRequest:
     """A body that passed the card's schema and the typed second pass. Exactly one of `prompt`, `messages` is set.
 
     Where `tool_choice` is "required" one of `tools` must be called: a choice of one tool leaves only that one
-    here. With `one_call` there is at most one call.
+    here. With `one_call` there is at most one call. Where `may_be_cut`, `max_tokens` is an upper limit: it is lowered to
+    what fits beside the prompt, and an answer that it cuts is one, also where JSON was wanted.
     """
 
     prompt: str | None
@@ -102,6 +103,7 @@ class TextRequest:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = "auto"
     one_call: bool = False
+    may_be_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,71 +1,43 @@
 #!/usr/bin/env bash
-# Make .venv and install the pinned set into it: requirements/install.sh [dev]
+# Make .venv and install the pinned set into it: requirements/install.sh [serve | dev]
 # With ENGINE=llamacpp it is .venv-light, without torch, vLLM and transformers; both may be there. Test tools are for
-# .venv alone.
-# Run again it installs nothing: a stamp holds the checksum of what was asked for.
+# .venv alone. This finds a Python; requirements/install.py does the rest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-case "${ENGINE:-}" in
-"" | vllm | llamacpp) ;;
-*)
-    echo "outworker: ENGINE: expected llamacpp (the light installation) or vllm, found \"$ENGINE\":" \
-        "for another engine set engine in [[models]]" >&2
-    exit 2
-    ;;
-esac
+# Where torch's CPU build lies for whoever has told pip of no other place.
+torch_index="https://download.pytorch.org/whl/cpu"
 
-venv=.venv
-kind=cpu
-if [ "${ENGINE:-}" = llamacpp ] && [ "${1:-}" != dev ]; then
-    venv=.venv-light
-    kind=light
-elif command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then
-    kind=cuda
-fi
-torch_cpu="torch==2.13.0+cpu"
+usable='import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))'
+complete='import ensurepip, venv'
+
+refuse() {
+    echo "outworker: $*" >&2
+    exit 2
+}
 
 find_python() {
-    for candidate in "${PYTHON:-python3}" python3.11 python3.12 python3.13 python3.14; do
-        if "$candidate" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    local bare=
+    if [ -n "${PYTHON:-}" ]; then
+        "$PYTHON" -c "$usable" 2>/dev/null ||
+            refuse "PYTHON=$PYTHON: is not Python 3.11, 3.12, 3.13 or 3.14; set it to one, or leave it unset"
+    fi
+    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
+        "$candidate" -c "$usable" 2>/dev/null || continue
+        if "$candidate" -c "$complete" 2>/dev/null; then
             echo "$candidate"
             return
         fi
+        bare=${bare:-$candidate}
     done
-    echo "outworker: no Python 3.11 or newer with venv found: install one, or set PYTHON to it" >&2
-    exit 2
-}
-
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@" 2> >(grep -v '^WARNING: ' >&2); }
-
-stamped() { # NAME FILE...: has this set been installed already?
-    [ -f "$venv/.installed-$1" ] && [ "$(cat "$venv/.installed-$1")" = "$(checksum "${@:2}")" ]
-}
-
-checksum() { cat "$@" requirements/install.sh pyproject.toml | cksum; }
-
-if ! stamped "$kind" "requirements/$kind.txt"; then
-    [ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
-    size="a few minutes, 3.5 GB on a CPU host"
-    if [ "$kind" = light ]; then size="half a minute, 350 MB"; fi
-    echo "installing the engine and its packages into $venv ($size) ..."
-    if [ "$kind" = light ]; then
-        # Python compiles what it imports; compiled ahead, the rest would be a fifth of the size.
-        pip install --no-compile --no-deps -r requirements/light.txt
-    elif [ "$kind" = cpu ]; then
-        # The CPU build of torch: from where pip is told to look, else from PyTorch's own index.
-        pip install --no-deps "$torch_cpu" 2>/dev/null ||
-            pip install --no-deps --index-url https://download.pytorch.org/whl/cpu "$torch_cpu"
-        pip install --no-deps -r requirements/cpu.txt
-    else
-        pip install -r requirements/cuda.txt
+    if [ -n "$bare" ]; then
+        version=$("$bare" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        refuse "Python $version ($(command -v "$bare")) can't make environments: install python$version-venv" \
+            "(Debian, Ubuntu: sudo apt install python$version-venv), or set PYTHON to another Python"
     fi
-    pip install --no-deps --no-build-isolation --editable .
-    checksum "requirements/$kind.txt" >"$venv/.installed-$kind"
-fi
+    refuse "no Python 3.11, 3.12, 3.13 or 3.14 was found: install one with venv" \
+        "(Debian 12, Ubuntu 24.04 and newer: sudo apt install python3 python3-venv), or set PYTHON to its path"
+}
 
-if [ "${1:-}" = dev ] && ! stamped dev requirements/dev.txt; then
-    echo "installing the test tools into $venv ..."
-    pip install --no-deps -r requirements/dev.txt
-    checksum requirements/dev.txt >"$venv/.installed-dev"
-fi
+python=$(find_python) || exit 2
+exec "$python" -m requirements.install "$torch_index" "$@"

@@ -17,6 +17,7 @@ from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.catalog.cards import load_cards
 from app.engines.fake import FakeEngine
+from app.http.routes.playground import PageSignIn
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
 from app.listening import DrainingServer, http_server, listen
@@ -139,7 +140,7 @@ async def running(
         find_caller=Authority(stores.tokens, time.monotonic).caller,
         resolver=resolver,
         finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
-        development_token=token,
+        sign_in=PageSignIn(stores.page_codes, "local", token),
     )
     listening = listen(settings)
     server = http_server(settings, app)

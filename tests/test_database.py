@@ -43,7 +43,8 @@ def test_every_connection_is_prepared(tmp_path: Path) -> None:
 
 def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
     first = open_database(url(tmp_path))
-    assert set(inspect(first).get_table_names()) == {"schema_version", "tokens", "adapters", "drafts"}
+    tables = {"schema_version", "tokens", "page_codes", "adapters", "drafts"}
+    assert set(inspect(first).get_table_names()) == tables
     with first.begin() as connection:
         connection.execute(
             TOKENS.insert().values(

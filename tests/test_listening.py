@@ -2,11 +2,19 @@
 
 import asyncio
 import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 
 from app.engines.fake import FakeEngine
+from app.settings import CHECKOUT
 from tests.conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -66,3 +74,38 @@ async def test_a_second_signal_gives_up_the_running_ones(serve: Serve) -> None:
         served.server.end()
         answer = await running
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (408, 3008)
+
+
+@pytest.mark.parametrize("descriptors", [128, pytest.param(1024, marks=pytest.mark.soak)])
+def test_the_last_descriptors_are_kept_for_answers(tmp_path: Path, descriptors: int) -> None:
+    """A real server that may open few files, and a stranger who opens more connections than it has."""
+    log = tmp_path / "log"
+    fake = str(CHECKOUT / "wrangler-like-config" / "fake-engine.toml")
+    with log.open("w") as errors:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "app.serve", "--config", fake],
+            cwd=CHECKOUT,
+            env={**os.environ, "OUTWORKER_DATA_DIR": str(tmp_path), "PORT": "0"},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)),  # noqa: PLW1509
+        )
+    assert server.stdout is not None
+    try:
+        url = server.stdout.readline().split()[2]
+        port = int(url.rpartition(":")[2])
+        asked = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 60
+        with ExitStack() as clients:
+            for _ in range(2 * descriptors):
+                client = clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+                client.setblocking(False)
+                client.send(asked)
+            for _ in range(20):
+                assert httpx.get(url + "/health", timeout=10).status_code == 200
+            assert len(list(Path(f"/proc/{server.pid}/fd").iterdir())) < descriptors - 16
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+    assert server.returncode == 0
+    assert len(log.read_text().splitlines()) < 10, log.read_text()

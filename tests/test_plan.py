@@ -76,10 +76,19 @@ def test_no_more_requests_than_the_cache_holds(standin_folder: Path) -> None:
 def test_on_a_gpu_host_vllm_decides(standin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "is_cpu_build", lambda: False)
     found = made(standin_folder, model())
-    assert EXECUTOR not in found.arguments
+    assert found.arguments[EXECUTOR] == IN_PROCESS  # as by default, without its ports
     assert found.environment == {}
     assert reasons(found)["KV cache"][0] == "vLLM's"
     assert reasons(found)["compiled"][0] == "yes"
+
+
+@pytest.mark.parametrize("own", [{"tensor_parallel_size": 2}, {EXECUTOR: "mp"}])
+def test_on_a_gpu_host_several_workers_are_vllms(
+    standin_folder: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(plan, "is_cpu_build", lambda: False)
+    found = made(standin_folder, model(own))
+    assert found.arguments.get(EXECUTOR) == own.get(EXECUTOR)
 
 
 def test_exported_variables_are_not_overridden(standin_folder: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.errors import StartupError
 from app.processes import ProcessRecord, end_descendants
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -45,7 +44,6 @@ def test_a_killed_server_s_children_are_ended(record: ProcessRecord) -> None:
     server.kill()
     server.wait()
     assert child.is_running()
-    record.refuse_second_server()
     assert record.end_leftovers() == 1
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert not record.path.exists()
@@ -55,8 +53,7 @@ def test_a_killed_server_s_children_are_ended(record: ProcessRecord) -> None:
 def test_a_living_server_is_not_touched(record: ProcessRecord) -> None:
     server, child = family(record)
     try:
-        with pytest.raises(StartupError, match=rf"another server \(pid {server.pid}\)"):
-            record.refuse_second_server()
+        assert record.end_leftovers() == 0
         assert child.is_running()
     finally:
         server.kill()
@@ -69,7 +66,6 @@ def test_a_reused_pid_is_somebody_else(record: ProcessRecord) -> None:
     try:
         entry = {"pid": stranger.pid, "started": psutil.Process(stranger.pid).create_time() - 100}
         record.path.write_text(json.dumps({"server": entry, "children": [entry]}))
-        record.refuse_second_server()
         assert record.end_leftovers() == 0
         assert stranger.poll() is None
     finally:
@@ -82,7 +78,6 @@ def test_a_reused_pid_is_somebody_else(record: ProcessRecord) -> None:
 )
 def test_a_broken_record_is_no_record(record: ProcessRecord, content: str) -> None:
     record.path.write_text(content)
-    record.refuse_second_server()
     assert record.end_leftovers() == 0
 
 

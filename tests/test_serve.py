@@ -4,8 +4,13 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from itertools import cycle
 from pathlib import Path
 
 import httpx
@@ -14,6 +19,7 @@ import pytest
 
 from tests.live.server import CHECKOUT, HF, LiveServer, is_alive, outworker
 
+OTHER_PIDS = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
 FAKE = CHECKOUT / "wrangler-like-config" / "fake-engine.toml"
 
 
@@ -100,6 +106,30 @@ def fake(tmp_path: Path):  # type: ignore[no-untyped-def]
     server.stop()
 
 
+def test_the_link_that_is_printed_gives_the_token_once(fake: LiveServer) -> None:
+    fake.wait_for("  page ", 5)
+    (link,) = (line.split()[1] for line in fake.lines if line.startswith("  page "))
+    url, _, code = link.partition("/#code=")
+    assert url == fake.url
+    answers = [httpx.post(f"{url}/playground/token", json={"code": code}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 401]
+    assert answers[0].json()["result"] == {"account_id": "local", "token": fake.token}
+    assert code not in fake.log()
+
+
+def test_ready_says_how_far_the_start_is(tmp_path: Path) -> None:
+    server = LiveServer(tmp_path / "data").start()  # the stand-in with vLLM: there is time to look
+    try:
+        answer = server.client.get("/ready")
+        assert answer.status_code == 503
+        names = [step["name"] for step in answer.json()["steps"]]
+        assert names[:2] == ["settings and cards", "database"]
+        assert all(step["at_s"] >= 0 for step in answer.json()["steps"])
+    finally:
+        server.signal_group(signal.SIGTERM)
+        server.stop()
+
+
 def test_the_token_is_kept_and_shown_once(tmp_path: Path) -> None:
     first = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
     token = first.token
@@ -117,8 +147,62 @@ def test_the_token_is_kept_and_shown_once(tmp_path: Path) -> None:
 
 def test_a_second_server_on_the_same_data_is_refused(fake: LiveServer) -> None:
     line = refused(fake.data_dir, "--config", str(FAKE))
-    assert "another server" in line
+    assert f"another server (pid {fake.server_process().pid})" in line
+    assert "OUTWORKER_DATA_DIR" in line
     assert fake.run({"prompt": "a"}).status_code == 200
+
+
+def test_of_two_that_start_together_exactly_one_serves(tmp_path: Path, times: Callable[[int], int]) -> None:
+    command = [sys.executable, "-P", "-m", "app.serve", "--config", str(FAKE)]
+    for turn in range(times(80)):
+        environment = {**os.environ, "OUTWORKER_DATA_DIR": str(tmp_path / str(turn)), "PORT": "0"}
+        both = [
+            subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        lost = next(server for server in cycle(both) if server.poll() is not None or time.sleep(0.01))
+        (won,) = (server for server in both if server is not lost)
+        assert lost.returncode == 2
+        assert "OUTWORKER_DATA_DIR" in lost.communicate()[0]
+        assert won.stdout is not None
+        assert won.stdout.readline().startswith("starting on ")
+        won.terminate()
+        assert won.communicate(timeout=20)[0].endswith("stopped\n")
+        assert won.returncode == 0
+
+
+@pytest.mark.skipif(
+    subprocess.run([*OTHER_PIDS, "true"], check=False, capture_output=True).returncode != 0,
+    reason="this machine lets nobody make a PID namespace",
+)
+def test_a_second_server_in_another_pid_namespace_is_refused(fake: LiveServer) -> None:
+    """As in a container that shares the folder: pids mean nothing there."""
+    command = [*OTHER_PIDS, sys.executable, "-m", "app.cli", "serve", "--config", str(FAKE)]
+    environment = {**os.environ, "OUTWORKER_DATA_DIR": str(fake.data_dir), "PORT": "0"}
+    second = subprocess.run(
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert second.returncode == 2
+    assert "OUTWORKER_DATA_DIR" in second.stdout
+    assert fake.run({"prompt": "a"}).status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_server_leaves_one_whole_database_file(tmp_path: Path, number: int) -> None:
+    """A copy of outworker.db alone has all that was written."""
+    server = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
+    made = outworker("token", "create", "--account", "a", "--scope", "ai:read", data_dir=server.data_dir)
+    token_id = made.stdout.split()[1]
+    server.client.post("/client/v4/accounts/local/ai/finetunes", json={"model": HF, "name": "mine"})
+    server.signal_group(number)
+    assert server.process.wait(30) == 0
+    server.stop()
+    assert not list(server.data_dir.glob("outworker.db-*"))
+    copy = tmp_path / "copy.db"
+    shutil.copy(server.data_dir / "outworker.db", copy)
+    with closing(sqlite3.connect(copy)) as database:
+        assert database.execute("SELECT count(*) FROM tokens WHERE id = ?", [token_id]).fetchone() == (1,)
+        assert database.execute("SELECT name FROM drafts").fetchall() == [("mine",)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

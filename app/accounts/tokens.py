@@ -15,6 +15,7 @@ from app.account_ids import checked_account_id
 from app.accounts.scopes import checked_scopes, effective_scopes
 from app.database import TOKENS
 from app.errors import OperatorError, printable
+from app.reserve import Reserve
 from app.types import Caller
 
 TOKEN_RANDOM_BYTES = 32
@@ -66,12 +67,16 @@ class TokenStore:
         ]
 
     def revoke(self, token_id: str) -> None:
-        """End a token by its id (not its text). Raises `OperatorError` when there is none."""
-        with self._engine.begin() as connection:
-            ended = connection.execute(delete(TOKENS).where(TOKENS.c.id == token_id)).rowcount
-        if not ended:
+        """End a token by its id (not its text). Raises `OperatorError` when there is none.
+
+        Works on a full disk."""
+        if not Reserve.of(self._engine).spend(lambda: self._delete(token_id)):
             shown = "(the text of a token)" if TOKEN.fullmatch(token_id) else repr(printable(token_id))
             raise OperatorError(f"token {shown}: no token has this id; list the tokens to see their ids")
+
+    def _delete(self, token_id: str) -> bool:
+        with self._engine.begin() as connection:
+            return connection.execute(delete(TOKENS).where(TOKENS.c.id == token_id)).rowcount > 0
 
     def find(self, token: str) -> Caller | None:
         """Whom `token` serves, with what it implies spelled out; None when it is unknown or revoked."""

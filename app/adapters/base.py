@@ -1,5 +1,6 @@
 """The shape of the base model that adapters are checked against."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ MODEL_TYPE = "mistral"
 ATTENTION_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP_MODULES = ("gate_proj", "up_proj", "down_proj")
 TARGET_MODULES = ATTENTION_MODULES + MLP_MODULES
+MODEL_FILES = (".gguf", ".llamafile")
+# The stand-in, a variant's id, or a repository: an owner and a name.
+PUBLISHED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class BaseShape:
-    """Sizes from the base weights' config.json, in elements. `name` is what refusals call the base."""
+    """Sizes from the base weights' config.json, in elements. `name` is what refusals call the base, or empty."""
 
     name: str
     hidden_size: int
@@ -27,6 +31,11 @@ class BaseShape:
     num_hidden_layers: int
     vocab_size: int
     model_type: str = MODEL_TYPE
+
+    @property
+    def label(self) -> str:
+        """What a refusal calls it."""
+        return f"this server's base {self.name}".rstrip()
 
     def module_shape(self, module: str) -> tuple[int, int]:
         """Input and output features of one of `TARGET_MODULES`."""
@@ -43,7 +52,13 @@ class BaseShape:
         }[module]
 
 
-def read_base(folder: Path, name: str = "") -> BaseShape:
+def base_name(weights: str) -> str:
+    """What the setting `weights` may be called before clients: nothing where it is a folder or a file of the operator."""
+    published = PUBLISHED_NAME.fullmatch(weights) is not None and not Path(weights).exists()
+    return weights if published and not weights.lower().endswith(MODEL_FILES) else ""
+
+
+def read_base(folder: Path, name: str | None = None) -> BaseShape:
     """The shape in `<folder>/config.json`; `name` defaults to the folder's. Raises `StartupError`."""
     config = _read_config(folder)
     model_type = config.get("model_type")
@@ -56,7 +71,7 @@ def read_base(folder: Path, name: str = "") -> BaseShape:
     # null means one per attention head; absent would mean transformers' default of 8, so it must be there.
     key_heads = heads if "num_key_value_heads" in config else None
     return BaseShape(
-        name=name or folder.name,
+        name=folder.name if name is None else name,
         hidden_size=hidden,
         intermediate_size=_size(folder, config, "intermediate_size"),
         num_attention_heads=heads,

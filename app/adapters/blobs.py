@@ -158,6 +158,46 @@ class Blobs:
         """Delete a draft's assets. None there is fine."""
         self.discard(self._drafts / draft_id)
 
+    def link_all(
+        self, target: Path, adapters: Iterable[tuple[str, str]], drafts: Iterable[str]
+    ) -> tuple[str, ...]:
+        """Second names below `target` for the files of `adapters` (account and digest) and `drafts`; the adapters whose
+        files are gone. Call with the lock held; `target` must be on the same volume."""
+        gone = []
+        for account_id, digest in adapters:
+            folder = self.folder(account_id, digest)
+            if self.complete(folder):
+                _link_files(folder, target / account_id / digest, (CONFIG_FILE, WEIGHTS_FILE))
+            else:
+                gone.append(f"{account_id}/{digest}")
+        for draft_id in drafts:
+            folder = self._drafts / draft_id
+            if folder.is_dir():
+                names = [file.name for file in folder.iterdir()]
+                _link_files(folder, target / self._drafts.name / draft_id, names)
+        return tuple(gone)
+
+    def take_back(self, source: Path) -> None:
+        """Put what `link_all` named below `source`, or a copy of it, in its place. Call with the lock held."""
+        for folder in [*source.glob("*/*")]:
+            for file in folder.iterdir():
+                file.chmod(READ_ONLY_MODE)
+            sync_folder(folder)
+            place = self._root / folder.relative_to(source)
+            private_folder(place.parent)
+            if place.exists():
+                place.rename(self._incoming / secrets.token_hex(16))
+            folder.rename(place)
+            sync_folder(place.parent)
+
+    def keep_only(self, adapters: Iterable[tuple[str, str]], drafts: Iterable[str]) -> None:
+        """Delete the files of all others. Call with the lock held."""
+        kept = {self.folder(account_id, digest) for account_id, digest in adapters}
+        kept |= {self._drafts / draft_id for draft_id in drafts}
+        for folder in [*self._root.glob("*/*")]:
+            if folder not in kept and folder.parent != self._incoming:
+                self.discard(folder)
+
     def sweep(self, drafts: Iterable[str] = ()) -> None:
         """Delete what killed processes left: staged folders that nobody holds, assets of none of `drafts`."""
         if self._incoming.is_dir():
@@ -181,6 +221,12 @@ class Blobs:
             return
         finally:
             os.close(descriptor)
+
+
+def _link_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    private_folder(target)
+    for name in names:
+        (target / name).hardlink_to(source / name)
 
 
 def adapter_digest(config: bytes, weights_sha256: str) -> str:

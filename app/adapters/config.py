@@ -1,12 +1,18 @@
 """adapter_config.json: read strictly, every key either understood or without effect."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from app.adapters.base import BaseShape
-from app.adapters.fields import ConfigReport, read_alpha, read_flag, read_pattern, read_rank, read_targets
-from app.adapters.findings import CONFIG_FILE
+from app.adapters.fields import (
+    ConfigReport,
+    check_expressions,
+    read_alpha,
+    read_flag,
+    read_pattern,
+    read_rank,
+    read_targets,
+)
+from app.adapters.remarks import read_remarks
 from app.adapters.settings import LoraSettings
 from app.adapters.strictjson import StrictJsonError, load_strict
 from app.errors import printable
@@ -26,35 +32,9 @@ CHECKED_KEYS = frozenset(
         "use_rslora",
     }
 )
-# These never change what the saved tensors mean: they describe the training, or name the base, which is never
-# opened. peft 0.21 writes all of them.
-INERT_KEYS = frozenset(
-    {
-        "base_model_name_or_path",
-        "exclude_modules",
-        "inference_mode",
-        "layers_pattern",
-        "layers_to_transform",
-        "lora_dropout",
-        "megatron_core",
-        "peft_version",
-        "qalora_group_size",
-        "revision",
-    }
-)
-# Beside null, false and empty, these values leave the maths as it is served. The initialisations are those
-# that change nothing but where training starts.
-FIXED_VALUES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"bias": ("none",), "init_lora_weights": ("gaussian", "orthogonal"), "task_type": ("CAUSAL_LM",)}
-)
-CHANGES: Mapping[str, str] = MappingProxyType(
-    {
-        "auto_mapping": "pass task_type='CAUSAL_LM' to LoraConfig, then peft leaves it null",
-        "bias": "train with bias='none'",
-        "init_lora_weights": "train with init_lora_weights=True, or convert to a plain LoRA with peft's "
-        "path_initial_model_for_weight_conversion",
-        "task_type": "train with task_type='CAUSAL_LM'",
-    }
+MLX_KEYS = frozenset({"fine_tune_type", "lora_parameters"})
+MLX_CHANGE = (
+    "convert it to peft: r = rank, lora_alpha = rank * scale, both tensors transposed and named as peft does"
 )
 
 
@@ -64,7 +44,7 @@ def read_config(data: bytes, base: BaseShape) -> ConfigReport:
     config = _parse(data, report)
     if config is None:
         return report
-    _check_other_keys(config, report)
+    read_remarks(config, CHECKED_KEYS, report)
     _check_types(config, base, report)
     settings = _read_settings(config, report)
     if not report.findings:
@@ -87,39 +67,40 @@ def _parse(data: bytes, report: ConfigReport) -> dict[str, Any] | None:
     return config
 
 
-def _check_other_keys(config: dict[str, Any], report: ConfigReport) -> None:
-    for key, value in config.items():
-        if key in CHECKED_KEYS or key in INERT_KEYS or _has_no_effect(key, value):
-            continue
-        allowed = ", ".join(("null, false or empty", *FIXED_VALUES.get(key, ())))
-        change = CHANGES.get(key, f"train without {printable(key)}: a plain LoRA is what can be served")
-        report.refuse(key, f"must be {allowed}", change)
-
-
-def _has_no_effect(key: str, value: Any) -> bool:
-    if value is None or value is False or (key == "init_lora_weights" and value is True):
-        return True
-    return value in ("", [], {}) or (isinstance(value, str) and value in FIXED_VALUES.get(key, ()))
-
-
 def _check_types(config: dict[str, Any], base: BaseShape, report: ConfigReport) -> None:
-    if config.get("peft_type") != "LORA":
-        report.refuse("peft_type", "must be LORA", "train the adapter as a LoRA")
+    _check_kind(config, report)
     model_type = config.get("model_type")
     if model_type is None:
-        report.notes.append(f"{CONFIG_FILE}: model_type is absent, {base.model_type} is taken from the base")
+        report.note(f"model_type is absent, {base.model_type} is taken from the base")
     elif model_type != base.model_type:
         report.refuse(
             "model_type", f"must be {base.model_type}", "use an adapter that was trained on this base"
         )
 
 
+def _check_kind(config: dict[str, Any], report: ConfigReport) -> None:
+    kind = config.get("peft_type")
+    if kind is None and MLX_KEYS & config.keys() and "r" not in config:
+        report.refuse("the file", "is mlx-lm's configuration, not peft's", MLX_CHANGE)
+    elif kind is None and "r" in config:
+        report.note("peft_type is absent, r says that it is a LoRA")
+    elif not isinstance(kind, str) or kind.upper() != "LORA":
+        report.refuse("peft_type", "must be LORA", "train the adapter as a LoRA")
+
+
 def _read_settings(config: dict[str, Any], report: ConfigReport) -> LoraSettings:
+    alpha = read_alpha(report, "lora_alpha", config.get("lora_alpha"))
+    ranks = read_pattern(report, "rank_pattern", config.get("rank_pattern"), read_rank)
+    alphas = read_pattern(report, "alpha_pattern", config.get("alpha_pattern"), read_alpha)
+    check_expressions(report, alphas.by_expression, alpha)
+    if ranks.by_expression:
+        report.note("rank_pattern has expressions, which are not run: the tensors say each rank")
     return LoraSettings(
         r=read_rank(report, "r", config.get("r")),
-        alpha=read_alpha(report, "lora_alpha", config.get("lora_alpha")),
+        alpha=alpha,
         use_rslora=read_flag(report, "use_rslora", config.get("use_rslora")),
         targets=read_targets(report, config.get("target_modules")),
-        rank_pattern=read_pattern(report, "rank_pattern", config.get("rank_pattern"), read_rank),
-        alpha_pattern=read_pattern(report, "alpha_pattern", config.get("alpha_pattern"), read_alpha),
+        rank_pattern=ranks.by_name,
+        alpha_pattern=alphas.by_name,
+        ranks_by_tensors=bool(ranks.by_expression),
     )

@@ -5,20 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import OperationalError
-
 from app.errors import StorageError
 
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Raises `StorageError` in place of `OSError`, and of what a database says that can't write."""
+    """Raises `StorageError` in place of `OSError`; a database raises it by itself."""
     try:
         yield
-    except OperationalError as error:
-        raise StorageError(
-            f"database: {error.orig}; check room and permissions of the data directory"
-        ) from error
     except OSError as error:
         raise StorageError(
             f"adapter files: {error.strerror or error}; check room and permissions of the data directory"
@@ -30,6 +24,6 @@ def check_room(folder: Path, wanted_bytes: int, min_free_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free - wanted_bytes < min_free_bytes:
         raise StorageError(
-            f"the data directory's disk has {free} bytes free, of which {min_free_bytes} are kept and {wanted_bytes} "
-            "more are wanted; free some, or delete adapters"
+            "the data directory's disk has no room for it; delete adapters, or ask the server's operator",
+            f"{free} bytes are free, of which {min_free_bytes} are kept and {wanted_bytes} more are wanted",
         )

@@ -112,9 +112,9 @@ class Drafts:
         return to_draft(row) if row is not None else None
 
     def remove(self, draft: Draft) -> bool:
-        """Remove a draft and its assets; whether it was there."""
+        """Remove a draft and its assets, on a full disk too; whether it was there."""
         with disk_errors(), self._blobs.lock():
-            return self._remove(draft.id)
+            return self._store.reserve.spend(lambda: self._remove(draft.id))
 
     @contextmanager
     def reception(self, expected_bytes: int, min_free_bytes: int) -> Iterator[Reception]:

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from app.adapters.base import TARGET_MODULES
 from app.adapters.findings import CONFIG_FILE, finding
@@ -28,6 +28,9 @@ class ConfigReport:
     settings: LoraSettings | None = None
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(f"{CONFIG_FILE}: {printable(text)}")
 
     def refuse(self, key: str, problem: str, change: str) -> None:
         self.findings.append(finding(CONFIG_FILE, f"{printable(key)} {problem}", change))
@@ -69,35 +72,70 @@ def read_flag(report: ConfigReport, key: str, value: Any) -> bool:
     return False
 
 
-def read_targets(report: ConfigReport, value: Any) -> tuple[str, ...]:
-    """The target modules: a list of literal names, or a single one as peft writes a lone string."""
+def read_targets(report: ConfigReport, value: Any) -> tuple[str, ...] | None:
+    """The target modules as literal names; None where the file leaves it to the tensors to say which modules have LoRA:
+    with an expression, which is not run, or nothing."""
     names = [value] if isinstance(value, str) else value
-    change = f"list names out of {', '.join(TARGET_MODULES)}"
-    if not isinstance(names, list) or not names:
-        report.refuse("target_modules", "must be a list of at least one module name", change)
-        return ()
-    for name in names:
-        if not _is_literal(name):
-            report.refuse("target_modules", f"holds {_named(name)}, which is no literal module name", change)
-        elif name.rsplit(".", 1)[-1] not in TARGET_MODULES:
-            report.refuse("target_modules", f"names {_named(name)}, which the base has no LoRA for", change)
-    return tuple(name for name in names if isinstance(name, str))
+    if names is not None and not isinstance(names, list):
+        change = f"list names out of {', '.join(TARGET_MODULES)}"
+        report.refuse("target_modules", "must be a list of module names", change)
+        return None
+    for name in names or ():
+        if not isinstance(name, str):
+            report.refuse("target_modules", "holds something that is not text", "list the modules' names")
+            return None
+    if not names or not all(map(_is_literal, names)):
+        how = "names no module" if not names else "is an expression, which is not run"
+        report.note(f"target_modules {how}: the tensors say which modules have LoRA")
+        return None
+    return tuple(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern(Generic[Number]):
+    """The entries of `rank_pattern` or `alpha_pattern` by literal names, and those by regular expressions."""
+
+    by_name: dict[str, Number] = field(default_factory=dict)
+    by_expression: dict[str, Number] = field(default_factory=dict)
 
 
 def read_pattern(
     report: ConfigReport, key: str, value: Any, read: Callable[[ConfigReport, str, Any], Number]
-) -> dict[str, Number]:
-    """`rank_pattern` or `alpha_pattern`: literal module names to what `read` takes."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+) -> Pattern[Number]:
+    """`rank_pattern` or `alpha_pattern`: names of modules, or expressions, to what `read` takes."""
+    pattern: Pattern[Number] = Pattern()
+    if value is not None and not isinstance(value, dict):
         report.refuse(key, "must be an object of module names", "leave it empty")
-        return {}
-    for name in value:
-        if not _is_literal(name):
-            problem = f"has the key {_named(name)}, which is no literal module name"
-            report.refuse(key, problem, "write the modules' names out: regular expressions are not run")
-    return {name: read(report, f"{key}[{_named(name)}]", number) for name, number in value.items()}
+        return pattern
+    for name, number in (value or {}).items():
+        literal = _as_literal(name)
+        entries = pattern.by_expression if literal is None else pattern.by_name
+        entries[literal or name] = read(report, f"{key}[{_named(name)}]", number)
+    return pattern
+
+
+def check_expressions(report: ConfigReport, alphas: dict[str, float], alpha: float) -> None:
+    """An alpha by an expression decides what is computed, unless it is the `alpha` of all modules anyhow."""
+    for expression, value in alphas.items():
+        if value != alpha:
+            problem = f"has the key {_named(expression)}, which is no literal module name"
+            change = "write the modules' names out, such as model.layers.0.self_attn.q_proj: expressions are not run"
+            report.refuse("alpha_pattern", problem, change)
+            return
+    if alphas:
+        report.note("alpha_pattern has expressions for lora_alpha itself, which are left out")
+
+
+def _as_literal(name: str) -> str | None:
+    """The name that an expression stands for where it only marks begin, end and dots; None for any other.
+
+    What begins at the begin is a whole name: peft compares it with the whole.
+    """
+    whole = name.startswith("^")
+    bare = name.removeprefix("^").removesuffix("$").replace("\\.", ".")
+    if not _is_literal(bare) or (whole and not bare.startswith("model.layers.")):
+        return None
+    return bare
 
 
 def _is_literal(name: Any) -> bool:

@@ -22,7 +22,7 @@ TENSORS_MAX = 4096
 DIMENSIONS_MAX = 8
 LENGTH_BYTES = 8
 ITEM_BYTES: Mapping[str, int] = MappingProxyType({"F16": 2, "BF16": 2, "F32": 4})
-TENSOR_NAME = re.compile(r"[A-Za-z0-9_]{1,64}(\.[A-Za-z0-9_]{1,64}){0,15}")
+TENSOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,23}")
 SAVE_AGAIN = "save the adapter again with peft's save_pretrained"
 
 
@@ -99,7 +99,7 @@ def _check_metadata(metadata: Any) -> None:
 def _tensor(name: str, entry: Any, data_start: int) -> Tensor:
     if TENSOR_NAME.fullmatch(name) is None:
         raise _refused(
-            "a tensor's name must be letters, digits and _ with single dots between", SAVE_AGAIN, name
+            "a tensor's name must be letters, digits, _ and - with single dots between", SAVE_AGAIN, name
         )
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise _refused("its entry must have exactly dtype, shape and data_offsets", SAVE_AGAIN, name)

@@ -1,7 +1,8 @@
 """Whether an adapter may come near the engine: every rule, every finding."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,15 +13,17 @@ from app.adapters.fields import ConfigReport
 from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE, finding
 from app.adapters.header import Tensor, read_header
 from app.adapters.modules import LoraModule, match_modules, settings_faults
+from app.adapters.settings import LoraSettings
 from app.adapters.values import value_faults
-from app.errors import AdapterRefused
+from app.errors import AdapterRefused, printable
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """`config` is the canonical configuration, None exactly when there are findings.
 
-    Findings and notes are one line each. `rank` is the largest of any module.
+    Findings and notes are one line each. `rank` is the largest of any module. `names` has for each tensor the name that
+    it is stored with, by the one that it was sent with.
     """
 
     findings: tuple[str, ...]
@@ -28,6 +31,7 @@ class Inspection:
     config: dict[str, Any] | None = None
     rank: int = 0
     modules: int = 0
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def inspect_adapter(folder: Path, base: BaseShape) -> Inspection:
@@ -46,12 +50,15 @@ def inspect_adapter(folder: Path, base: BaseShape) -> Inspection:
     findings = (*report.findings, *faults)
     if findings or report.settings is None:
         return Inspection(findings, tuple(report.notes), modules=len(modules))
+    settings = _settings_for(modules, report.settings)
+    names = {sent: stored for module in modules for sent, stored in module.peft_names.items()}
     return Inspection(
         findings=(),
-        notes=(*report.notes, *_unused_targets(report.settings.targets, modules)),
-        config=canonical_config(modules, report.settings, base),
+        notes=(*report.notes, *_unused_targets(settings.targets or (), modules), *_renamings(names)),
+        config=canonical_config(modules, settings, base),
         rank=max(module.rank for module in modules),
         modules=len(modules),
+        names=names,
     )
 
 
@@ -75,9 +82,22 @@ def _inspect_weights(
     except AdapterRefused as error:
         return [], [str(error)]
     modules, faults = match_modules(tensors, base)
-    if report.settings is not None:
-        faults += settings_faults(modules, report.settings)
-    return modules, faults + value_faults(file, modules, report.settings, _outside(tensors, modules))
+    settings = report.settings and _settings_for(modules, report.settings)
+    if settings is not None:
+        faults += settings_faults(modules, settings)
+    return modules, faults + value_faults(file, modules, settings, _outside(tensors, modules))
+
+
+def _settings_for(modules: list[LoraModule], settings: LoraSettings) -> LoraSettings:
+    return settings.with_ranks({module.name: module.rank for module in modules})
+
+
+def _renamings(names: Mapping[str, str]) -> tuple[str, ...]:
+    changed = [(sent, stored) for sent, stored in names.items() if sent != stored]
+    if not changed:
+        return ()
+    sent, stored = changed[0]
+    return (f"{WEIGHTS_FILE}: {len(changed)} tensors are renamed, such as {printable(sent)} to {stored}",)
 
 
 def _outside(tensors: tuple[Tensor, ...], modules: list[LoraModule]) -> list[Tensor]:

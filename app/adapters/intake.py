@@ -10,6 +10,7 @@ from app.adapters.config import CONFIG_MAX_BYTES
 from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.header import WEIGHTS_FILE_LIMIT_BYTES
 from app.adapters.inspect import inspect_adapter, missing_files
+from app.adapters.rewrite import rename_tensors
 from app.errors import AdapterRefused
 
 
@@ -37,9 +38,14 @@ def take_in(blobs: Blobs, staged: Path, source: Path, base: BaseShape) -> Sealed
 
 
 def inspect_staged(blobs: Blobs, staged: Path, weights_sha256: str, base: BaseShape) -> Sealed:
-    """Inspect a staged folder that holds both files, and seal it. Raises `AdapterRefused` and `OSError`."""
+    """Inspect a staged folder that holds both files, and seal it in its canonical form.
+
+    Raises `AdapterRefused` and `OSError`.
+    """
     inspection = inspect_adapter(staged, base)
     if inspection.config is None:
         raise AdapterRefused(*inspection.findings)
+    if any(sent != stored for sent, stored in inspection.names.items()):
+        weights_sha256 = rename_tensors(staged, inspection.names)
     digest = blobs.seal(staged, config_bytes(inspection.config), weights_sha256)
     return Sealed(staged, digest, inspection.rank, inspection.notes)

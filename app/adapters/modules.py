@@ -1,19 +1,14 @@
 """Which tensor belongs to which module of the base, and whether its shape fits."""
 
-import re
 from dataclasses import dataclass
 
-from app.adapters.base import ATTENTION_MODULES, MLP_MODULES, TARGET_MODULES, BaseShape
+from app.adapters.base import BaseShape
+from app.adapters.fields import RANK_MAX
 from app.adapters.findings import WEIGHTS_FILE, finding
 from app.adapters.header import Tensor
 from app.adapters.settings import LoraSettings
-
-# As peft's save_pretrained writes them for MistralForCausalLM.
-LORA_TENSOR = re.compile(
-    r"base_model\.model\.(?P<module>model\.layers\.(?P<layer>0|[1-9][0-9]{0,3})\."
-    rf"(?:self_attn\.(?:{'|'.join(ATTENTION_MODULES)})|mlp\.(?:{'|'.join(MLP_MODULES)})))"
-    r"\.lora_(?P<side>[AB])\.weight"
-)
+from app.adapters.tensor_names import TensorName, adapters_fault, peft_name, read_name, unknown_name
+from app.errors import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +29,43 @@ class LoraModule:
     def rank(self) -> int:
         return self.a.shape[0]
 
+    @property
+    def peft_names(self) -> dict[str, str]:
+        """What its two tensors are stored as, by the names that they were sent with."""
+        return {self.a.name: peft_name(self.name, "A"), self.b.name: peft_name(self.name, "B")}
+
 
 def match_modules(tensors: tuple[Tensor, ...], base: BaseShape) -> tuple[list[LoraModule], list[str]]:
     """The modules whose two tensors fit the base, and what is wrong with all the others."""
     findings: list[str] = []
+    names: list[TensorName] = []
     sides: dict[str, dict[str, Tensor]] = {}
     for tensor in tensors:
-        match = LORA_TENSOR.fullmatch(tensor.name)
-        if match is None:
-            findings.append(_unknown(tensor))
-        elif int(match["layer"]) >= base.num_hidden_layers:
-            findings.append(_no_such_layer(tensor, int(match["layer"]), base))
+        name = read_name(tensor.name)
+        if name is None:
+            findings.append(unknown_name(tensor.name))
+        elif name.layer >= base.num_hidden_layers:
+            findings.append(_no_such_layer(tensor, name.layer, base))
+        elif name.side in sides.setdefault(name.module, {}):
+            findings.append(_twice(tensor, sides[name.module][name.side]))
         else:
-            sides.setdefault(match["module"], {})[match["side"]] = tensor
-    modules = [_pair(name, pair, base, findings) for name, pair in sides.items()]
+            names.append(name)
+            sides[name.module][name.side] = tensor
+    findings.extend(adapters_fault(names))
+    modules = [_pair(name, pair, base, findings) for name, pair in sides.items() if pair]
     if not sides and not findings:
         findings.append(finding(WEIGHTS_FILE, "holds no tensor", "save the adapter after training it"))
     return [module for module in modules if module is not None], findings
 
 
-def _unknown(tensor: Tensor) -> str:
-    problem = "is no lora_A or lora_B weight of a module that can have one"
-    return finding(tensor.name, problem, f"train with target_modules out of {', '.join(TARGET_MODULES)}")
+def _twice(tensor: Tensor, first: Tensor) -> str:
+    problem = f"is for the same module and side as {printable(first.name)}"
+    return finding(tensor.name, problem, "save one adapter, with one tensor for each")
 
 
 def _no_such_layer(tensor: Tensor, layer: int, base: BaseShape) -> str:
     last = base.num_hidden_layers - 1
-    problem = f"is for layer {layer}, this server's base {base.name} has layers 0 to {last}"
+    problem = f"is for layer {layer}, {base.label} has layers 0 to {last}"
     return finding(tensor.name, problem, "the adapter was trained on another base: train it on this one")
 
 
@@ -94,7 +99,7 @@ def _shape_faults(module: LoraModule, base: BaseShape) -> list[str]:
 
 
 def _wrong_shape(tensor: Tensor, expected: str, base: BaseShape) -> str:
-    problem = f"shape {list(tensor.shape)} found, {expected} expected by this server's base {base.name}"
+    problem = f"shape {list(tensor.shape)} found, {expected} expected by {base.label}"
     return finding(tensor.name, problem, "the adapter was trained on another base: train it on this one")
 
 
@@ -104,6 +109,9 @@ def settings_faults(modules: list[LoraModule], settings: LoraSettings) -> list[s
     faults = []
     for module in modules:
         rank = settings.rank_of(module.name)
+        if module.rank > RANK_MAX:
+            problem = f"shape {list(module.a.shape)} has rank {module.rank}, must be at most {RANK_MAX}"
+            faults.append(finding(module.a.name, problem, "train with a smaller rank"))
         if module.rank != rank:
             problem = f"shape {list(module.a.shape)} has rank {module.rank}, adapter_config.json says {rank}"
             faults.append(finding(module.a.name, problem, "use the two files of one save_pretrained"))

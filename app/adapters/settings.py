@@ -1,7 +1,7 @@
 """The LoRA settings of an adapter, once they are checked."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,10 @@ class LoraSettings:
     r: int
     alpha: float
     use_rslora: bool
-    targets: tuple[str, ...]
+    targets: tuple[str, ...] | None
     rank_pattern: dict[str, int] = field(default_factory=dict)
     alpha_pattern: dict[str, float] = field(default_factory=dict)
+    ranks_by_tensors: bool = False
 
     def rank_of(self, module: str) -> int:
         return next((rank for key, rank in self.rank_pattern.items() if fits(key, module)), self.r)
@@ -32,7 +33,11 @@ class LoraSettings:
         return self.alpha_of(module) / (math.sqrt(rank) if self.use_rslora else rank)
 
     def targets_module(self, module: str) -> bool:
-        return any(fits(target, module) for target in self.targets)
+        return self.targets is None or any(fits(target, module) for target in self.targets)
+
+    def with_ranks(self, ranks: dict[str, int]) -> "LoraSettings":
+        """With the ranks that the tensors have, by module, where they are to say it."""
+        return replace(self, rank_pattern=ranks) if self.ranks_by_tensors else self
 
 
 def fits(key: str, module: str) -> bool:

@@ -14,6 +14,7 @@ from app.adapters.disk import disk_errors
 from app.adapters.names import can_name_adapter, checked_name
 from app.adapters.rows import AdapterRow
 from app.errors import AdapterRefused, OperatorError, printable
+from app.reserve import RESERVE_FILE, Reserve
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class AdapterStore:
     def __init__(self, engine: Engine, data_dir: Path) -> None:
         self._engine = engine
         self.blobs = Blobs(data_dir / "adapters")
+        self.reserve = Reserve(data_dir / RESERVE_FILE)
         with disk_errors():
             self._undo_unfinished()
 
@@ -135,19 +137,23 @@ class AdapterStore:
     def remove(self, account_id: str, id_or_name: str) -> StoredAdapter:
         """Remove the account's own adapter; its files go with the last of the account's that has them.
 
-        Raises `OperatorError` when there is none.
+        Works on a full disk. Raises `OperatorError` when there is none.
         """
         with disk_errors(), self.blobs.lock():
-            with self._engine.begin() as connection:
-                row = rows.own(connection, account_id, id_or_name)
-                if row is None:
-                    raise OperatorError(
-                        f"adapter {printable(id_or_name)!r}: account {printable(account_id)} has none with "
-                        "this id or name; list the adapters to see them"
-                    )
-                rows.set_state(connection, row.id, rows.REMOVING)
-            self._remove_invisible(row)
+            row = self.reserve.spend(lambda: self._hide(account_id, id_or_name))
+            self.reserve.spend(lambda: self._remove_invisible(row))
         return self._adapter(row)
+
+    def _hide(self, account_id: str, id_or_name: str) -> AdapterRow:
+        with self._engine.begin() as connection:
+            row = rows.own(connection, account_id, id_or_name)
+            if row is None:
+                raise OperatorError(
+                    f"adapter {printable(id_or_name)!r}: account {printable(account_id)} has none with "
+                    "this id or name; list the adapters to see them"
+                )
+            rows.set_state(connection, row.id, rows.REMOVING)
+        return row
 
     def files_present(self, adapter: StoredAdapter) -> bool:
         """Whether both files are still on the disk."""
@@ -193,7 +199,8 @@ class AdapterStore:
         with self._engine.connect() as connection:
             last = rows.is_last_of_digest(connection, row)
         if last:
-            self.blobs.remove(row.account_id, row.digest)
+            with disk_errors():
+                self.blobs.remove(row.account_id, row.digest)
         self._forget(str(row.id))
 
     def _forget(self, adapter_id: str) -> None:

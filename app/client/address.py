@@ -18,7 +18,9 @@ def api_url(text: str) -> httpx.URL:
     Raises `OperatorError`, whose text never has a password that the URL has.
     """
     if any(mark in text for mark in "@?#"):
-        raise OperatorError(f"--url: has a user, a query or a fragment; {EXPECTED}, and the token in --token")
+        raise OperatorError(
+            f"--url: has a user, a query or a fragment; {EXPECTED}, and the token in --token-file"
+        )
     try:
         url = httpx.URL(text.strip())
     except (httpx.InvalidURL, UnicodeError):

@@ -101,7 +101,7 @@ def _refusal(response: httpx.Response, errors: Any) -> ServerRefused:
     wait = response.headers.get("retry-after", "")
     hint = f"; try again in {wait} s" if wait.isdecimal() else ""
     if code == AUTHENTICATION_CODE:
-        hint = "; give a token of this account with --token or CLOUDFLARE_API_TOKEN"
+        hint = "; give a token of this account with --token-file or CLOUDFLARE_API_TOKEN"
     return ServerRefused(f"refused: {text} (code {code}){hint}", code)
 
 

@@ -9,10 +9,10 @@ import httpx
 
 from app.accounts.development import TOKEN_FILE, TOKEN_FILE_MAX_BYTES
 from app.client import FinetunesClient, api_url
+from app.commands.token_source import OTHER_WAYS, TOKEN_VARIABLE, asked_token
 from app.errors import OperatorError
 from app.settings import Server, Settings
 
-TOKEN_VARIABLE = "CLOUDFLARE_API_TOKEN"  # noqa: S105  wrangler's and the SDKs' name
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -40,9 +40,10 @@ def find_remote(
         token = environ.get(TOKEN_VARIABLE) or None
     if token is None:
         path = settings.server.data_dir / TOKEN_FILE
-        if not _is_own(api, settings.server):
-            raise OperatorError(f"no token for {api}: give --token, or set {TOKEN_VARIABLE}")
-        token, token_in_shell = _development_token(path), f"$(cat {shlex.quote(str(path))})"
+        if _is_own(api, settings.server):
+            token, token_in_shell = _development_token(path), f"$(cat {shlex.quote(str(path))})"
+        else:
+            token = asked_token(str(api))
     return Remote(str(api), account or settings.account_id, token, token_in_shell)
 
 
@@ -70,7 +71,7 @@ def _development_token(path: Path) -> str:
             return file.read(TOKEN_FILE_MAX_BYTES).decode("ascii", errors="replace").strip()
     except FileNotFoundError:
         raise OperatorError(
-            f"no token: {path} is made when `outworker serve` starts; start it, give --token, or set {TOKEN_VARIABLE}"
+            f"no token: {path} is made when `outworker serve` starts; start it, or {OTHER_WAYS}"
         ) from None
     except OSError as error:
-        raise OperatorError(f"{path}: {error.strerror}; make it readable, or give --token") from error
+        raise OperatorError(f"{path}: {error.strerror}; make it readable, or {OTHER_WAYS}") from error

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from app.engines.logprobs import shown
 from app.types import TokenLogprob
 
 TextOf = Callable[[int], str]
@@ -42,5 +43,5 @@ def logprobs_of(
 
 def _logprob(drawn: int, choices: Any, alternatives: int, text_of: TextOf) -> TokenLogprob:
     ranked = sorted(choices.items(), key=lambda choice: choice[1].rank)
-    top = tuple((text_of(token), one.logprob) for token, one in ranked if one.rank <= alternatives)
-    return TokenLogprob(text_of(drawn), choices[drawn].logprob, top)
+    top = tuple((text_of(token), shown(one.logprob)) for token, one in ranked if one.rank <= alternatives)
+    return TokenLogprob(text_of(drawn), shown(choices[drawn].logprob), top)

@@ -150,7 +150,7 @@ class VllmOutputs:
             return False  # aborted meanwhile
         try:
             delta = self._delta(pending, output)
-        except (LookupError, TypeError, ValueError):
+        except Exception:  # the supervisor of the request: another vLLM's outputs may lack anything
             log.exception("an output of %s could not be read", output.request_id)
             pending.stream.fail(InternalError())
             del self._pending[output.request_id]

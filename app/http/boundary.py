@@ -3,35 +3,54 @@
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import ApiError, HostNotAllowed, InternalError, RequestAborted
+from app.errors import (
+    ApiError,
+    AuthenticationFailed,
+    CredentialsMalformed,
+    CredentialsMissing,
+    HostNotAllowed,
+    InternalError,
+    PageCodeRefused,
+    RequestAborted,
+)
 from app.http import sse
 from app.http.disconnect import ClientLeft
 from app.http.envelope import Failure, failure
 from app.http.exchange import Exchange
-from app.http.headers import values
+from app.http.headers import value, values
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """What is otherwise for `methods` on `paths`: `hosts` are allowed besides, and `failure` renders the errors.
+    """What is otherwise for `methods` (None: any) on `paths`: `hosts` are allowed besides, `failure` renders errors.
 
-    It counts before anything is routed, so that a refused Host or token is rendered by it too.
+    It counts before anything is routed, so that a refused Host or token is rendered by it too. With a `header` it is
+    for requests that have that one.
     """
 
-    methods: frozenset[str]
+    methods: frozenset[str] | None
     paths: re.Pattern[str]
     hosts: frozenset[str] = frozenset()
     failure: Failure = failure
+    header: bytes | None = None
+
+    def fits(self, scope: Scope) -> bool:
+        return (
+            (self.methods is None or scope["method"] in self.methods)
+            and self.paths.fullmatch(scope["path"]) is not None
+            and (self.header is None or value(scope, self.header) is not None)
+        )
 
 
+TOKENLESS = (AuthenticationFailed, CredentialsMissing, CredentialsMalformed, PageCodeRefused)
 MAX_HOST_CHARS = 300
 """No name is longer (RFC 1035: 255), and what is looked up stays in memory."""
 
@@ -45,8 +64,16 @@ class Boundary:
     resolves to this machine must not reach it. The first of `rules` that fits a request decides what is otherwise.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: frozenset[str], rules: Sequence[PathRule] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        allowed_hosts: frozenset[str],
+        rules: Sequence[PathRule] = (),
+        count: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        """`count` is told of what strangers do, in words for the log."""
         self._app = app
+        self._count = count
         self._hosts = allowed_hosts
         self._rules = tuple(rules)
 
@@ -66,16 +93,15 @@ class Boundary:
             # cancellation, and the client hears of it.
             await _answer(RequestAborted(), exchange, scope, receive, send)
         except ApiError as error:
+            if isinstance(error, TOKENLESS):
+                self._count("requests without a valid token")
             await _answer(error, exchange, scope, receive, send)
         except Exception:  # the ASGI boundary: the cause goes into the log, a plain sentence to the client
             log.exception("request %s failed", exchange.request_id)
             await _answer(InternalError(), exchange, scope, receive, send)
 
     def _rule(self, scope: Scope) -> PathRule:
-        for rule in self._rules:
-            if scope["method"] in rule.methods and rule.paths.fullmatch(scope["path"]):
-                return rule
-        return NO_RULE
+        return next((rule for rule in self._rules if rule.fits(scope)), NO_RULE)
 
     def _check_host(self, scope: Scope, more: frozenset[str]) -> None:
         if "*" in self._hosts:

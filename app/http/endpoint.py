@@ -51,14 +51,15 @@ class SecuredEndpoint:
 
 
 class OpenEndpoint:
-    """GET and HEAD without a token."""
+    """Answers without a token: GET and HEAD, or the `methods` given."""
 
-    def __init__(self, handler: OpenHandler) -> None:
+    def __init__(self, handler: OpenHandler, *methods: str) -> None:
         self._handler = handler
+        self.methods = methods or ("GET", "HEAD")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in self.methods:
             raise MethodNotAllowed(request.method)
         response = await self._handler(request)
         await response(scope, receive, send)

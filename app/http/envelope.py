@@ -1,6 +1,7 @@
 """The one shape of every JSON answer: `result`, `success`, `errors`, `messages`, and nothing else decides it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from app.catalog.pages import Page
 from app.errors import ApiError, OutOfCapacity, PlatformError, RequestTimeout, RequestTooLarge
 
 REQUEST_ID_HEADER = "cf-ai-req-id"
+NO_MORE: Mapping[str, Any] = MappingProxyType({})
 HINT_CODE = 1000
 
 Failure = Callable[[ApiError, str], Response]
@@ -67,7 +69,7 @@ def failure_headers(error: ApiError) -> dict[str, str]:
     return headers
 
 
-def failure(error: ApiError, request_id: str, **more: Any) -> JsonResponse:
+def failure(error: ApiError, request_id: str, more: Mapping[str, Any] = NO_MORE) -> JsonResponse:
     """The envelope of an error, with `more` behind it.
 
     Key order and the empty `result` are Workers AI's (null before the model layer).

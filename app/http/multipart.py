@@ -1,4 +1,7 @@
-"""A multipart form of two parts, `file_name` and `file`, read as it arrives and in either order."""
+"""A multipart form of two parts, `file_name` and `file`, read as it arrives and in either order.
+
+Without `file_name`, which is optional in Cloudflare's API, the name is what the part `file` calls itself.
+"""
 
 from collections.abc import Callable
 
@@ -36,6 +39,7 @@ class AssetForm:
         self._seen: list[str] = []
         self._part: str | None = None
         self._file_name = bytearray()
+        self._own_name: bytes | None = None
         self._header = bytearray()
         self._value = bytearray()
         self._ended = False
@@ -63,7 +67,10 @@ class AssetForm:
             raise IncompleteRequest(EXPECTED) from None
 
     def finish(self) -> str:
-        """The text of `file_name`, once the whole body was fed. Raises `IncompleteRequest` when something lacks."""
+        """The asset's name, once the whole body was fed. Raises `IncompleteRequest` when something lacks."""
+        if FILE_NAME not in self._seen and self._own_name is not None:
+            self._seen.append(FILE_NAME)
+            self._file_name += self._own_name
         missing = [name for name in (FILE_NAME, FILE) if name not in self._seen]
         if missing or not self._ended:
             what = f"the part {' and the part '.join(missing)}" if missing else "the form's closing boundary"
@@ -85,6 +92,8 @@ class AssetForm:
         if self._header.lower() == b"content-disposition":
             _, options = parse_options_header(bytes(self._value))
             self._part = options.get(b"name", b"").decode(errors="replace")
+            if self._part == FILE:
+                self._own_name = _bounded(options.get(b"filename"))
         self._header.clear()
         self._value.clear()
 
@@ -106,3 +115,8 @@ class AssetForm:
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _bounded(name: bytes | None) -> bytes | None:
+    """None for what can't be a name of an asset."""
+    return name if name and len(name) <= FILE_NAME_MAX_BYTES else None

@@ -29,6 +29,7 @@ def answered_as(leaf: Callable[[str], AiError]) -> Iterator[None]:
         log.error("%s", error)
         raise InternalError from error
     except StorageError as error:
+        log.warning("%s", f"{error}: {error.figures}" if error.figures else error)
         raise InsufficientStorage(str(error)) from error
     except OperatorError as error:
         raise leaf(str(error)) from error

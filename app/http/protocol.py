@@ -1,133 +1,227 @@
-"""uvicorn's HTTP/1.1 protocol with the bounds it lacks: bytes that are no body, and patience with a sender.
+"""uvicorn's HTTP/1.1 connection with our framing, our bounds and our patience.
 
-httptools parses a head of any size (one connection with a 300 MB header held 440 MB), and trailers as well; a connection
-that says nothing is kept for ever; and of several pipelined requests uvicorn tells only the newest when the client
-leaves. All of that is put right here, before any application code.
+uvicorn's own reading bounds no head and no trailer, takes a body behind `Upgrade` for the next request, keeps a
+connection that says nothing for ever, and of several pipelined requests tells only the newest when the client leaves.
+All of that is put right here, before any application code: `app.http.framing` reads, this class answers.
 """
 
 import asyncio
 from typing import Any, cast
+from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.errors import ApiError, HeadersTooLarge, MalformedHttp
+from app.errors import ApiError, MalformedHttp
 from app.http.body import WHOLE_KEY
+from app.http.connections import Connections
+from app.http.cycle import OldCycle
 from app.http.disconnect import DEPARTURE_KEY, Departure
 from app.http.envelope import failure
+from app.http.framing import Head, RequestReader
+from app.http.presence import Presence
 from app.http.sse import ABORT_KEY
 
-CHUNK_OVERHEAD_BYTES = 32  # a chunk's size line, and room for a short extension
+MAX_PIPELINED = 16
+"""Requests that may wait on a connection for the answer before theirs; behind them it is not read."""
+
+LINGER_S = 1.0
+"""How long a refused sender is still listened to: closed at once it would see a reset instead of the answer."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Subclass it with the two limits set: uvicorn makes one instance per connection and passes no arguments.
+    """Subclass it with these set: uvicorn makes one instance per connection and passes no arguments.
 
-    `max_header_bytes` bounds what is no body: request line, headers, chunk sizes, trailers. `slow_sender_s` bounds the
-    wait for a whole head, and for the rest of a body that was answered before it was read.
+    `guard` has all connections of the server, and ends those that don't read their answers. `max_header_bytes` bounds
+    what is no body: request line, headers, chunk sizes, trailers. `slow_sender_s` bounds the wait for a whole head, and
+    for the rest of a body that was answered before it was read.
     """
 
+    guard: Connections
     max_header_bytes = 65536
     slow_sender_s = 10.0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._in_head = True  # from the first byte of a request to the end of its headers
-        self._whole = True  # the last request has arrived to its last byte
-        self._refused = False
-        self._overhead_bytes = self._allowed_bytes = self._body_bytes = 0
-        self._running: list[RequestResponseCycle] = []
+        self._reader = RequestReader(self, self.max_header_bytes)
+        self._refusal: ApiError | None = None
+        self._running: list[RequestResponseCycle] = []  # begun or waiting for their turn, oldest first
         self._timer: asyncio.TimerHandle | None = None
         self._departure = Departure()
+        self._presence: Presence | None = None  # once the client has closed its half
         self._expect_progress()
+        if refusal := self.guard.admit(self):
+            self._refuse(refusal)
+            self.transport.close()  # without lingering: there is no room for it
+
+    def expendable(self) -> bool:
+        """Whether no request is being answered here."""
+        return not self._answering()
+
+    def cut(self) -> None:
+        """End it at once, whatever still waits to be written."""
+        for cycle in self._running:
+            _give_up(cycle)
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.guard.leave(self)
         self._stop_timer()
+        if self._presence is not None:
+            self._presence.stop()
+        for cycle in self._running:
+            _give_up(cycle)
         super().connection_lost(exc)
         self._departure.happen()
 
+    # What the client sends
+
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refusal is not None or self._reader.closed:
+            return  # nobody's: the last request has come
+        self._unset_keepalive_if_required()
+        answered = self.cycle
+        try:
+            self._reader.feed(data)
+        except ApiError as error:
+            self._refuse(error)
             return
-        self._body_bytes = 0
-        self._completed = False
-        super().data_received(data)
-        if self._in_head and not self._completed and self._timer is None:
+        unfinished = self._reader.in_message or self.cycle is answered
+        if unfinished and not self._reader.in_body and self._timer is None:
             self._expect_progress()
-        self._overhead_bytes += len(data) - self._body_bytes
-        if self._overhead_bytes > self.max_header_bytes + self._allowed_bytes:
-            self._refuse(HeadersTooLarge(self.max_header_bytes))
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head, self._whole = True, False
-        self._overhead_bytes = self._allowed_bytes = 0
-        scope = cast(dict[str, Any], self.scope)
-        scope[ABORT_KEY] = self.transport.abort
-        scope[DEPARTURE_KEY] = self._departure
-        scope[WHOLE_KEY] = self._is_whole
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client says nothing more: what it asked in full is answered, if it is still there. True: not yet closed."""
+        if self._refusal is None and self._reader.in_message:
+            self._refuse(MalformedHttp("the connection was closed before the request's end"))
+        self._reader.closed = True
+        if not self._answering():
+            return False
+        if self._presence is None:
+            self._running[-1].keep_alive = self._refusal is not None
+            self._presence = Presence(self.transport, self._current)
+        return True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # a trailer must not pass for a header
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
+    def begin_request(self, head: Head) -> None:
         self._stop_timer()
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > self.max_header_bytes:
-            self._refuse(HeadersTooLarge(self.max_header_bytes))
-        if self._refused:
-            return
-        # What came with the head in one packet is counted there once more: it is let through.
-        self._allowed_bytes += size + len(self.headers) * CHUNK_OVERHEAD_BYTES
-        super().on_headers_complete()
-        self._running = [cycle for cycle in (*self._running, self.cycle) if not cycle.response_complete]
+        self.scope = cast(Any, self._scope(head))
+        make = RequestResponseCycle if head.version == "1.1" else OldCycle
+        cycle = self.cycle = make(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=head.awaits_continue,
+            keep_alive=head.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        self._running = [other for other in self._running if not other.response_complete]
+        if not self._running:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.pipeline.appendleft((cycle, self.app))
+            if len(self.pipeline) >= MAX_PIPELINED:
+                self.flow.pause_reading()
+        self._running.append(cycle)
 
-    def on_chunk_header(self) -> None:
-        self._allowed_bytes += CHUNK_OVERHEAD_BYTES
+    def take_body(self, piece: bytes) -> None:
+        self.on_body(piece)
 
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        if not self._refused:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._in_head = self._whole = self._completed = True
+    def end_request(self) -> None:
         self._stop_timer()
-        if not self._refused:
-            super().on_message_complete()
+        self.on_message_complete()
+
+    def _scope(self, head: Head) -> dict[str, Any]:
+        path = head.path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": head.version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "method": head.method,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": head.path,
+            "query_string": head.query,
+            "headers": head.fields,
+            "state": self.app_state.copy(),
+            ABORT_KEY: self.cut,
+            DEPARTURE_KEY: self._departure,
+            WHOLE_KEY: self._is_whole,
+        }
+
+    def _is_whole(self) -> bool:
+        return not self._reader.in_body
+
+    # What is answered
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self._whole and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._refusal is not None:
+            if not self._answering():
+                self._say_no(self._refusal)
+        elif self._reader.in_message:
             self._expect_progress()  # answered before the body was read: its rest may not take for ever
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(MalformedHttp())
-
-    def _is_whole(self) -> bool:
-        return self._whole
+    def shutdown(self) -> None:
+        if self._refusal is not None and not self._answering():
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def _answering(self) -> bool:
-        return any(not cycle.response_complete for cycle in self._running)
+        return self._current() is not None
+
+    def _current(self) -> RequestResponseCycle | None:
+        """The request that is being answered."""
+        return next((cycle for cycle in self._running if not cycle.response_complete), None)
 
     def _refuse(self, error: ApiError) -> None:
-        """Answer and close; where an answer is already under way, only close."""
-        if self._refused:
-            return
-        self._refused = True
-        if self._answering():
+        """Answer what can't be read any further, in its turn, and close."""
+        self._refusal = error
+        self._stop_timer()
+        if self._reader.in_body and self.cycle in self._running:
+            self._drop(self.cycle)
+        if not self.transport.is_closing() and not self._answering():
+            self._say_no(error)
+
+    def _drop(self, cycle: RequestResponseCycle) -> None:
+        """The request whose body broke off. Its answer, where it has begun, can't be made good: the connection ends."""
+        if cycle.response_started and not cycle.response_complete:
             self.transport.abort()
             return
-        body = bytes(failure(error, "").body)
-        lines = [
-            f"HTTP/1.1 {error.status} Refused",
-            "content-type: application/json",
-            f"content-length: {len(body)}",
-            "connection: close",
-        ]
-        self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        self.transport.close()
+        self._running.remove(cycle)
+        self.pipeline = type(self.pipeline)(item for item in self.pipeline if item[0] is not cycle)
+        _give_up(cycle)
+
+    def _say_no(self, error: ApiError) -> None:
+        """The envelope, then nothing more; the sender is heard out for a moment, so that it can read it."""
+        self._unset_keepalive_if_required()
+        if self.cycle is None or not self.cycle.response_complete or not self._reader.in_body:
+            body = bytes(failure(error, "").body)
+            lines = [
+                f"HTTP/1.1 {error.status} Refused",
+                "content-type: application/json",
+                f"content-length: {len(body)}",
+                "connection: close",
+            ]
+            self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        if self._presence is not None:
+            self.transport.close()  # it has said all
+            return
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+    # Patience
 
     def _expect_progress(self) -> None:
         self._stop_timer()
@@ -143,5 +237,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer = None
         if self._answering():
             self._expect_progress()
-        elif (self._in_head or not self._whole) and not self.transport.is_closing():
+        elif not self.transport.is_closing():
             self.transport.close()
+
+
+def _give_up(cycle: RequestResponseCycle) -> None:
+    """Nobody can be answered any more: what is written goes nowhere, who waits for the body is told."""
+    if not cycle.response_complete:
+        cycle.disconnected = True
+        cycle.message_event.set()

@@ -17,11 +17,13 @@ from app.http.dialects.dialect import Frames
 from app.http.disconnect import SlowReader, watched
 from app.http.envelope import REQUEST_ID_HEADER
 from app.http.exchange import exchange_of
+from app.http.presence import FILLER_KEY
 from app.inference.pipeline import Run
 from app.interruption import Interruption
 
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
+COMMENT = b":\n\n"
 ABORT_KEY = "outworker.abort"
 """In the scope: closes the connection without waiting for a client that reads nothing any more."""
 
@@ -64,6 +66,7 @@ class EventStream(Response):
         async with watched(scope), self._open_run() as run:
             await send({"type": "http.response.start", "status": 200, "headers": head})
             exchange.streaming = True
+            scope[FILLER_KEY] = COMMENT
             async with Pulse(send, self._limits, scope.get(ABORT_KEY, _nothing)) as pulse:
                 await _write_all(run, self._events(run), pulse)
         # Out of the watch: the end of the answer looks to it as if the client had left.

@@ -13,16 +13,24 @@ from app.types import Delta, JsonFormat
 class CheckedJson:
     """The deltas as they come. Raises JsonModeUnmet in place of a last one that would end something else.
 
-    An answer that calls tools is none in JSON: the calls were checked when they were found.
+    An answer that calls tools is none in JSON: the calls were checked when they were found. Where it `may_be_cut`, one
+    that `max_tokens` cuts is shown as far as it came; its finish reason says so.
     """
 
     def __init__(
-        self, deltas: AsyncIterator[Delta], json_format: JsonFormat, schemas: Schemas, max_tokens: int
+        self,
+        deltas: AsyncIterator[Delta],
+        json_format: JsonFormat,
+        schemas: Schemas,
+        max_tokens: int,
+        *,
+        may_be_cut: bool = False,
     ) -> None:
         self._deltas = deltas
         self._json_format = json_format
         self._schemas = schemas
         self._max_tokens = max_tokens
+        self._judged = ("stop",) if may_be_cut else ("stop", "length")
         self._pieces: list[str] = []
         self._called = False
 
@@ -33,7 +41,7 @@ class CheckedJson:
         delta = await anext(self._deltas)
         self._pieces.append(delta.text)
         self._called |= bool(delta.tool_calls)
-        if delta.finish_reason in ("stop", "length") and not self._called:
+        if delta.finish_reason in self._judged and not self._called:
             fault = await self._fault()
             if fault is not None and delta.finish_reason == "length":
                 fault = why_cut("".join(self._pieces), self._max_tokens)

@@ -1,6 +1,11 @@
 """A card's token limits. The numbers in the texts are what was counted and what is allowed."""
 
+from dataclasses import replace
+
 from app.errors import ContextExceeded
+from app.types import Sampling
+
+LEAST_ANSWER_TOKENS = 1
 
 
 def check_limits(
@@ -28,3 +33,11 @@ def check_limits(
             f"The estimated number of input and maximum output tokens ({about}{total_tokens}) exceeded "
             f"this model context window limit ({max_total_tokens})."
         )
+
+
+def fitted(sampling: Sampling, prompt_tokens: int, max_total_tokens: int) -> Sampling:
+    """With `max_tokens` and `min_tokens` lowered to what the card leaves beside a prompt that passed `check_limits`."""
+    room = max_total_tokens - prompt_tokens
+    if sampling.max_tokens <= room:
+        return sampling
+    return replace(sampling, max_tokens=room, min_tokens=min(sampling.min_tokens, room))

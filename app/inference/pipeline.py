@@ -15,7 +15,7 @@ from app.catalog.cards import ModelCard
 from app.engines.engine import Deltas, Engine
 from app.errors import LoraUnsupported, OutOfCapacity, RequestTimeout
 from app.inference.admission import Admission, Ticket
-from app.inference.limits import check_limits
+from app.inference.limits import LEAST_ANSWER_TOKENS, check_limits, fitted
 from app.inference.prompt import PromptBuilder
 from app.inference.shaping import Shaping
 from app.interruption import within
@@ -149,6 +149,7 @@ class Pipeline:
         self._admission.check()
         adapter = await self._adapter(request, card, account_id)
         prompt = await self._prompt(builder, request, card)
+        request = _fitted(request, prompt, card)
         if self._shaping.wanted(request):
             async with within(self._deadline_s, RequestTimeout):
                 request = await self._shaping.constrain(request)
@@ -206,7 +207,7 @@ class Pipeline:
             check_limits,
             max_input_tokens=card.limits.max_input_tokens,
             max_total_tokens=card.limits.max_total_tokens,
-            max_tokens=request.sampling.max_tokens,
+            max_tokens=LEAST_ANSWER_TOKENS if request.may_be_cut else request.sampling.max_tokens,
         )
         chars = builder.chars(request)
         if chars < LONG_TEXT_CHARS:
@@ -216,3 +217,10 @@ class Pipeline:
             prompt = await asyncio.to_thread(builder.build, request)
         check(prompt_tokens=len(prompt.token_ids))
         return prompt
+
+
+def _fitted(request: TextRequest, prompt: Prompt, card: ModelCard) -> TextRequest:
+    if not request.may_be_cut:
+        return request
+    sampling = fitted(request.sampling, len(prompt.token_ids), card.limits.max_total_tokens)
+    return request if sampling is request.sampling else replace(request, sampling=sampling)

@@ -28,13 +28,14 @@ RAW_AS_TEXT = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What some dialects have and the published schema has no field for; see `app.types.Sampling`."""
+    """What some dialects have and the published schema has no field for; see `app.types.Sampling` and `TextRequest`."""
 
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
     ignore_eos: bool = False
     min_tokens: int = 0
     one_call: bool = False
+    may_be_cut: bool = False
 
 
 NO_EXTRAS = Extras()
@@ -73,6 +74,7 @@ def build_request(
         tools=tools,
         tool_choice=tool_choice,
         one_call=extras.one_call,
+        may_be_cut=extras.may_be_cut,
     )
 
 

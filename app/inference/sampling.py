@@ -72,6 +72,12 @@ FIELDS = frozenset(
 )
 
 
+def published_defaults() -> dict[str, float]:
+    """Return what the server takes for each field that a body leaves out, where that is a value of the field."""
+    values = {name: getattr(DEFAULTS, name) for name in sorted(FIELDS)}
+    return {name: value for name, value in values.items() if value is not None and name != "top_k"}
+
+
 def sampling_of(body: dict[str, Any], typed: frozenset[str]) -> Sampling:
     """`body` is valid; `typed` are the properties that its branch types: others are unknown, so ignored.
 

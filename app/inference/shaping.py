@@ -48,7 +48,13 @@ class Shaping:
                 deltas, request.tools, self._schemas, must_call=must_call, one_call=request.one_call
             )
         if request.json_format is not None:
-            deltas = CheckedJson(deltas, request.json_format, self._schemas, request.sampling.max_tokens)
+            deltas = CheckedJson(
+                deltas,
+                request.json_format,
+                self._schemas,
+                request.sampling.max_tokens,
+                may_be_cut=request.may_be_cut,
+            )
         return deltas
 
     async def stop(self) -> None:

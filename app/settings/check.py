@@ -1,6 +1,5 @@
 """Every mistake in a settings document, each as one line: key, what was expected, what was found."""
 
-import difflib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from app.errors import printable
+from app.settings.near import nearest
 from app.settings.schema import settings_schema
 from app.settings.table import PATTERNS
 
@@ -41,8 +41,8 @@ def model_mistakes(models: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def did_you_mean(name: str, known: Iterable[str], kind: str = "") -> str:
     """`; did you mean X?`, or nothing when no known name is near. `kind` is a word before the name."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {kind}{near[0]}?" if near else ""
+    near = nearest(name, known)
+    return f"; did you mean {kind}{' or '.join(near)}?" if near else ""
 
 
 def found(value: object) -> str:

@@ -106,7 +106,7 @@ _SERVER = (
     Setting(
         "server.playground",
         True,
-        "Serve the playground, a page in the browser, at /. On loopback it needs no token of the server's own user.",
+        "Serve the playground, a page in the browser, at /; `outworker page` prints a link to it.",
         _BOOLEAN,
     ),
 )
@@ -210,12 +210,33 @@ _LIMITS = (
     Setting(
         "limits.slow_reader_s",
         30,
-        "A stream whose reader stops reading is ended after this.",
+        "A connection whose answers are not read is ended after this.",
         _seconds(3600),
         "s",
     ),
     Setting(
         "limits.ping_s", 15, "A stream that is silent for so long gets a comment line.", _seconds(3600), "s"
+    ),
+    Setting(
+        "limits.max_connections",
+        1024,
+        "Open connections; fewer where the system gives too few file descriptors. More are answered 503 (code 7007).",
+        _integer(1, 1_000_000),
+        "connections",
+    ),
+    Setting(
+        "limits.max_connections_per_peer",
+        768,
+        "Open connections from one address; a proxy's clients all have its own. More are answered 503 (code 7007).",
+        _integer(1, 1_000_000),
+        "connections",
+    ),
+    Setting(
+        "limits.max_unread_bytes",
+        64_000_000,
+        "Bytes of answers that may wait for their readers in all; beyond them the slowest connections are ended.",
+        _integer(1_000_000, 1_000_000_000_000),
+        "bytes",
     ),
     Setting(
         "limits.max_uploads",
@@ -237,6 +258,27 @@ _LIMITS = (
         "An upload that would leave less free on the data directory's disk is refused with 507 (code 5092).",
         _integer(0, 1_000_000_000_000_000),
         "bytes",
+    ),
+    Setting(
+        "limits.engine_stall_s",
+        30,
+        "An engine that neither answers nor computes for so long is started again, or ends the server.",
+        _seconds(_DAY_S),
+        "s",
+    ),
+    Setting(
+        "limits.engine_step_s",
+        1800,
+        "The same for an engine that computes but does not come to an end of its step.",
+        _seconds(_DAY_S),
+        "s",
+    ),
+    Setting(
+        "limits.engine_give_up_s",
+        0,
+        "A vLLM that can't be started again for so long ends the server (status 1); 0: it is tried for ever.",
+        {"type": "number", "minimum": 0, "maximum": _DAY_S},
+        "s",
     ),
 )
 

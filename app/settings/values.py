@@ -60,9 +60,15 @@ class Limits:
     slow_sender_s: float
     slow_reader_s: float
     ping_s: float
+    max_connections: int
+    max_connections_per_peer: int
+    max_unread_bytes: int
     max_uploads: int
     upload_deadline_s: float
     min_free_bytes: int
+    engine_stall_s: float
+    engine_step_s: float
+    engine_give_up_s: float
 
 
 @dataclass(frozen=True, slots=True)

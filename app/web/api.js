@@ -23,19 +23,22 @@ export class Api {
     return result[0].id;
   }
 
-  /** The token that the server gives to a page on its own machine, null where it gives none. */
-  static async development() {
-    const response = await fetch("/playground/token", { method: "POST" }).catch(() => null);
-    return response?.ok ? (await response.json()).result : null;
+  /** `{account_id, token}` for the one-time code of a link. Throws ApiError where it works no more. */
+  static async tokenFor(code) {
+    const body = JSON.stringify({ code });
+    return (await answered(fetch("/playground/token", { method: "POST", body }))).result;
   }
 
-  /** `ready`, else what the first engine that is not says of itself, or `unreachable`. */
+  /**
+   * `state`: `ready`, else what the first engine that is not says of itself, or `unreachable`; `steps`: how far the
+   * server's start is, `[{name, at_s}]`.
+   */
   static async state() {
     const response = await fetch("/ready").catch(() => null);
-    if (response === null) return "unreachable";
-    if (response.ok) return "ready";
-    const { engines = [] } = await response.json().catch(() => ({}));
-    return engines.find((state) => state !== "ready") ?? "starting";
+    if (response === null) return { state: "unreachable", steps: [] };
+    if (response.ok) return { state: "ready", steps: [] };
+    const { engines = [], steps = [] } = await response.json().catch(() => ({}));
+    return { state: engines.find((state) => state !== "ready") ?? "starting", steps };
   }
 
   /** Cards of text models. */
@@ -44,9 +47,9 @@ export class Api {
     return this.#all((page) => `models/search?task=${task}&per_page=${PER_PAGE}&page=${page}`);
   }
 
-  /** `{input, output}`: the published schemas. */
+  /** `{input, output, defaults}`: the published schemas, and what the server takes for fields that are not sent. */
   async schema(model) {
-    return (await this.call("GET", `models/schema?model=${encodeURIComponent(model)}`)).result;
+    return (await this.call("GET", `models/schema?model=${encodeURIComponent(model)}&details=true`)).result;
   }
 
   /** The account's own adapters, whatever their state. */

@@ -18,9 +18,12 @@ const api = new Api(
   () => guarded(() => session.refused()),
   () => readiness.watch(),
 );
-const session = new Session(api, () => guarded(load));
+const session = new Session(api, () => {
+  showPage();
+  return api.token && guarded(load);
+});
 const modelPicker = new Picker("model", "Model", () => guarded(useModel));
-const playground = new Playground(api, session, modelPicker);
+const playground = new Playground(api, session, readiness, modelPicker);
 const adapters = new Adapters(api, () => modelPicker.value, () => playground.loadAdapters());
 const about = h("p");
 const aboutModel = h("details", { class: "about" }, h("summary", {}, "About this model"), about);
@@ -31,6 +34,7 @@ const pages = {
   "#/adapters": { name: "Adapters", element: adapters.element },
 };
 const links = Object.entries(pages).map(([href, { name }]) => h("a", { href }, name));
+const nav = h("nav", { "aria-label": "Pages" }, ...links);
 const tokenButton = h("button", { type: "button", class: "quiet", onclick: () => session.ask() }, "Token");
 const elements = Object.values(pages).map(({ element }) => element);
 let cards = [];
@@ -39,13 +43,14 @@ document.body.prepend(
   h(
     "header",
     {},
-    h("div", { class: "row" }, h("h1", {}, h("a", { href: "#/", class: "brand" }, "Outworker")), h("nav", { "aria-label": "Pages" }, ...links)),
+    h("div", { class: "row" }, h("h1", {}, h("a", { href: "#/", class: "brand" }, "Outworker")), nav),
     h("div", { class: "row head-tools" }, modelPicker.element, tokenButton, themeButton()),
   ),
-  h("main", {}, readiness.element, trouble, notice, aboutModel, ...elements),
+  h("main", {}, readiness.element, trouble, session.welcome, notice, aboutModel, ...elements),
 );
 
 window.addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#code=")) guarded(() => session.begin()); // a new link, opened in this tab
   showPage();
   if (api.token) adapters.load(); // other clients upload and delete too
 });
@@ -63,6 +68,7 @@ await guarded(() => session.begin());
 /** All that needs a token. */
 async function load() {
   cards = await api.models();
+  session.works = true;
   modelPicker.show([{ options: cards.map(({ name }) => ({ value: name, text: name })) }]);
   await Promise.all([useModel(), adapters.load()]);
   if (document.activeElement === document.body) playground.composer.focus();
@@ -81,7 +87,8 @@ async function useModel() {
 
 function showPage() {
   const shown = location.hash in pages ? location.hash : "#/";
-  for (const [hash, { element }] of Object.entries(pages)) element.hidden = hash !== shown;
+  for (const [hash, { element }] of Object.entries(pages)) element.hidden = hash !== shown || !api.token;
+  for (const element of [nav, modelPicker.element, tokenButton, aboutModel]) element.hidden = !api.token;
   document.title = shown === "#/" ? TITLE : `${pages[shown].name} · ${TITLE}`;
   for (const link of links) {
     if (link.getAttribute("href") === shown) link.setAttribute("aria-current", "page");

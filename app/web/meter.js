@@ -1,5 +1,7 @@
 /** What a reply's events tell of its speed. Pure: times are given, in milliseconds. */
 
+const RATE_MIN_MS = 250; // over less time than that a rate says more of the timer than of the engine
+
 export class Meter {
   constructor(start) {
     this.start = start;
@@ -25,10 +27,10 @@ export class Meter {
     return this.points.length && !together ? this.points[0][0] / 1000 : null;
   }
 
-  /** Tokens per second after the first ones that came, null where nothing came after them. */
+  /** Tokens per second after the first ones that came; null where nothing came after them, or all within a moment. */
   get rate() {
     if (this.points.length < 2) return null;
     const [[firstMs, first], [lastMs, last]] = [this.points[0], this.points.at(-1)];
-    return last > first && lastMs > firstMs ? (1000 * (last - first)) / (lastMs - firstMs) : null;
+    return last > first && lastMs - firstMs >= RATE_MIN_MS ? (1000 * (last - first)) / (lastMs - firstMs) : null;
   }
 }

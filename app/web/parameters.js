@@ -14,11 +14,14 @@ export class ParameterForm {
     this.element = h("section", { class: "parameters", "aria-label": "Parameters" }, this.list, reset);
   }
 
-  /** Show these fields. What was typed stays typed where a field of that name was there before. */
-  show(fields) {
+  /**
+   * Show these fields; `defaults` is what the server takes for one that is not set, where the schema names none.
+   * What was typed stays typed where a field of that name was there before.
+   */
+  show(fields, defaults = {}) {
     for (const field of this.fields) this.typed[field.name] = field.text;
     const jsonLast = [...fields].sort((one, other) => (one.kind === "json") - (other.kind === "json"));
-    this.fields = jsonLast.map(({ name, schema, kind }) => new KINDS[kind](name, schema));
+    this.fields = jsonLast.map(({ name, schema, kind }) => new KINDS[kind](name, { default: defaults[name], ...schema }));
     this.list.replaceChildren(...this.fields.map((field) => field.element));
     for (const field of this.fields) {
       field.text = this.typed[field.name] ?? "";
@@ -108,7 +111,7 @@ class Field {
 class NumberField extends Field {
   constructor(...given) {
     super(...given);
-    const placeholder = this.schema.default === undefined ? "not set" : String(this.schema.default);
+    const placeholder = this.schema.default === undefined ? "not set" : `default ${this.schema.default}`;
     const bounds = { min: this.schema.minimum, max: this.schema.maximum, step: "any" };
     const control = h("input", { type: "number", inputmode: "decimal", placeholder, ...bounds, oninput: () => this.typed() });
     const slider = sliderOf(this.schema);
@@ -149,11 +152,13 @@ class NumberField extends Field {
     if (MOVING.test(event.key)) this.slid();
   }
 
+  /** Unset it stands at the default, in grey. Without a default it stands nowhere: no thumb is shown. */
   #follow() {
     if (!this.slider) return;
     const unset = this.control.value === "";
     this.slider.value = unset ? (this.schema.default ?? this.schema.minimum) : this.control.value;
     this.slider.classList.toggle("unset", unset);
+    this.slider.classList.toggle("nowhere", unset && this.schema.default === undefined);
     this.slider.setAttribute("aria-valuetext", unset ? this.control.placeholder : this.control.value);
   }
 }

@@ -15,10 +15,14 @@ const SET_BY_PAGE = ["lora", "stream"]; // and the field of the mode
 const WIDE = window.matchMedia("(min-width: 900px)");
 
 export class Playground {
-  /** `modelPicker` stands in the page's head, because it counts for every page; `session` asks for a token. */
-  constructor(api, session, modelPicker) {
+  /**
+   * `modelPicker` stands in the page's head, because it counts for every page; `session` asks for a token, `readiness`
+   * tells when the engine can answer.
+   */
+  constructor(api, session, readiness, modelPicker) {
     this.api = api;
     this.session = session;
+    this.readiness = readiness;
     this.modelPicker = modelPicker;
     this.modes = [new Chat(), new Single(), new Compare()];
     this.mode = this.modes[0];
@@ -56,21 +60,17 @@ export class Playground {
     this.place = h("div", { class: "place" });
     const panel = h("details", { class: "panel", open: WIDE.matches }, h("summary", {}, "Parameters"), this.parameters.element);
     const stage = h("div", { class: "stage" }, tools, this.place, this.composer.element, this.status);
-    const element = h("div", { class: "playground" });
-    // Where it is seen is where the keyboard comes by it: beside the stage, or before it on a narrow screen.
-    const order = () => element.replaceChildren(...(WIDE.matches ? [stage, panel] : [panel, stage]));
-    WIDE.addEventListener("change", order);
-    order();
-    return element;
+    return h("div", { class: "playground" }, stage, panel);
   }
 
   /** A model was chosen: its schema makes the form. The one before stays in use until that is here. */
   async useModel(model) {
     this.chosenModel = model;
-    const { input } = await this.api.schema(model);
+    const { input, defaults } = await this.api.schema(model);
     if (model !== this.chosenModel) return; // another one was chosen meanwhile
     this.model = model;
     this.branches = branchesOf(input);
+    this.defaults = defaults;
     this.#show();
   }
 
@@ -142,7 +142,9 @@ export class Playground {
     this.stopping = stopping;
     this.composer.running = true;
     this.status.textContent = "The answer is being written.";
-    await Promise.all(runs.map(({ reply, body }) => reply.run(this.api, model, body, stopping.signal)));
+    const { signal } = stopping;
+    const started = () => this.readiness.started(signal);
+    await Promise.all(runs.map(({ reply, body }) => reply.run(started(), this.api.run(model, body, signal))));
     if (this.stopping !== stopping) return; // stopped, and something else was asked since
     this.stopping = null;
     this.composer.running = false;
@@ -204,6 +206,6 @@ export class Playground {
     this.place.replaceChildren(...(mode.extra ? [mode.extra] : []), mode.log);
     const asked = fields.find(({ name }) => name === mode.field);
     this.composer.ask(mode.field, mode.label, mode.rules(asked?.schema ?? {}));
-    this.parameters.show(fields.filter(({ name }) => name !== mode.field && !SET_BY_PAGE.includes(name)));
+    this.parameters.show(fields.filter(({ name }) => name !== mode.field && !SET_BY_PAGE.includes(name)), this.defaults);
   }
 }

@@ -15,6 +15,7 @@ export class Reply {
     this.failed = null; // the ApiError that ended it
     this.node = document.createTextNode("");
     this.output = h("div", { class: "text", dir: "auto" }, this.node);
+    this.waiting = h("span", { class: "hint" }, "Sent when the engine is ready. ");
     this.figures = h("p", { class: "figures" });
     this.chart = new TokenChart();
     const copy = copyButton(() => this.text || this.#callsText());
@@ -24,18 +25,26 @@ export class Reply {
     this.element = h("article", { class: "reply", "aria-label": label }, heading, this.output, this.foot);
   }
 
-  /** Stream the answer to `body`. Ends when it is whole, stopped or refused, and never throws. */
-  async run(api, model, body, signal) {
-    const meter = new Meter(performance.now());
+  /**
+   * Wait for `started`, then show the answer's `events` as they come. Ends when it is whole, stopped or refused, and
+   * never throws.
+   */
+  async run(started, events) {
+    let meter = new Meter(performance.now());
     this.element.setAttribute("aria-busy", "true");
     this.element.classList.add("running");
+    this.output.append(this.waiting);
     try {
-      for await (const event of api.run(model, body, signal)) this.#see(event, meter);
+      await started;
+      this.waiting.remove();
+      meter = new Meter(performance.now());
+      for await (const event of events) this.#see(event, meter);
       this.#finish(meter, meter.finishReason);
     } catch (error) {
       if (error.name === "AbortError") this.#finish(meter, "stopped");
       else this.#fail(error, meter);
     } finally {
+      this.waiting.remove();
       this.element.removeAttribute("aria-busy");
       this.element.classList.remove("running");
     }

@@ -1,51 +1,63 @@
-/** The token of this tab: given by the server on its own machine, else asked for once. It is kept in the tab only. */
+/** The token of this tab: for the one-time code of a link, or asked for once. It is kept in the tab only. */
 
 import { Api } from "./api.js";
 import { Stored } from "./storage.js";
 import { h } from "./dom.js";
-import { lineOf } from "./errors.js";
+import { ApiError, lineOf } from "./errors.js";
 
-const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
+const CODE = /^#code=(.+)$/;
 const TOKEN = /^[\x21-\x7e]+$/;
 const REFUSED = "The server refuses the token of this tab: it was revoked, or is another server's.";
 
 export class Session {
-  /** `api` gets token and account; `onChange` is called when there are new ones. */
+  /**
+   * `api` gets token and account; `onChange` is called when there are new ones, and when there is none any more. Without
+   * a token `welcome` stands for the whole page; with one, another token is asked for in a dialog.
+   */
   constructor(api, onChange) {
     this.api = api;
     this.onChange = onChange;
+    this.works = false; // whether the server took the token that is in use
     this.stored = new Stored("sessionStorage", "outworker.session");
     const hints = "token-hint token-error";
     this.input = h("input", { id: "token", type: "password", autocomplete: "off", spellcheck: "false", "aria-describedby": hints });
     this.error = h("p", { class: "error", id: "token-error", role: "alert" });
     this.use = h("button", { type: "submit", class: "primary" }, "Use this token");
-    this.element = h(
-      "dialog",
-      { class: "token", "aria-labelledby": "token-title" },
-      h(
-        "form",
-        { onsubmit: (event) => this.#submit(event) },
-        h("h2", { id: "token-title" }, "Token"),
-        h("label", { for: "token" }, "API token"),
-        this.input,
-        this.error,
-        h(
-          "p",
-          { class: "hint", id: "token-hint" },
-          ...["Make one with ", h("code", {}, "outworker token create"), ", or take the development one from "],
-          ...[h("code", {}, ".outworker/dev-token"), ". It is kept in this tab only."],
-        ),
-        h("div", { class: "row end" }, this.use),
-      ),
+    this.form = h(
+      "form",
+      { onsubmit: (event) => this.#submit(event) },
+      h("label", { for: "token" }, "API token"),
+      this.input,
+      this.error,
+      h("p", { class: "hint", id: "token-hint" }, "It is kept in this tab only."),
+      h("div", { class: "row end" }, this.use),
     );
-    document.body.append(this.element);
+    this.welcome = h(
+      "section",
+      { class: "card welcome", "aria-labelledby": "welcome-title", hidden: true },
+      h("h2", { id: "welcome-title" }, "Talk to the model that runs here"),
+      h("p", {}, "This page asks the language model of this server, compares it with adapters of yours, and shows each request as code."),
+      h("p", {}, "It needs a token. On the server's own terminal this command prints a link that signs you in:"),
+      h("pre", { tabindex: 0, "aria-label": "Command" }, h("code", {}, "outworker page")),
+      h("p", {}, "Elsewhere, paste a token that whoever runs the server gave you (", h("code", {}, "outworker token create"), ")."),
+    );
+    this.dialog = h("dialog", { class: "token", "aria-labelledby": "token-title" }, h("h2", { id: "token-title" }, "Another token"));
+    document.body.append(this.dialog);
   }
 
-  /** Begin with what the tab has, what the server gives, or a question. */
+  /** Begin with the code of a link, else with what the tab has, else with a question. */
   async begin() {
-    const given = this.stored.value?.token ? this.stored.value : await this.#given();
-    if (given) await this.#take(given);
+    const code = Session.takeCode();
+    if (code) await this.#exchange(code);
+    else if (this.stored.value?.token) await this.#take(this.stored.value);
     else this.ask();
+  }
+
+  /** The one-time code in the page's address, which is taken out of it at once; null where there is none. */
+  static takeCode() {
+    const code = CODE.exec(location.hash)?.[1] ?? null;
+    if (code) history.replaceState(null, "", location.pathname);
+    return code;
   }
 
   /** Whether there is a token; if not it is asked for. */
@@ -54,26 +66,36 @@ export class Session {
     return Boolean(this.api.token);
   }
 
-  /** Ask for another token, saying why. */
+  /** Ask for a token, saying why. Without one this is all that the page shows. */
   ask(why = "") {
-    if (this.element.open) return;
-    this.error.textContent = why;
+    const asked = this.dialog.open || !this.welcome.hidden;
+    if (why || !asked) this.error.textContent = why;
+    if (asked) return;
     this.input.value = "";
-    this.element.showModal();
+    (this.api.token ? this.dialog : this.welcome).append(this.form);
+    if (this.api.token) this.dialog.showModal();
+    else this.welcome.hidden = false;
+    this.input.focus();
   }
 
-  /** The server refused the token that was in use. One that was set up anew gives another where it gave the first. */
+  /** The server refused the token that was in use. What was done with it stays in view. */
   async refused() {
-    const refused = this.stored.value;
     this.stored.value = null;
-    const given = refused?.given ? await this.#given() : null;
-    if (given && given.token !== refused.token) await this.#take(given);
-    else this.ask(REFUSED);
+    if (!this.works) this.api.token = null;
+    this.ask(REFUSED);
+    if (!this.api.token) await this.onChange();
   }
 
-  async #given() {
-    const given = LOOPBACK.includes(location.hostname) ? await Api.development() : null;
-    return given && { ...given, given: true };
+  async #exchange(code) {
+    try {
+      const given = await Api.tokenFor(code);
+      this.dialog.close();
+      await this.#take(given);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (this.stored.value?.token) await this.#take(this.stored.value);
+      else this.ask(lineOf(error));
+    }
   }
 
   async #submit(event) {
@@ -84,7 +106,7 @@ export class Session {
     this.use.disabled = true;
     try {
       const account_id = await Api.accountOf(token);
-      this.element.close();
+      this.dialog.close();
       this.input.value = "";
       await this.#take({ token, account_id });
     } catch (error) {
@@ -95,6 +117,8 @@ export class Session {
   }
 
   async #take(session) {
+    this.welcome.hidden = true;
+    this.works = false;
     this.api.token = session.token;
     this.api.accountId = session.account_id;
     this.stored.value = session;

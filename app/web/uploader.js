@@ -5,6 +5,9 @@ import { lineOf, pathOf } from "./errors.js";
 import { h } from "./dom.js";
 
 const CODE_OF_NAMES = 5090; // the name is taken or can't be one
+const TAKEN = /has one of this name/;
+const REPLACE = "Replace a ready adapter of this name";
+const taken = (name) => `There is an adapter named ${name}. Choose another name, or tick "${REPLACE}" below.`;
 
 export class Uploader {
   /** `model()` is the chosen model's name; `onDone` is called after every upload, whatever came of it. */
@@ -42,7 +45,7 @@ export class Uploader {
       h("div", { class: "field" }, h("label", { for: "adapter-name" }, "Name"), this.name, this.nameError),
       h("div", { class: "field" }, h("label", { for: "adapter-description" }, "Description"), this.description),
       h("label", { class: "choice" }, this.public, "Other accounts may call it, by its id"),
-      h("label", { class: "choice" }, this.replace, "Replace a ready adapter of this name"),
+      h("label", { class: "choice" }, this.replace, REPLACE),
       this.bar,
       this.verdict,
       h("div", { class: "row end" }, this.cancel, this.send),
@@ -172,8 +175,10 @@ export class Uploader {
 
   /** With each finding of the inspection, where it came to one. */
   async #refused(error, id, asked) {
-    const aboutName = error.code === CODE_OF_NAMES || pathOf(error, asked)?.[0] === "name";
-    if (aboutName) this.#complain(lineOf(error));
+    if (error.code === CODE_OF_NAMES || pathOf(error, asked)?.[0] === "name") {
+      this.#complain(TAKEN.test(error.message) ? taken(asked.name) : lineOf(error));
+      return; // said once, where it is put right
+    }
     const { findings = [], state } = id ? await this.api.finetune(id).catch(() => ({})) : {};
     const reasons = findings.length === 1 ? "one reason" : `${findings.length} reasons`;
     const left = state === "unfinished" ? " What arrived is listed as unfinished; uploading again replaces it." : "";

@@ -1,9 +1,10 @@
 """What `outworker serve` is to load: other weights and another engine than the settings say; pairs that can't be."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from app.errors import SettingsError
 from app.settings import Model, Settings
@@ -18,9 +19,12 @@ from app.weights.variants import Catalogue, Engine, Variant, find_variant, load_
 from app.weights.weights import STAND_IN
 from app.weights.words import ENGINE_WORDS, Words, by_words
 
+REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+
 
 def with_words(settings: Settings, words: Words, machine: Machine | None = None) -> tuple[Settings, str]:
-    """The settings with the variant and engine that the words mean in every model, and a line that says why.
+    """The settings with the variant and engine that the words mean in every entry of the model that they are about, and a
+    line that says why. Entries of other models stay as they are.
 
     `machine` is measured when it is not given and the words leave something to choose.
     Raises SettingsError for words that mean none, StartupError when `--auto` finds none that fits.
@@ -32,13 +36,53 @@ def with_words(settings: Settings, words: Words, machine: Machine | None = None)
     def here() -> Machine:
         return machine or measure_for(catalogues, data_dir)
 
-    if words.auto:
-        chosen = choose(catalogues, here(), lambda variant: missing(variant, data_dir))
-    else:
-        chosen = _chosen(catalogues, words, here)
-        _refuse(chosen, machine or measure_for(catalogues, data_dir, gpus=False))
-    line = f"weights {chosen.variant.id} with {chosen.engine}: {chosen.why}"
-    return _replaced(settings, chosen), line
+    meant = _meant(catalogues, words, settings)
+    chosen: dict[str, Chosen] = {}
+    for catalogue in meant:
+        if words.auto:
+            choice = choose([catalogue], here(), lambda variant: missing(variant, data_dir))
+        else:
+            choice = _chosen([catalogue], words, here)
+            _refuse(choice, machine or measure_for(catalogues, data_dir, gpus=False))
+        chosen |= {model.name: choice for model in settings.models if _is_about(catalogue, model)}
+    return _replaced(settings, chosen), "; ".join(_lines(settings, chosen))
+
+
+def _meant(catalogues: Sequence[Catalogue], words: Words, settings: Settings) -> list[Catalogue]:
+    """Those of which the settings have an entry and the words leave a variant. Raises SettingsError when none is left."""
+    by_words(catalogues, words)  # words that mean nothing at all are refused as such
+    served = [each for each in catalogues if any(_is_about(each, model) for model in settings.models)]
+    if not served:
+        known = ", ".join(each.original for each in catalogues)
+        raise SettingsError(
+            f"{settings.source}: no [[models]] entry is of a model that the words are for ({known}): "
+            "set weights and engine in the entry"
+        )
+    meant = [each for each in served if _leaves_some(each, words)]
+    return meant or served[:1]  # whose refusal names the word
+
+
+def _leaves_some(catalogue: Catalogue, words: Words) -> bool:
+    try:
+        return bool(by_words([catalogue], words))
+    except SettingsError:
+        return False
+
+
+def _is_about(catalogue: Catalogue, model: Model) -> bool:
+    """Whether an entry serves the catalogue's model: its weights are one of the forms, or, for a card of the model, the
+    stand-in or the operator's own file or folder. A repository of another model is another model."""
+    if catalogue.has_form(model.weights):
+        return True
+    return model.name in catalogue.cards and REPOSITORY.fullmatch(model.weights) is None
+
+
+def _lines(settings: Settings, chosen: Mapping[str, Chosen]) -> Iterator[str]:
+    for choice in {each.variant.id: each for each in chosen.values()}.values():
+        yield f"weights {choice.variant.id} with {choice.engine}: {choice.why}"
+    for model in settings.models:
+        if model.name not in chosen:
+            yield f"{model.name} keeps {model.weights}"
 
 
 def check_pairs(settings: Settings, machine: Machine | None = None) -> None:
@@ -107,9 +151,17 @@ def _refuse(chosen: Chosen, machine: Machine) -> None:
         raise SettingsError(f"{chosen.variant.id} with {chosen.engine}: {refusal}{hint}")
 
 
-def _replaced(settings: Settings, chosen: Chosen) -> Settings:
-    engine = cast(EngineName, chosen.engine)
-    models = tuple(replace(model, weights=chosen.variant.id, engine=engine) for model in settings.models)
+def _replaced(settings: Settings, chosen: Mapping[str, Chosen]) -> Settings:
+    models = tuple(
+        replace(
+            model,
+            weights=chosen[model.name].variant.id,
+            engine=cast(EngineName, chosen[model.name].engine),
+        )
+        if model.name in chosen
+        else model
+        for model in settings.models
+    )
     entries: list[Mapping[str, Any]] = [asdict(model) for model in models]
     if mistakes := model_mistakes(entries):
         raise SettingsError("\n".join(f"{settings.source}: {mistake}" for mistake in mistakes))

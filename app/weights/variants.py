@@ -92,7 +92,7 @@ class Variant:
 class Catalogue:
     """The variants of one model, in the order of the file. `preference` has each of their ids once, best first.
 
-    `original` is the repository of the weights that they all are forms of.
+    `original` is the repository of the weights that they all are forms of, `cards` the names of its model cards.
     """
 
     model: str
@@ -102,6 +102,12 @@ class Catalogue:
     gpu_preference: tuple[str, ...]
     cpu_preference: tuple[str, ...]
     variants: tuple[Variant, ...]
+    cards: tuple[str, ...] = ()
+
+    def has_form(self, weights: str) -> bool:
+        """Whether the setting `weights` is a variant or a variant's repository."""
+        repositories = {copy.repository for variant in self.variants for copy in variant.hubs}
+        return weights in repositories or find_variant((self,), weights) is not None
 
     def preferred(self, device: Device) -> list[Variant]:
         """All variants, best first for a machine that computes on `device`."""
@@ -132,8 +138,7 @@ def original_of(catalogues: tuple[Catalogue, ...], weights: str) -> str:
     Weights that are no variant, nor a variant's repository, have adapters of their own.
     """
     for catalogue in catalogues:
-        repositories = {copy.repository for variant in catalogue.variants for copy in variant.hubs}
-        if weights in repositories or find_variant((catalogue,), weights) is not None:
+        if catalogue.has_form(weights):
             return catalogue.original
     return weights
 
@@ -144,8 +149,9 @@ def variant_ids(catalogues: tuple[Catalogue, ...]) -> list[str]:
 
 
 def named_variant(catalogues: tuple[Catalogue, ...], name: str) -> Variant:
-    """The variant that a person typed. Raises SettingsError."""
-    variant = find_variant(catalogues, name)
+    """The variant that a person typed, in whatever case. Raises SettingsError."""
+    typed = name.strip().casefold()
+    variant = next((v for each in catalogues for v in each.variants if v.id.casefold() == typed), None)
     if variant is None:
         near = did_you_mean(name, variant_ids(catalogues))
         raise SettingsError(f"no variant {printable(name)}{near}: `outworker weights list` has them all")
@@ -167,6 +173,7 @@ def _load(path: Path, shape: Any) -> Catalogue:
         gpu_preference=tuple(raw["preference"]["gpu"]),
         cpu_preference=tuple(raw["preference"]["cpu"]),
         variants=tuple(_variant(item) for item in raw["variants"]),
+        cards=tuple(raw.get("cards", ())),
     )
     _check_preference(path, catalogue)
     return catalogue

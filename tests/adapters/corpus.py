@@ -15,10 +15,11 @@ def with_config(**config: Any) -> Callable[[], Adapter]:
     return lambda: good(**config)
 
 
-def without(key: str) -> Callable[[], Adapter]:
+def without(*keys: str) -> Callable[[], Adapter]:
     def build() -> Adapter:
         adapter = good()
-        del adapter.config[key]
+        for key in keys:
+            del adapter.config[key]
         return adapter
 
     return build
@@ -134,6 +135,18 @@ def renamed(old: str, new: str) -> Callable[[], Adapter]:
     return build
 
 
+def mlx_config() -> Adapter:
+    adapter = good()
+    adapter.config = {"fine_tune_type": "lora", "num_layers": 2, "lora_parameters": {"rank": 4, "scale": 2.0}}
+    return adapter
+
+
+def rank_64_by_expression() -> Adapter:
+    adapter = good(rank_pattern={".*layers.0.*q_proj": 32})
+    adapter.tensors |= module_tensors(0, "q_proj", 64)
+    return adapter
+
+
 RED_HERRING = "(((a+)+)+)+$"
 
 CONFIG_CASES: list[Case] = [
@@ -150,7 +163,6 @@ CONFIG_CASES: list[Case] = [
     ("alpha NaN", config_with('"x": NaN'), "not strict JSON"),
     ("alpha overflows", config_with('"x": 1e999'), "not strict JSON"),
     ("alpha of 5000 digits", config_with('"x": 1' + "0" * 5000), "not strict JSON"),
-    ("peft_type absent", without("peft_type"), "peft_type must be LORA"),
     ("peft_type IA3", with_config(peft_type="IA3"), "peft_type must be LORA"),
     ("model_type llama", with_config(model_type="llama"), "model_type must be mistral"),
     ("model_type a list", with_config(model_type=["mistral"]), "model_type must be mistral"),
@@ -167,18 +179,21 @@ CONFIG_CASES: list[Case] = [
     ("alpha negative", with_config(lora_alpha=-1.5), "lora_alpha is -1.5"),
     ("alpha 1e300", with_config(lora_alpha=1e300), "lora_alpha is 1e+300"),
     ("rslora a number", with_config(use_rslora=1), "use_rslora must be true or false"),
-    ("targets absent", without("target_modules"), "target_modules must be a list"),
-    ("targets empty", with_config(target_modules=[]), "target_modules must be a list"),
-    ("targets a regular expression", with_config(target_modules=".*_proj"), "no literal module name"),
-    ("targets all-linear", with_config(target_modules="all-linear"), "no literal module name"),
-    ("targets unknown", with_config(target_modules=["q_proj", "qkv_proj"]), "which the base has no LoRA for"),
-    (
-        "targets embeddings",
-        with_config(target_modules=["q_proj", "embed_tokens"]),
-        "which the base has no LoRA for",
-    ),
-    ("targets hold a number", with_config(target_modules=["q_proj", 5]), "no literal module name"),
-    ("rank_pattern catastrophic", with_config(rank_pattern={RED_HERRING: 4}), "no literal module name"),
+    ("targets unknown", with_config(target_modules=["q_proj", "qkv_proj"]), "does not name"),
+    ("targets embeddings", with_config(target_modules=["q_proj", "embed_tokens"]), "does not name"),
+    ("targets hold a number", with_config(target_modules=["q_proj", 5]), "holds something that is not text"),
+    ("targets an object", with_config(target_modules={"q_proj": 1}), "target_modules must be a list"),
+    ("no LoRA at all", without("peft_type", "r"), "peft_type must be LORA"),
+    ("CorDA", with_config(init_lora_weights="corda"), "init_lora_weights must be"),
+    ("LoftQ", with_config(init_lora_weights="loftq"), "init_lora_weights must be"),
+    ("LoRA-GA", with_config(init_lora_weights="lora_ga"), "init_lora_weights must be"),
+    ("KaSA", with_config(kasa_config={"beta": 1}), "KaSA computes with more"),
+    ("MonteCLoRA", with_config(monteclora_config={"n": 1}), "monteclora_config must be null"),
+    ("Arrow", with_config(arrow_config={"top_k": 3}), "arrow_config must be null"),
+    ("a newer peft's switch", with_config(use_newlora=True), "use_newlora must be null"),
+    ("a newer peft's configuration", with_config(newlora_config={"x": 1}), "newlora_config must be null"),
+    ("a scale of somebody's own", with_config(scaling=2.0), "scaling must be null"),
+    ("mlx-lm's own configuration", mlx_config, "is mlx-lm's configuration, not peft's"),
     ("alpha_pattern catastrophic", with_config(alpha_pattern={RED_HERRING: 4}), "no literal module name"),
     ("rank_pattern 64", with_config(rank_pattern={"q_proj": 64}), "rank_pattern['q_proj'] is 64"),
     ("rank_pattern a list", with_config(rank_pattern=[4]), "rank_pattern must be an object"),
@@ -191,16 +206,11 @@ CONFIG_CASES: list[Case] = [
     ("PiSSA", with_config(init_lora_weights="pissa"), "init_lora_weights must be"),
     ("PiSSA with steps", with_config(init_lora_weights="pissa_niter_16"), "init_lora_weights must be"),
     ("OLoRA", with_config(init_lora_weights="olora"), "init_lora_weights must be"),
-    ("CorDA", with_config(corda_config={"corda_method": "ipm"}), "corda_config must be null"),
-    ("LoftQ", with_config(loftq_config={"loftq_bits": 4}), "loftq_config must be null"),
     ("layer_replication", with_config(layer_replication=[[0, 2]]), "layer_replication must be null"),
     ("aLoRA", with_config(alora_invocation_tokens=[1, 2]), "alora_invocation_tokens must be null"),
     ("trainable tokens", with_config(trainable_token_indices=[5]), "trainable_token_indices must be null"),
     ("target_parameters", with_config(target_parameters=["experts"]), "target_parameters must be null"),
     ("modules_to_save", with_config(modules_to_save=["lm_head"]), "modules_to_save must be null"),
-    ("auto_mapping", with_config(auto_mapping={"base_model_class": "X"}), "task_type='CAUSAL_LM'"),
-    ("fan_in_fan_out", with_config(fan_in_fan_out=True), "fan_in_fan_out must be null"),
-    ("unknown key", with_config(surprise=1), "surprise must be null, false or empty"),
     ("engine's own key", with_config(vllm_lora_scaling_factor=9.0), "vllm_lora_scaling_factor must be null"),
 ]
 
@@ -314,23 +324,38 @@ TENSOR_CASES: list[Case] = [
         "is no lora_A or lora_B weight",
     ),
     ("q_proj in the mlp", renamed(Q_A, Q_A.replace("self_attn", "mlp")), "is no lora_A or lora_B weight"),
-    ("embedding", with_tensor("base_model.model.lm_head.lora_A.weight", np.zeros((4, 32))), "is no lora_A"),
+    (
+        "embedding",
+        with_tensor("base_model.model.lm_head.lora_A.weight", np.zeros((4, 32))),
+        "the output layer",
+    ),
     (
         "full weight",
         with_tensor(Q_A.replace(".lora_A", ""), np.zeros((32, 32))),
-        "is no lora_A or lora_B weight",
+        "is a weight of the base and no lora_A or lora_B weight",
     ),
-    ("bias", with_tensor(Q_B.replace("weight", "bias"), np.zeros((32,))), "is no lora_A or lora_B weight"),
+    (
+        "bias",
+        with_tensor(Q_B.replace("weight", "bias"), np.zeros((32,))),
+        "is a bias; train with bias='none'",
+    ),
     (
         "DoRA vector",
         with_tensor(Q_A.replace("lora_A.weight", "lora_magnitude_vector"), np.zeros((32,))),
-        "is no lora_A",
+        "is the magnitude of a DoRA",
+    ),
+    ("two adapters", renamed(Q_A, Q_A.replace("lora_A", "lora_A.other")), "several adapters"),
+    (
+        "one module twice",
+        with_tensor(Q_A.removeprefix("base_model.model."), np.zeros((4, 32))),
+        "is for the same module and side as base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
     ),
     (
-        "nested adapter name",
-        renamed(Q_A, Q_A.replace("lora_A", "lora_A.default")),
-        "is no lora_A or lora_B weight",
+        "a vision model's tower",
+        renamed(Q_A, f"vision_tower.{Q_A}"),
+        "is no lora_A or lora_B weight of a module that can have one",
     ),
+    ("rank 64 by an expression", rank_64_by_expression, "has rank 64, must be at most 32"),
     ("module outside target_modules", with_config(target_modules=["q_proj"]), "does not name"),
     ("NaN in F32", one_value(V_B, np.nan), "holds NaN, must be finite"),
     ("NaN in F16", one_value(V_B, np.nan, "F16"), "holds NaN, must be finite"),

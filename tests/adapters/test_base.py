@@ -1,11 +1,13 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.adapters.base import BaseShape, read_base
+from app.adapters.base import BaseShape, base_name, read_base
 from app.errors import StartupError
+from tests.adapters.make import TINY
 
 MISTRAL_7B = {
     "model_type": "mistral",
@@ -73,3 +75,32 @@ def test_broken_configurations_are_one_line(config: Any, phrase: str, tmp_path: 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="No such file"):
         read_base(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [
+        ("stand-in", "stand-in"),
+        ("gguf-Q4_K_M", "gguf-Q4_K_M"),
+        ("mistralai/Mistral-7B-Instruct-v0.2", "mistralai/Mistral-7B-Instruct-v0.2"),
+        ("/srv/secret/model", ""),
+        ("~/secret/model", ""),
+        ("./secret", ""),
+        ("../secret/model", ""),
+        ("secret/models/mine", ""),
+        ("secret.gguf", ""),
+        ("secret/mine.LLAMAFILE", ""),
+        ("C:\\secret", ""),
+    ],
+)
+def test_a_place_on_the_operator_s_disk_is_not_named(weights: str, name: str) -> None:
+    assert base_name(weights) == name
+    assert replace(TINY, name=base_name(weights)).label == f"this server's base {name}".strip()
+
+
+def test_a_folder_that_looks_like_a_repository_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert base_name("secret/model") == ""

@@ -98,7 +98,7 @@ def test_a_refused_one_keeps_its_findings_and_no_bytes(
 
 
 def test_findings_are_bounded(drafts: Drafts, tmp_path: Path) -> None:
-    keys = {f"key{number}": "x" for number in range(50)}
+    keys = {f"use_{number}": "x" for number in range(50)}
     draft = fill(drafts, create(drafts), good(**keys).write(tmp_path / "s"))
     with pytest.raises(AdapterRefused, match="and 49 more"):
         drafts.finish(draft, TINY)
@@ -263,8 +263,9 @@ def test_a_configuration_is_small(drafts: Drafts, tmp_path: Path) -> None:
 
 def test_the_disks_floor_is_kept(drafts: Drafts) -> None:
     draft = create(drafts)
-    with pytest.raises(StorageError, match="bytes free, of which 1000000000000000000 are kept"):
+    with pytest.raises(StorageError, match="no room for it") as refused:
         drafts.reception(1, 10**18).__enter__()
+    assert "bytes are free, of which 1000000000000000000 are kept" in refused.value.figures
     assert drafts.find("acme", "one") == draft
 
 

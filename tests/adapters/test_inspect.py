@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.adapters.inspect import inspect_adapter
-from tests.adapters.corpus import CASES, one_value
+from tests.adapters.corpus import CASES, RED_HERRING, one_value
 from tests.adapters.make import Q_A, Q_B, TINY, Adapter, good, module_tensors
 
 
@@ -80,15 +80,19 @@ def test_values_at_the_limit_pass(build: Any, tmp_path: Path) -> None:
         {"base_model_name_or_path": "/etc/passwd"},
         {"lora_dropout": 0.1, "layers_to_transform": [0, 1], "exclude_modules": ".*x.*"},
         {"surprise": None, "another": False, "third": [], "fourth": {}, "fifth": ""},
+        {"rank_pattern": {RED_HERRING: 4}},
+        {"target_modules": RED_HERRING},
+        {"alpha_pattern": {RED_HERRING: 8}},
     ],
 )
 def test_harmless_configurations_pass(config: dict[str, Any], tmp_path: Path) -> None:
     adapter = good(**config)
-    if isinstance(config.get("target_modules"), str):
+    if str(config.get("target_modules")).startswith("model"):
         adapter.tensors = module_tensors(0, "q_proj")
     inspection = inspect_adapter(adapter.write(tmp_path), TINY)
     assert inspection.findings == ()
     assert "passwd" not in json.dumps(inspection.config)
+    assert RED_HERRING not in json.dumps(inspection.config)
 
 
 def test_an_absent_model_type_is_taken_from_the_base_and_said(tmp_path: Path) -> None:
@@ -158,7 +162,7 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
 
 
 def test_user_text_is_made_printable(tmp_path: Path) -> None:
-    adapter = Adapter(good(**{"evil\x1b[31m\n" + "x" * 500: 1}).config, good().tensors)
+    adapter = Adapter(good(**{"use_evil\x1b[31m\n" + "x" * 500: 1}).config, good().tensors)
     (finding,) = inspect_adapter(adapter.write(tmp_path), TINY).findings
     assert finding.isprintable()
     assert len(finding) < 700

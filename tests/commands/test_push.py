@@ -20,6 +20,7 @@ from tests.client.raw import Request, ok, raw_server, refusal
 from tests.commands.conftest import At, Command
 from tests.conftest import CF, HF, Serve
 
+TOKEN = str(Path(__file__).with_name("token.txt"))
 PIRATE = CHECKOUT / "adapters" / "pirate"
 JSON = CHECKOUT / "adapters" / "json"
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -103,7 +104,7 @@ async def test_a_wrong_token_and_a_wrong_model(serve: Serve, at: At) -> None:
         push = ("adapter", "push", str(PIRATE), "--name", "p")
         done = await at(served, *push, "--token", "ow_" + "x" * 43)
         assert done.status == 2
-        assert "--token or CLOUDFLARE_API_TOKEN" in done.err
+        assert "--token-file or CLOUDFLARE_API_TOKEN" in done.err
         done = await at(served, *push, "--model", "@cf/no/such")
         assert done.status == 2
         assert "(code 5007)" in done.err
@@ -111,7 +112,7 @@ async def test_a_wrong_token_and_a_wrong_model(serve: Serve, at: At) -> None:
 
 def test_a_missing_file_is_named_before_anything_is_sent(command: Command, tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_text("{}")
-    push = ("--name", "p", "--url", "http://127.0.0.1:1", "--token", "t")
+    push = ("--name", "p", "--url", "http://127.0.0.1:1", "--token-file", TOKEN)
     done = command("adapter", "push", str(tmp_path), *push)
     assert done.status == 2
     assert f"{tmp_path}: {WEIGHTS}: is missing" in done.err
@@ -151,7 +152,9 @@ def test_the_hosted_service_shows_no_single_finetune(command: Command) -> None:
         return ok({"id": "6f3c", "name": "p", "model": "m"})
 
     with raw_server(answer) as server:
-        done = command("adapter", "push", str(PIRATE), "--name", "p", "--url", server.url, "--token", "t")
+        done = command(
+            "adapter", "push", str(PIRATE), "--name", "p", "--url", server.url, "--token-file", TOKEN
+        )
     assert done.status == 0
     assert done.fields["id"] == "6f3c"
     assert "rank" not in done.fields
@@ -164,14 +167,18 @@ def test_a_refusal_without_findings_is_told_as_it_came(command: Command) -> None
         return ok({"id": "6f3c", "name": "p", "model": "m"})
 
     with raw_server(answer) as server:
-        done = command("adapter", "push", str(PIRATE), "--name", "p", "--url", server.url, "--token", "t")
+        done = command(
+            "adapter", "push", str(PIRATE), "--name", "p", "--url", server.url, "--token-file", TOKEN
+        )
     assert done.status == 2
     assert done.err.endswith("refused: Lora not compatible with model (code 3030)\n")
 
 
 def test_a_server_that_lost_a_file(command: Command) -> None:
     with raw_server(scripted("unfinished")) as server:
-        done = command("adapter", "push", str(PIRATE), "--name", "p", "--url", server.url, "--token", "t")
+        done = command(
+            "adapter", "push", str(PIRATE), "--name", "p", "--url", server.url, "--token-file", TOKEN
+        )
     assert done.status == 2
     assert "is unfinished though both files are sent" in done.err
 
@@ -221,7 +228,9 @@ def test_ctrl_c_when_the_server_is_gone_says_what_is_left() -> None:
 def start_push(url: str, **streams: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "app.cli", "adapter", "push", str(PIRATE), "--name", "p"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return subprocess.Popen([*command, "--url", url, "--token", "t"], cwd=CHECKOUT, text=True, **streams)
+    return subprocess.Popen(
+        [*command, "--url", url, "--token-file", TOKEN], cwd=CHECKOUT, text=True, **streams
+    )
 
 
 def test_a_terminal_sees_a_bar_that_goes_away() -> None:

@@ -59,7 +59,7 @@ def test_other_names_of_the_own_server(own: Settings, url: str) -> None:
     ],
 )
 def test_the_development_token_is_for_the_own_server_only(own: Settings, url: str) -> None:
-    with pytest.raises(OperatorError, match="give --token, or set CLOUDFLARE_API_TOKEN"):
+    with pytest.raises(OperatorError, match=r"--token-file .* or set CLOUDFLARE_API_TOKEN"):
         find_remote(own, {}, url, None, None)
 
 

@@ -15,6 +15,7 @@ ARGUMENTS = {
     "NoSuchObject": ("/client",),
     "MethodNotAllowed": ("PUT",),
     "HeadersTooLarge": (1,),
+    "TooManyConnections": ("1 in all",),
     "BadInput": ("Error: what",),
     "NoSuchModel": ("m",),
     "IncompleteRequest": ("valid JSON",),

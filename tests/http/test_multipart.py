@@ -183,6 +183,22 @@ def test_what_is_missing_is_named() -> None:
     assert f"at most {FILE_NAME_MAX_BYTES} bytes" in refusal(form([(name[0], b"x" * 257), file]))
 
 
+def test_the_files_own_name_stands_in_for_a_missing_one() -> None:
+    """What cf sends, and curl's `-F file=@adapter_config.json` alone."""
+    own = (disposition("file", f'; filename="{NAME}"'), b"{}")
+    assert read([form([own])]) == (NAME, b"{}")
+    said = (disposition("file_name"), b"adapter_model.safetensors")
+    for parts in ([said, own], [own, said]):
+        assert read([form(parts)]) == ("adapter_model.safetensors", b"{}")
+    empty = (disposition("file_name"), b"")
+    assert read([form([own, empty])]) == ("", b"{}")
+
+
+@pytest.mark.parametrize("name", ["", "x" * (FILE_NAME_MAX_BYTES + 1)])
+def test_an_own_name_that_is_none_is_missing(name: str) -> None:
+    assert "the part file_name of" in refusal(form([(disposition("file", f'; filename="{name}"'), b"{}")]))
+
+
 def test_the_last_of_many_parts_is_not_read() -> None:
     other = (disposition("other"), b"x")
     parts = [(disposition("file_name"), NAME.encode()), (disposition("file"), b"{}")]

@@ -205,6 +205,8 @@ async def test_catalogue_and_account(serve: Serve) -> None:
             **{f"/client/v4/memberships{query}": {} for query in ("", "?page=2", "?per_page=0")},
             "/client/v4/user": {},
             "/client/v4/user/tokens/verify": {},
+            "/client/v4/accounts/local/tokens/verify": {},
+            "/client/v4/accounts/nobody/tokens/verify": {},
             "/run": {},
             "/ai-gateway/run": {},
             f"{ROOT}/run/proxy": {"x-forwarded": forwarded},

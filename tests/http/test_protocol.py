@@ -112,13 +112,13 @@ async def test_a_kept_connection_serves_many(serve: Serve) -> None:
 
 
 async def test_a_kept_connection_that_sends_line_breaks_only_is_closed(serve: Serve) -> None:
-    async with serve(limits={"slow_sender_s": 0.2}) as served:
+    async with serve() as served:
         reader, writer = await connect(served)
         writer.write(request(served, b'{"prompt": "a"}'))
         async with asyncio.timeout(5):
             await reader.readuntil(b"[]}")
             writer.write(b"\r\n")
-            assert await reader.read() == b""
+            assert error_of(await reader.read()) == (400, 7002)
         writer.close()
 
 
@@ -193,3 +193,41 @@ async def test_a_request_head_byte_by_byte(serve: Serve) -> None:
         head = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
         answer = await raw(served, *(head[at : at + 1] for at in range(len(head))))
         assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket", "TLS/1.0, foo/2"])
+async def test_an_upgrade_is_ignored_and_the_body_is_a_body(serve: Serve, upgrade: str) -> None:
+    """A body behind `Upgrade` was read as the next request: a stranger's bytes as whoever came next."""
+    async with serve() as served:
+        inner = (
+            f"POST {served.path()} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {served.token}\r\n"
+        )
+        stranger = (
+            f"POST /nowhere HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: {upgrade}\r\n"
+        )
+        body = b'{"prompt": "a"}'
+        smuggled = f"{inner}content-length: {len(body)}\r\n\r\n".encode() + body
+        reader, writer = await connect(served)
+        writer.write(f"{stranger}content-length: {len(smuggled)}\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            assert b"9106" in await reader.readuntil(b"[]}")
+            writer.write(smuggled)
+            head = f"{inner}connection: upgrade, http2-settings\r\nupgrade: {upgrade}\r\n"
+            writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            answer = await reader.readuntil(b"[]}")
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b"connection: close" not in answer.lower()
+            writer.write(request(served, body))
+            assert (await reader.readuntil(b"[]}")).startswith(b"HTTP/1.1 200")
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_http_1_0_gets_no_chunks(serve: Serve) -> None:
+    async with serve() as served:
+        old = request(served, b'{"prompt": "a", "stream": true}').replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+        head, _, body = (await raw(served, old)).partition(b"\r\n\r\n")
+        assert b"transfer-encoding" not in head.lower()
+        assert body.startswith(b"data: ")
+        assert body.endswith(b"data: [DONE]\n\n")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.catalog.cards import load_cards
-from app.inference.sampling import TABLE, sampling_of
+from app.inference.sampling import TABLE, published_defaults, sampling_of
 from app.types import Sampling
 
 ROOT = Path(__file__).parents[2]
@@ -120,3 +120,11 @@ def test_always_in_the_engines_domain(body: dict[str, Any]) -> None:
     assert 0 < sampling.top_p <= 1
     assert 0 <= sampling.top_k <= 50
     assert 0 < sampling.repetition_penalty <= 2
+
+
+def test_the_published_defaults_are_what_an_empty_body_means() -> None:
+    meant = sampling_of({}, FIELDS)
+    assert published_defaults() == {
+        name: getattr(meant, name) for name in FIELDS if name not in ("seed", "top_k")
+    }
+    assert sampling_of(published_defaults(), FIELDS) == meant

@@ -15,6 +15,9 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from app.accounts.page_codes import PageCodes, page_link
+from app.database import open_database
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 SETTINGS = Path(__file__).with_name("outworker.toml")
 HF = "@hf/mistral/mistral-7b-instruct-v0.2"
@@ -79,6 +82,11 @@ class LiveServer:
 
     def path(self, model: str = HF) -> str:
         return f"/client/v4/accounts/local/ai/run/{model}"
+
+    def page_link(self) -> str:
+        """The playground's address with a one-time code, as `outworker page` prints it."""
+        codes = PageCodes(open_database(f"sqlite:///{self.data_dir / 'outworker.db'}"))
+        return page_link(self.url, codes.make())
 
     def run(self, body: Any, model: str = HF) -> httpx.Response:
         return self.client.post(self.path(model), json=body)

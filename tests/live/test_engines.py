@@ -5,17 +5,23 @@ What only one engine has is tested beside it; what a client sees must not depend
 
 import json
 import math
+import random
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
 from app.standin.text import Entry, load
+from tests.adapters.make import Adapter
 from tests.live.account import Account
 from tests.live.server import HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
 from tests.live.variants import committed, said, slightly_other
@@ -120,6 +126,25 @@ def test_seeds_repeat(server: LiveServer) -> None:
     )
     assert first == again
     assert first != other
+
+
+def test_nothing_listens_but_the_server(server: LiveServer) -> None:
+    """No TCP and no UDP port of the engine, and no Unix socket with a name that somebody else could connect to."""
+    server.text("Hello")
+    whole = psutil.Process(server.process.pid)
+    sockets = [
+        (process.pid, each)
+        for process in (whole, *whole.children(recursive=True))
+        for each in process.net_connections("all")
+        if each.laddr
+    ]
+    own = int(server.url.rpartition(":")[2])
+    network = [(pid, each) for pid, each in sockets if each.family != socket.AF_UNIX]
+    assert {(pid, each.laddr.port) for pid, each in network} == {(server.server_process().pid, own)}
+    names = {each.laddr for _, each in sockets if each.family == socket.AF_UNIX}
+    assert not [name for name in names if name.startswith(("@", "\0"))], "anybody may connect to it"
+    left = [Path(name).parent for name in names if Path(name).exists()]
+    assert not [folder for folder in left if folder.stat().st_mode & 0o77]
 
 
 def test_every_sampling_field_is_taken(server: LiveServer) -> None:
@@ -287,3 +312,49 @@ def test_a_difference_is_measured_in_the_first_answer() -> None:
     assert first_difference(one, Told("ac", ["a", "c"], [], [])) == ("b", "c", 0.25)
     assert first_difference(one, Told("ad", ["a", "d"], [], [])) == ("b", "d", math.inf)
     assert first_difference(one, Told("a", ["a"], [], [])) == ("", "", math.inf)
+
+
+def test_an_adapter_in_another_trainer_s_dress_answers_as_its_own(server: LiveServer) -> None:
+    """The example as unsloth and a state_dict would have it: remarks, an expression, other names."""
+    account, pirate = Account.own(server), committed("pirate")
+    tensors = {
+        name.removeprefix("base_model.").replace(".weight", ".default.weight"): values
+        for name, values in pirate.tensors.items()
+    }
+    config = pirate.config | {
+        "auto_mapping": {"base_model_class": "MistralForCausalLM", "unsloth_fixed": True},
+        "target_modules": r"(?:.*?(?:language|text).*?)|(?:\bmodel\.layers\.[\d]{1,}\..*_proj)",
+        "trained_by": "somebody",
+        "task_type": None,
+    }
+    account.add("dressed", Adapter(config, tensors, dict.fromkeys(tensors, "BF16")))
+    for entry in ENTRIES[:5]:
+        assert said("pirate", entry, account.text(entry.ask[0], "dressed"))
+    account.remove("dressed")
+
+
+def test_an_adapter_deleted_while_it_loads_is_not_found(
+    server: LiveServer, times: Callable[[int], int]
+) -> None:
+    """Eight at a time are called and deleted at once, in another order each time: 200 or 5033, never a fault."""
+    account, pirate = Account.own(server), committed("pirate")
+    met: Counter[int] = Counter()
+    with ThreadPoolExecutor(32) as pool:
+        for turn in range(times(120)):
+            names = [f"going{turn}-{number}" for number in range(8)]
+            for number, name in enumerate(names):
+                account.add(name, slightly_other(pirate, 8 * turn + number))
+            work = [(name, deletes) for name in names for deletes in (False, False, False, True)]
+            random.Random(turn).shuffle(work)
+            answers = list(pool.map(lambda one: call_or_delete(account, *one), work))
+            met.update(answer.status_code for answer in answers)
+            assert {answer.status_code for answer in answers} <= {200, 404}, [each.text for each in answers]
+            assert all("5033" in each.text for each in answers if each.status_code == 404)
+    assert account.text("Who are you?", "pirate")
+    print(dict(met))
+
+
+def call_or_delete(account: Account, name: str, deletes: bool) -> httpx.Response:
+    if deletes:
+        return account.send("DELETE", f"finetunes/{name}")
+    return account.ask("Who are you?", name)

@@ -5,29 +5,40 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.live.server import READY_S, LiveServer, is_alive, sse_events
+from app.sockets import SocketFolder
+from tests.live.server import READY_S, SETTINGS, LiveServer, is_alive, sse_events
 
 pytestmark = pytest.mark.engine
+
+STREAMS = 64
+GROWTH_MIB = 6
+"""What a revival may leave behind on average. A vLLM of before that is not let go of is 30."""
+NOISE_MIB = 20
 
 LONG = {"prompt": "Say hello", "temperature": 5, "seed": 1, "max_tokens": 400, "stream": True}
 
 
-def test_start_kill_start_drain(tmp_path: Path) -> None:
+@pytest.mark.soak
+def test_start_kill_start_drain(tmp_path: Path, times: Callable[[int], int]) -> None:
     data_dir = tmp_path / "data"
     orphans = start_and_kill(data_dir)
-    server = LiveServer(data_dir).start()
+    server = LiveServer(data_dir, watched_closely(tmp_path)).start()
     try:
         server.wait_ready()
         assert any(f"ended {len(orphans)} processes" in line for line in server.lines), server.lines
         assert not any(is_alive(orphan) for orphan in orphans)
-        survive_the_engine_s_death(server)
+        survive_the_engine_s_death(server, signal.SIGSTOP)
+        leave_nothing_behind(server, times(10))
         drain(server)
+        assert not SocketFolder.of(data_dir).path.exists()
     finally:
         server.stop()
 
@@ -42,6 +53,8 @@ def start_and_kill(data_dir: Path) -> list[psutil.Process]:
     assert int(early.headers["retry-after"]) > 0
     server.wait_ready()
     assert server.client.get("/ready").status_code == 200
+    sockets = SocketFolder.of(data_dir).path
+    assert [path for path in sockets.iterdir() if path.is_socket()], "vLLM's sockets are somewhere else"
     engine, parent = server.engine_processes(), server.server_process()
     assert engine
     server.process.kill()
@@ -52,47 +65,104 @@ def start_and_kill(data_dir: Path) -> list[psutil.Process]:
     return left
 
 
-def survive_the_engine_s_death(server: LiveServer) -> None:
-    """kill -9 of vLLM's core under a stream: that reply ends in an error event, the next ones are right again."""
+def watched_closely(folder: Path, **limits: float) -> Path:
+    """Settings for an engine that is given up after a few silent seconds, and more `limits`."""
+    lines = "".join(f"{name} = {value}\n" for name, value in {"engine_stall_s": 4, **limits}.items())
+    settings = folder / "watched.toml"
+    settings.write_text(f"{SETTINGS.read_text()}\n{lines}")
+    return settings
+
+
+def survive_the_engine_s_death(server: LiveServer, number: int) -> None:
+    """kill -9 or a stop of vLLM's core under streams: each ends in an error event, the next ones are right again."""
     before = server.text("What is Outworker?", "pirate")
-    with server.client.stream("POST", server.path(), json=LONG) as answer:
-        text = ""
-        for piece in answer.iter_text():
-            if not text:
-                for process in server.engine_processes():
-                    process.kill()
-            text += piece
-    assert json.loads(sse_events(text)[-1])["errors"][0]["code"] == 3043
+    with ThreadPoolExecutor(STREAMS) as pool:
+        streams = [Stream(server) for _ in range(STREAMS)]
+        replies = [pool.submit(stream.read) for stream in streams]
+        for stream in streams:
+            assert stream.began.wait(60)
+        for process in server.engine_processes():
+            process.send_signal(number)
+        codes = {json.loads(sse_events(reply.result(60))[-1])["errors"][0]["code"] for reply in replies}
+    assert codes == {3043}
     assert server.client.get("/ready").status_code == 503
-    assert server.run({"prompt": "a"}).json()["errors"][0]["code"] == 3040
+    refused = server.run({"prompt": "a"})
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (429, 3040)
+    assert int(refused.headers["retry-after"]) > 0
+    serves_again(server)
+    assert server.text("What is Outworker?", "pirate") == before
+
+
+def serves_again(server: LiveServer) -> None:
     deadline = time.monotonic() + READY_S
     while server.client.get("/ready").status_code != 200:
         assert time.monotonic() < deadline, server.log()
-        time.sleep(0.2)
-    assert server.text("What is Outworker?", "pirate") == before
+        time.sleep(0.1)
+
+
+class Stream:
+    """A long reply; `began` is set with its first bytes."""
+
+    def __init__(self, server: LiveServer) -> None:
+        self._server = server
+        self.began = threading.Event()
+
+    def read(self) -> str:
+        url, headers = self._server.url + self._server.path(), self._server.authorization
+        with httpx.stream("POST", url, json=LONG, headers=headers, timeout=60) as answer:
+            text = ""
+            for piece in answer.iter_text():
+                text += piece
+                self.began.set()
+        return text
 
 
 def drain(server: LiveServer) -> None:
     """Signal the whole group, as Ctrl-C does, while a reply streams: the reply ends well, the engine is gone."""
     engine = server.engine_processes()
-    began, said = threading.Event(), []
-
-    def stream() -> None:
-        with httpx.stream(
-            "POST", server.url + server.path(), json=LONG, headers=server.authorization, timeout=60
-        ) as answer:
-            for text in answer.iter_text():
-                said.append(text)
-                began.set()
-
-    reader = threading.Thread(target=stream)
-    reader.start()
-    assert began.wait(30)
-    server.signal_group(signal.SIGINT)
-    reader.join(60)
-    events = sse_events("".join(said))
+    stream = Stream(server)
+    with ThreadPoolExecutor(1) as pool:
+        reply = pool.submit(stream.read)
+        assert stream.began.wait(30)
+        server.signal_group(signal.SIGINT)
+        events = sse_events(reply.result(60))
     assert events[-1] == "[DONE]"
     assert len(events) > 100
     assert server.process.wait(60) == 0
     psutil.wait_procs(engine, timeout=10)
     assert not any(is_alive(process) for process in engine)
+
+
+def leave_nothing_behind(server: LiveServer, revivals: int) -> None:
+    """kill -9 of the core again and again: memory, threads, descriptors and names of sockets stay as many."""
+    before, names = footprint(server), len(socket_names(server))
+    for _ in range(revivals):
+        survive_the_engine_s_death(server, signal.SIGKILL)
+    after = footprint(server)
+    print(f"{revivals} revivals: {before} -> {after} (MiB, threads, descriptors)")
+    assert after[0] - before[0] <= GROWTH_MIB * revivals + NOISE_MIB
+    assert after[1] <= before[1] + 2
+    assert after[2] <= before[2] + 2
+    assert len(socket_names(server)) <= names
+
+
+def footprint(server: LiveServer) -> tuple[int, int, int]:
+    process = server.server_process()
+    return process.memory_full_info().uss >> 20, process.num_threads(), process.num_fds()
+
+
+def socket_names(server: LiveServer) -> list[str]:
+    return [str(each.laddr) for each in server.server_process().net_connections("unix") if each.laddr]
+
+
+def test_an_engine_that_can_t_be_started_again_ends_the_server(tmp_path: Path) -> None:
+    """Here within less than vLLM needs; the weights are gone too. Status 1 is for systemd to act on."""
+    server = LiveServer(tmp_path / "data", watched_closely(tmp_path, engine_give_up_s=3)).start()
+    try:
+        server.wait_ready()
+        for process in server.engine_processes():
+            process.kill()
+        assert server.process.wait(60) == 1
+        assert any("vLLM could not be started again for 3 s" in line for line in server.lines), server.lines
+    finally:
+        server.stop()

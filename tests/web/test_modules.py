@@ -203,6 +203,9 @@ def test_a_meter_says_nothing_that_it_does_not_know() -> None:
     empty = {"tokens": 0, "promptTokens": None, "finishReason": None, "firstTokenS": None, "rate": None}
     assert one("meter.js", "measured", 0, []) == empty
     assert one("meter.js", "measured", 0, [({"tokens": 1}, 10)])["firstTokenS"] == 0.01
+    moment = [({"tokens": 1}, 10), ({"tokens": 20}, 11), ({"tokens": 40}, 259)]
+    assert one("meter.js", "measured", 0, moment)["rate"] is None
+    assert one("meter.js", "measured", 0, [*moment, ({"tokens": 41}, 260)])["rate"] == 160
     together = one("meter.js", "measured", 0, [({"tokens": 5}, 10)])
     assert (together["rate"], together["firstTokenS"]) == (None, None)
 

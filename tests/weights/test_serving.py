@@ -1,4 +1,4 @@
-"""Words and `--auto` change weights and engine of every model; pairs that can't be are refused."""
+"""Words and `--auto` change weights and engine of the entries that they are about; pairs that can't be are refused."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +9,7 @@ from app.errors import SettingsError
 from app.settings import Settings, load_settings
 from app.weights.machine import Machine
 from app.weights.serving import check_pairs, with_words
+from app.weights.variants import load_catalogues
 from app.weights.words import Words
 from tests.live.server import HF, outworker
 from tests.weights.machines import machine
@@ -25,6 +26,86 @@ def test_words_are_for_every_model(settings: Settings) -> None:
     assert [model.name for model in changed.models] == [model.name for model in settings.models]
     assert line == "weights gguf-Q4_K_M with llamacpp: as the command line says"
     assert replace(changed, models=settings.models) == settings
+
+
+GEMMA = "@hf/google/gemma-7b-it"
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        (GEMMA, "google/gemma-7b-it"),
+        (GEMMA, "/models/gemma-7b.Q4_K_M.gguf"),
+        (GEMMA, "stand-in"),
+        (HF, "google/gemma-7b-it"),
+        (HF, "mistralai/Mistral-7B-Instruct-v0.3"),
+    ],
+)
+@pytest.mark.parametrize(
+    "words", [Words("llama.cpp", "ggufv2", "Q4_K_M"), Words(quantization="q8_0"), Words(auto=True)]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_an_entry_of_another_model_keeps_its_own(
+    settings: Settings, name: str, weights: str, words: Words, first: bool
+) -> None:
+    mistral = settings.models[1]
+    other = replace(settings.models[0], name=name, weights=weights, engine="vllm", adapters=False)
+    both = (other, mistral) if first else (mistral, other)
+    changed, line = with_words(replace(settings, models=both), words, machine())
+    kept = changed.models[not first]
+    assert kept == other
+    assert changed.models[first].weights.startswith("gguf-")
+    assert changed.models[first].engine == "llamacpp"
+    assert line.endswith(f"; {name} keeps {weights}")
+
+
+@pytest.mark.parametrize(
+    "weights", ["stand-in", "awq", "TheBloke/Mistral-7B-Instruct-v0.2-AWQ", "/models/mine", "~/mine.gguf"]
+)
+def test_an_entry_of_the_model_is_changed_whatever_form_it_has(settings: Settings, weights: str) -> None:
+    models = (replace(settings.models[0], weights=weights),)
+    changed, _ = with_words(replace(settings, models=models), Words("llama.cpp", "ggufv2", "Q8_0"), machine())
+    assert changed.models[0].weights == "gguf-Q8_0"
+
+
+@pytest.mark.parametrize("words", [Words(quantization="Q4_K_M"), Words(auto=True)])
+def test_words_about_no_entry_are_refused(settings: Settings, words: Words) -> None:
+    models = (replace(settings.models[0], name=GEMMA, weights="google/gemma-7b-it"),)
+    with pytest.raises(
+        SettingsError, match=r"no \[\[models\]\] entry is of a model that the words are for"
+    ) as caught:
+        with_words(replace(settings, models=models), words, machine())
+    assert "\n" not in str(caught.value)
+
+
+def test_words_that_mean_nothing_are_refused_as_words(settings: Settings) -> None:
+    with pytest.raises(SettingsError, match="--quantization Q9: expected one of"):
+        with_words(settings, Words(quantization="Q9"), machine())
+
+
+def test_each_of_two_models_gets_its_own_form(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (mistral,) = load_catalogues()
+    variants = tuple(
+        replace(variant, id=f"gemma-{variant.id}", hubs=())
+        for variant in mistral.variants
+        if variant.format == "ggufv2"
+    )
+    order = tuple(variant.id for variant in variants)
+    gemma = replace(
+        mistral,
+        original="google/gemma",
+        cards=(GEMMA,),
+        variants=variants,
+        gpu_preference=order,
+        cpu_preference=order,
+    )
+    monkeypatch.setattr("app.weights.serving.load_catalogues", lambda: (mistral, gemma))
+    models = (settings.models[0], replace(settings.models[1], name=GEMMA))
+    changed, line = with_words(replace(settings, models=models), Words(quantization="Q8_0"), machine())
+    assert [model.weights for model in changed.models] == ["gguf-Q8_0", "gemma-gguf-Q8_0"]
+    assert "weights gemma-gguf-Q8_0 with llamacpp" in line
+    changed, _ = with_words(replace(settings, models=models), Words(format="awq"), machine())
+    assert [model.weights for model in changed.models] == ["awq", "stand-in"]
 
 
 def test_auto_says_why(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from app.weights.variants import (
     load_catalogues,
     named_variant,
     original_of,
+    variant_ids,
 )
 from tests.weights.figures import DATA, with_figures
 
@@ -192,3 +193,14 @@ class TestBrokenData:
         (tmp_path / SCHEMA_FILE).write_text((FOLDER / SCHEMA_FILE).read_text())
         (tmp_path / "mine.json").write_text(json.dumps(document))
         assert named_variant(load_catalogues(tmp_path), "mine").note == variant["note"]
+
+
+@pytest.mark.parametrize("variant", CATALOGUES[0].variants, ids=lambda variant: variant.id)
+def test_a_person_may_type_it_in_any_case(variant: Variant) -> None:
+    for typed in (variant.id, variant.id.lower(), variant.id.upper(), f" {variant.id} "):
+        assert named_variant(CATALOGUES, typed) is variant
+
+
+def test_no_two_ids_differ_in_case_alone() -> None:
+    ids = variant_ids(CATALOGUES)
+    assert len({name.casefold() for name in ids}) == len(ids)

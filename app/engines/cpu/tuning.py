@@ -14,7 +14,9 @@ from app.engines.choices import SET, Choice
 from app.engines.cpu.host import CpuHost
 from app.engines.cpu.plugin import SWITCH
 
-IN_PROCESS: Final = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+IN_PROCESS: Final = "app.engines.vllm_executor.OneProcessExecutor"
+"""By name, because vLLM imports it in its core."""
+
 FEW_CORES: Final = 4
 """Up to so many, all compute. With more, one is left to the server: a thread that waits for a core holds up all."""
 

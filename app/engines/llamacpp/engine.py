@@ -13,8 +13,9 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
+from app.engines.adapter_files import load_stored
 from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
-from app.engines.lifecycle import drained, first_line, has_assets
+from app.engines.lifecycle import drained, first_line
 from app.engines.llamacpp.answer import Answer
 from app.engines.llamacpp.generation import Generation
 from app.engines.llamacpp.generations import Generations
@@ -23,8 +24,9 @@ from app.engines.llamacpp.model import GgufModel, read_model
 from app.engines.llamacpp.plan import LlamaCppPlan
 from app.engines.llamacpp.reading import TokenIds
 from app.engines.residents import Residents
+from app.engines.supervision import Heart, Supervision
 from app.engines.token_stream import TokenStream
-from app.errors import FinetuneNotFound, InternalError, StartupError
+from app.errors import EngineLost, StartupError
 from app.milestones import reached
 from app.types import Prompt, Sampling, StoredAdapter
 
@@ -48,8 +50,15 @@ class LlamaCppEngine:
     compiles_grammars = False
 
     def __init__(
-        self, make_plan: Callable[[], LlamaCppPlan], digests: Callable[[], Collection[str]], *, wait_s: float
+        self,
+        make_plan: Callable[[], LlamaCppPlan],
+        digests: Callable[[], Collection[str]],
+        *,
+        wait_s: float,
+        supervision: Supervision | None = None,
     ) -> None:
+        self._supervision = supervision or Supervision()
+        self._watching: asyncio.Task[None] | None = None
         self._make_plan = make_plan
         self._digests = digests
         self._wait_s = wait_s
@@ -62,6 +71,10 @@ class LlamaCppEngine:
         self._model: GgufModel
 
     async def start(self) -> None:
+        async with self._supervision.starting:
+            await self._start()
+
+    async def _start(self) -> None:
         try:
             self._plan = await asyncio.to_thread(self._make_plan)
             xllamacpp = await asyncio.to_thread(_import)
@@ -89,9 +102,21 @@ class LlamaCppEngine:
         self._generations = Generations(make, first, self._wait_s)
         self._residents = Residents(self._plan.adapters, self._load, self._unload, self._wait_s)
         self._health = EngineHealth("ready")
+        self._watching = asyncio.create_task(self._watch(self._generations))
+
+    async def _watch(self, generations: Generations) -> None:
+        """llama.cpp's threads are this process's own: nobody can end them, so the server has to end."""
+        why = await Heart(generations.beat, None, self._supervision).stopped()
+        self._health = EngineHealth("failed", f"llama.cpp {why}")
+        generations.fail()
+        self._supervision.lost(EngineLost(self._health.reason))
 
     async def stop(self, drain_s: float) -> None:
         generations = self._generations
+        if generations is not None and self._health.state == "failed":
+            return  # it would not end
+        if self._watching is not None:
+            self._watching.cancel()
         if generations is not None:
             await drained(lambda: generations.running, drain_s)
         self._health = EngineHealth("stopped")
@@ -144,18 +169,11 @@ class LlamaCppEngine:
         stored = adapter.stored
         if self._generations is None:
             raise not_ready()
-        if not await asyncio.to_thread(has_assets, stored.folder):
-            raise FinetuneNotFound(stored.id)
         place = place_of(stored, self._model, self._plan.cache)
         self._forgotten.discard(place)
         self._loading[place] += 1
         try:
-            await self._convert_and_add(adapter, place)
-        except FileNotFoundError as cause:
-            raise FinetuneNotFound(stored.id) from cause
-        except (OSError, ValueError, LookupError, StartupError) as cause:
-            log.exception("adapter %s could not be loaded", stored.engine_name)
-            raise InternalError from cause
+            await load_stored(stored, lambda: self._convert_and_add(adapter, place))
         finally:
             self._loading[place] -= 1
             if not self._loading[place]:

@@ -44,6 +44,7 @@ class Generation:
                     f"tokens at once and {len(adapters)} adapters: fetch it again, or free memory ({error})"
                 ) from error
         self._threads = ThreadPoolExecutor(plan.slots, thread_name_prefix="llamacpp")
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="llamacpp-heartbeat")
         self._turns = Turns[Answer](plan.slots, self._submit)
         self._streams: dict[Answer, TokenStream] = {}
         self._idle = asyncio.Event()
@@ -78,6 +79,16 @@ class Generation:
         if answer in self._streams and not answer.begun:
             self._gone(answer)
 
+    async def beat(self) -> None:
+        """Returns when llama.cpp's loop has answered: it counts its work between two steps."""
+        await asyncio.get_running_loop().run_in_executor(self._asking, self._count)
+
+    def fail(self) -> None:
+        """Whoever waits is told; llama.cpp is left as it is, because it does not answer any more."""
+        for answer, stream in self._streams.items():
+            answer.aborted = True
+            stream.fail(InternalError())
+
     async def idle(self) -> None:
         """Returns when nothing runs here."""
         await self._idle.wait()
@@ -91,7 +102,11 @@ class Generation:
 
     def _end(self) -> None:
         self._threads.shutdown(cancel_futures=True)
+        self._asking.shutdown(cancel_futures=True)
         self._server = None  # its destructor waits for llama.cpp's threads
+
+    def _count(self) -> None:
+        self._server.handle_metrics()
 
     def _submit(self, answer: Answer) -> None:
         answer.begun = True

@@ -49,6 +49,10 @@ class Generations:
         """What is loaded or is about to be."""
         return frozenset(self._wanted.values())
 
+    async def beat(self) -> None:
+        """Returns when the server that is asked now has answered between two steps."""
+        await self.current.beat()
+
     async def add(self, adapter: int, file: Path) -> None:
         """Returns when `current` has it. Raises what `make` raises about it, OutOfCapacity when requests on the
         server before the current one run too long; then it is not wanted any more.
@@ -75,6 +79,13 @@ class Generations:
         """Its memory goes with the server that has it."""
         if self._wanted.pop(adapter, None) is not None:
             self._follow().add_done_callback(self._note_drop)
+
+    def fail(self) -> None:
+        """Whoever waits is told that nothing more comes. Nothing is closed: that would wait for llama.cpp."""
+        self._closed = True
+        for generation in (self._old, self.current):
+            if generation is not None:
+                generation.fail()
 
     async def close(self) -> None:
         """Everything is aborted."""

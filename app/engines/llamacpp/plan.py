@@ -73,7 +73,8 @@ def _listen_to_nobody(params: Any, private: Path) -> None:
     params.hostnames = [str(private / SOCKET_NAME)]
     params.api_keys = [secrets.token_urlsafe(32)]
     params.n_threads_http = 1
-    params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
+    params.endpoint_slots = params.endpoint_props = False
+    params.endpoint_metrics = True  # its answer is the heartbeat
     params.ui = False
     params.verbosity = SILENT
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.engines.llamacpp.model import BYTE_0, CONTROL, FIRST_PIECE, SPACE, VOCAB_SIZE
+from app.engines.logprobs import shown
 from app.engines.stop_texts import StopTexts
 from app.types import Delta, FinishReason, Sampling, TokenLogprob
 
@@ -108,6 +109,5 @@ def _count(chunk: Mapping[str, Any]) -> int:
 
 def _logprob(entry: Mapping[str, Any], alternatives: int) -> TokenLogprob:
     top = entry.get("top_logprobs", ())[:alternatives]
-    return TokenLogprob(
-        entry["token"], entry["logprob"], tuple((one["token"], one["logprob"]) for one in top)
-    )
+    likeliest = tuple((one["token"], shown(one["logprob"])) for one in top)
+    return TokenLogprob(entry["token"], shown(entry["logprob"]), likeliest)

@@ -5,7 +5,9 @@ of the model. Nothing but this thread touches the model; adapters are put in and
 """
 
 import logging
+import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -53,6 +55,7 @@ class Decoder:
         self._jobs: deque[tuple[Callable[[], object], Future[None]]] = deque()
         self._rows: list[Row] = []
         self._closing = False
+        self._clock: int | None = None
         self._thread = threading.Thread(target=self._run, name="transformers-decoder", daemon=True)
 
     @property
@@ -63,6 +66,18 @@ class Decoder:
     def running(self) -> int:
         """Requests that are not finished, those that wait included."""
         return len(self._rows) + len(self._waiting)
+
+    @property
+    def computed_s(self) -> float:
+        """Processor time of the thread in seconds; it takes part in whatever torch's other threads compute. Where the
+        system does not tell, it counts as computing all the time.
+        """
+        if self._clock is None:
+            return time.monotonic()
+        try:
+            return time.clock_gettime(self._clock)
+        except OSError:  # the thread has ended
+            return 0.0
 
     def start(self) -> None:
         self._thread.start()
@@ -101,7 +116,16 @@ class Decoder:
             self._wake.notify()
         self._thread.join()
 
+    def fail(self) -> None:
+        """Whoever waits is told that nothing more comes, although the thread does not end."""
+        with self._wake:
+            self._closing = True
+            left = [*self._rows, *self._waiting]
+        self._deliver([(row.stream, InternalError()) for row in left])
+
     def _run(self) -> None:
+        if sys.platform == "linux":
+            self._clock = time.pthread_getcpuclockid(threading.get_ident())
         torch.set_num_threads(self._threads)
         try:
             while self._wait():

@@ -12,12 +12,14 @@ from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from app.engines.adapter_files import load_stored
 from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
-from app.engines.lifecycle import drained, first_line, has_assets
+from app.engines.lifecycle import drained, first_line
 from app.engines.residents import Residents
+from app.engines.supervision import Heart, Supervision
 from app.engines.token_stream import TokenStream
 from app.engines.transformers_engine.plan import TransformersPlan
-from app.errors import ContextExceeded, FinetuneNotFound, InternalError, OutOfCapacity, StartupError
+from app.errors import ContextExceeded, EngineLost, InternalError, OutOfCapacity, StartupError
 from app.types import Delta, Prompt, Sampling, StoredAdapter
 
 if TYPE_CHECKING:
@@ -42,7 +44,15 @@ class TransformersEngine:
 
     compiles_grammars = True
 
-    def __init__(self, make_plan: Callable[[], TransformersPlan], *, wait_s: float) -> None:
+    def __init__(
+        self,
+        make_plan: Callable[[], TransformersPlan],
+        *,
+        wait_s: float,
+        supervision: Supervision | None = None,
+    ) -> None:
+        self._supervision = supervision or Supervision()
+        self._watching: asyncio.Task[None] | None = None
         self._make_plan = make_plan
         self._wait_s = wait_s
         self._health = EngineHealth("starting")
@@ -52,6 +62,10 @@ class TransformersEngine:
         """Grammars take seconds at worst, in which everybody else's threads are to be free."""
 
     async def start(self) -> None:
+        async with self._supervision.starting:
+            await self._start()
+
+    async def _start(self) -> None:
         loop = asyncio.get_running_loop()
 
         def deliver(outcomes: "list[tuple[TokenStream, Delta | Exception]]") -> None:
@@ -75,11 +89,23 @@ class TransformersEngine:
         self._runtime = runtime
         self._residents = self._new_residents(runtime.plan.slots)
         self._health = EngineHealth("ready")
+        self._watching = asyncio.create_task(self._watch(runtime))
+
+    async def _watch(self, runtime: "Runtime") -> None:
+        """The thread that computes is this process's own: nobody can end it, so the server has to end."""
+        why = await Heart(runtime.beat, lambda: runtime.decoder.computed_s, self._supervision).stopped()
+        self._health = EngineHealth("failed", f"the engine transformers {why}")
+        runtime.decoder.fail()
+        self._supervision.lost(EngineLost(self._health.reason))
 
     async def stop(self, drain_s: float) -> None:
         if self._runtime is None:
             self._health = EngineHealth("stopped")
             return
+        if self._health.state == "failed":
+            return  # its thread would not end
+        if self._watching is not None:
+            self._watching.cancel()
         decoder = self._runtime.decoder
         await drained(lambda: decoder.running, drain_s)
         self._health = EngineHealth("stopped")
@@ -149,13 +175,8 @@ class TransformersEngine:
         runtime = self._runtime
         if runtime is None:
             raise not_ready()
-        if not await asyncio.to_thread(has_assets, adapter.stored.folder):
-            raise FinetuneNotFound(adapter.stored.id)
-        try:
-            await asyncio.to_thread(runtime.load_adapter, adapter.stored, adapter.int_id)
-        except Exception as cause:  # whatever peft or safetensors raise
-            log.exception("adapter %s could not be loaded", adapter.stored.engine_name)
-            raise InternalError from cause
+        load = partial(asyncio.to_thread, runtime.load_adapter, adapter.stored, adapter.int_id)
+        await load_stored(adapter.stored, load)
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
         if self._runtime is not None:

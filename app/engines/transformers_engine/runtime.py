@@ -2,6 +2,8 @@
 this, in a thread.
 """
 
+import asyncio
+
 from app.engines.token_stream import TokenStream
 from app.engines.transformers_engine.adapters import BASE, read_adapter
 from app.engines.transformers_engine.decoder import Decoder, Deliver
@@ -10,6 +12,7 @@ from app.engines.transformers_engine.plan import TransformersPlan
 from app.engines.transformers_engine.row import Row
 from app.engines.transformers_engine.vocabulary import Vocabulary
 from app.engines.weights import read_config
+from app.errors import EngineLost
 from app.milestones import reached
 from app.types import Prompt, Sampling, StoredAdapter
 
@@ -51,6 +54,14 @@ class Runtime:
             constraint=None if grammar is None else self._vocabulary.grammars.constraint(grammar),
             max_model_len=self.plan.max_model_len,
         )
+
+    async def beat(self) -> None:
+        """Returns when the thread that computes has answered between two steps. Raises EngineLost when it has ended, and
+        InternalError when it is about to.
+        """
+        if not self.decoder.alive:
+            raise EngineLost("has lost the thread that computes")
+        await asyncio.wrap_future(self.decoder.between_steps(lambda: None))
 
     def load_adapter(self, stored: StoredAdapter, int_id: int) -> None:
         """Reads here and waits until it is in the model. Raises what safetensors and peft raise, and InternalError when

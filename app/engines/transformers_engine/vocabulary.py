@@ -6,6 +6,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from app.engines.logprobs import shown
 from app.engines.transformers_engine.grammar import GrammarCompiler
 from app.engines.transformers_engine.sampler import Drawn
 from app.engines.vllm_logprobs import token_texts
@@ -24,8 +25,8 @@ class Vocabulary:
         self._text_of = token_texts(_Pieces(self.tokenizer))
 
     def shown(self, drawn: Drawn) -> TokenLogprob:
-        top = tuple((self._text_of(token_id), logprob) for token_id, logprob in drawn.top)
-        return TokenLogprob(self._text_of(drawn.token_id), drawn.logprob, top)
+        top = tuple((self._text_of(token_id), shown(logprob)) for token_id, logprob in drawn.top)
+        return TokenLogprob(self._text_of(drawn.token_id), shown(drawn.logprob), top)
 
 
 class _Pieces:

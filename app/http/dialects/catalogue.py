@@ -8,6 +8,7 @@ from typing import Any
 from app.catalog.cards import ModelCard
 from app.catalog.search import PER_PAGE, Query
 from app.http.query import choice, flag, text, whole
+from app.inference.sampling import published_defaults
 
 OPENROUTER = "openrouter"
 FEATURES = ("structured_outputs", "json_mode", "tools")  # what this server does with every model
@@ -56,9 +57,10 @@ def _per_token(card: ModelCard, unit: str) -> str:
     return format((price / TOKENS_OF_A_PRICE).normalize(), "f")
 
 
-def render_schema(card: ModelCard) -> dict[str, Any]:
-    """What the model takes and gives, as published."""
-    return {name: card.raw["schema"][name] for name in ("input", "output")}
+def render_schema(card: ModelCard, *, details: bool) -> dict[str, Any]:
+    """Return what the model takes and gives, as published; with `details` also what is taken for fields not sent."""
+    schemas = {name: card.raw["schema"][name] for name in ("input", "output")}
+    return {**schemas, "defaults": published_defaults()} if details else schemas
 
 
 def tasks_of(cards: Iterable[ModelCard]) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.http.dialects.dialect import Asked
-from app.http.dialects.messages_reply import MessagesReply, messages_error
+from app.http.dialects.error_objects import messages_error
+from app.http.dialects.messages_reply import MessagesReply
 from app.http.dialects.reading import (
     copied,
     function_call,
@@ -46,7 +47,7 @@ class MessagesDialect:
             {**copied(given, SHARED), "messages": [*opening, *_messages(given)]},
             MessagesReply(given["model"], self._padding),
             adapter,
-            Extras(stop=read_stop(given, "stop_sequences"), one_call=_one_call(given)),
+            Extras(stop=read_stop(given, "stop_sequences"), one_call=_one_call(given), may_be_cut=True),
             unchecked=_beyond_the_schema(given),
             error_event=messages_error,
         )

@@ -8,10 +8,9 @@ from uuid import uuid4
 import orjson
 from starlette.responses import Response
 
-from app.errors import ApiError
 from app.http.dialects.dialect import Frames
 from app.http.dialects.openai_wire import refuse_aborted, whole
-from app.http.envelope import REQUEST_ID_HEADER, JsonResponse, error_items
+from app.http.envelope import REQUEST_ID_HEADER, JsonResponse
 from app.http.padding import Padding
 from app.inference.pipeline import Run
 from app.types import FinishReason, ToolCall, Usage
@@ -20,6 +19,20 @@ from app.types import FinishReason, ToolCall, Usage
 STOP_REASONS: Mapping[FinishReason, str] = MappingProxyType(
     {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 )
+
+ENDING: Mapping[str, None] = MappingProxyType(
+    dict.fromkeys(("stop_reason", "stop_sequence", "stop_details", "container"))
+)
+"""What an end may say; nothing before it."""
+USED: Mapping[str, Any] = MappingProxyType(
+    {
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "inference_geo": None,
+        "service_tier": "standard",
+        "speed": "standard",
+    }
+)
+"""Of a message's usage, beside its counts: there is one tier, and a cache keeps what it likes."""
 
 
 class MessagesReply:
@@ -32,7 +45,7 @@ class MessagesReply:
     async def json(self, run: Run) -> dict[str, Any]:
         """The text as a block, then the calls; no empty text."""
         answer = await whole(run)
-        content = [{"type": "text", "text": answer.text}] if answer.text else []
+        content = [_text(answer.text)] if answer.text else []
         content += [_tool_use(call, orjson.loads(call.arguments)) for call in answer.tool_calls]
         stop_reason = STOP_REASONS.get(answer.finish_reason) if answer.finish_reason else None
         return {**self._message(run.usage), "content": content, "stop_reason": stop_reason}
@@ -48,10 +61,10 @@ class MessagesReply:
             frame = blocks.text(delta.text) if delta.text else b""
             for call in delta.tool_calls:
                 frame += blocks.call(call)
-        ended = {"stop_reason": STOP_REASONS.get(reason) if reason else None, "stop_sequence": None}
+        ended = {**ENDING, "stop_reason": STOP_REASONS.get(reason) if reason else None}
         yield (
             blocks.close()
-            + _frame("message_delta", delta=ended, usage=_render_usage(run.usage))
+            + _frame("message_delta", delta=ended, usage=_counts(run.usage))
             + _frame("message_stop")
         )
 
@@ -62,9 +75,9 @@ class MessagesReply:
             "role": "assistant",
             "model": self._model,
             "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": _render_usage(usage),
+            **ENDING,
+            "diagnostics": None,
+            "usage": {**_counts(usage), **USED},
         }
 
     def response(self, result: Any, request_id: str, hints: Sequence[str]) -> Response:
@@ -110,28 +123,35 @@ class Blocks:
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d' % self._index
             + b',"delta":{"type":"text_delta","text":'
         )
-        return _frame("content_block_start", index=self._index, content_block={"type": "text", "text": ""})
+        return _frame("content_block_start", index=self._index, content_block=_text(""))
 
 
 def _frame(kind: str, **fields: Any) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps({"type": kind, **fields}) + b"\n\n"
 
 
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text, "citations": None}
+
+
 def _tool_use(call: ToolCall, arguments: Any) -> dict[str, Any]:
-    return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}
+    """`caller`: the model itself, and no program of the server's."""
+    return {
+        "type": "tool_use",
+        "id": call.id,
+        "name": call.name,
+        "input": arguments,
+        "caller": {"type": "direct"},
+    }
 
 
-def _render_usage(usage: Usage) -> dict[str, int]:
+def _counts(usage: Usage) -> dict[str, Any]:
     """Input is counted without what the cache gave."""
     return {
         "input_tokens": usage.prompt_tokens - usage.cached_tokens,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": 0},
+        "server_tool_use": None,
     }
-
-
-def messages_error(error: ApiError, request_id: str) -> bytes:
-    """The last event of a stream that fails: Anthropic's clients look for `error`, `errors` is the envelope's."""
-    items = error_items(error, request_id)
-    return _frame("error", error={"type": "api_error", **items[0]}, errors=items)

@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from app.http.dialects.dialect import Asked
+from app.http.dialects.error_objects import openai_error
 from app.http.dialects.openai_chat import ChatReply
 from app.http.dialects.openai_completions import CompletionReply
-from app.http.dialects.openai_wire import openai_error
 from app.http.dialects.reading import (
     MAX_LOGPROBS,
     copied,
@@ -116,6 +116,7 @@ def _extras(given: dict[str, Any], logprobs: int | None) -> Extras:
         read_flag(given, "ignore_eos"),
         read_count(given, "min_tokens") or 0,
         one_call=given.get("parallel_tool_calls") is False,
+        may_be_cut=True,
     )
 
 

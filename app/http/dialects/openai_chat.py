@@ -8,11 +8,12 @@ from starlette.responses import Response
 
 from app.http.dialects.dialect import Frames
 from app.http.dialects.openai_wire import (
+    SERVICE_TIER,
     Answer,
     Identity,
+    chat_logprobs,
     refuse_aborted,
     render_call,
-    render_logprobs,
     render_usage,
     whole,
 )
@@ -21,6 +22,8 @@ from app.http.padding import Padding
 from app.http.sse import DONE
 from app.inference.pipeline import Run
 from app.types import Delta
+
+NOT_ENDED = b',"logprobs":null,"finish_reason":null}]'
 
 
 class ChatReply:
@@ -42,6 +45,7 @@ class ChatReply:
             "model": self._model,
             "choices": [_choice(answer)],
             "usage": render_usage(run.usage),
+            "service_tier": SERVICE_TIER,
         }
 
     def events(self, run: Run) -> Frames:
@@ -65,7 +69,7 @@ class ChatReply:
                 says_role = False
                 frame = head + orjson.dumps([choice]) + self._padding.next()
             elif delta.text:
-                frame = text_head + orjson.dumps(delta.text) + b"}}]" + self._padding.next()
+                frame = text_head + orjson.dumps(delta.text) + b"}" + NOT_ENDED + self._padding.next()
         yield head + self._last(run, reason) + b"}\n\n" + DONE
 
     def _head(self) -> bytes:
@@ -79,7 +83,7 @@ class ChatReply:
         return b"data: " + orjson.dumps(chunk)[:-1] + b',"choices":'
 
     def _last(self, run: Run, reason: str | None) -> bytes:
-        choices = orjson.dumps([{"index": 0, "delta": {}, "finish_reason": reason}])
+        choices = orjson.dumps([{"index": 0, "delta": {}, "logprobs": None, "finish_reason": reason}])
         return choices + (b',"usage":' + orjson.dumps(render_usage(run.usage)) if self._with_usage else b"")
 
     def response(self, result: Any, request_id: str, hints: Sequence[str]) -> Response:
@@ -88,7 +92,12 @@ class ChatReply:
 
 
 def _choice(answer: Answer) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": answer.text,
+        "refusal": None,
+        "annotations": [],
+    }
     if answer.tool_calls:
         message["content"] = answer.text or None
         message["tool_calls"] = [render_call(call) for call in answer.tool_calls]
@@ -96,7 +105,7 @@ def _choice(answer: Answer) -> dict[str, Any]:
         "index": 0,
         "message": message,
         "finish_reason": answer.finish_reason,
-        "logprobs": {"content": render_logprobs(answer.logprobs)} if answer.logprobs else None,
+        "logprobs": chat_logprobs(answer.logprobs),
     }
 
 
@@ -104,10 +113,9 @@ def _chunk_choice(delta: Delta, says_role: bool, calls_before: int) -> dict[str,
     said: dict[str, Any] = {"role": "assistant"} if says_role else {}
     if delta.text or says_role:
         said["content"] = None if delta.tool_calls and not delta.text else delta.text
+    if says_role:
+        said["refusal"] = None
     if delta.tool_calls:
         calls = enumerate(delta.tool_calls, calls_before)
         said["tool_calls"] = [{"index": index, **render_call(call)} for index, call in calls]
-    choice: dict[str, Any] = {"index": 0, "delta": said}
-    if delta.logprobs:
-        choice["logprobs"] = {"content": render_logprobs(delta.logprobs)}
-    return choice
+    return {"index": 0, "delta": said, "logprobs": chat_logprobs(delta.logprobs), "finish_reason": None}

@@ -1,16 +1,16 @@
-"""What OpenAI's answers share: identity, usage, probabilities, calls and the error that ends a stream."""
+"""What OpenAI's answers share: identity, usage, probabilities and calls."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from app.errors import ApiError, RequestAborted
-from app.http.envelope import JsonResponse, error_items, failure
+from app.errors import RequestAborted
 from app.inference.pipeline import Run
 from app.types import Delta, FinishReason, TokenLogprob, ToolCall, Usage
+
+SERVICE_TIER = "default"
+"""There is one, whatever a client asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +57,27 @@ def refuse_aborted(delta: Delta) -> None:
 
 
 def render_usage(usage: Usage) -> dict[str, Any]:
-    rendered: dict[str, Any] = {
+    return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
     }
-    if usage.cached_tokens:
-        rendered["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    return rendered
+
+
+def chat_logprobs(logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+    """Of a choice; None where none were asked for. Nothing is ever refused, so no token is a refusal's."""
+    return {"content": render_logprobs(logprobs), "refusal": None} if logprobs else None
 
 
 def render_logprobs(logprobs: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
-    """Chat's form, which responses share."""
+    """A token's text, its probability, its bytes, and the likeliest ones beside it."""
     return [
         {
             **_token(entry.text, entry.logprob),
@@ -88,14 +97,3 @@ def render_call(call: ToolCall) -> dict[str, Any]:
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments},
     }
-
-
-def openai_failure(error: ApiError, request_id: str) -> JsonResponse:
-    """The envelope and its text again as `message`: there OpenAI's clients look for what their exception says."""
-    return failure(error, request_id, message=error.message(request_id))
-
-
-def openai_error(error: ApiError, request_id: str) -> bytes:
-    """The last event of a stream that fails: OpenAI's clients look for `error`, `errors` is the envelope's."""
-    items = error_items(error, request_id)
-    return b"data: " + orjson.dumps({"errors": items, "error": items[0]}) + b"\n\n"

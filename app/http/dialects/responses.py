@@ -5,7 +5,6 @@ from types import MappingProxyType
 from typing import Any
 
 from app.http.dialects.dialect import Asked
-from app.http.dialects.openai_wire import openai_error
 from app.http.dialects.reading import (
     MAX_LOGPROBS,
     copied,
@@ -60,14 +59,12 @@ class ResponsesDialect:
         native = {**copied(given, SHARED), "messages": list(_messages(given))}
         if given.get("max_output_tokens") is not None:
             native["max_tokens"] = given["max_output_tokens"]
+        one_call = given.get("parallel_tool_calls") is False
+        extras = Extras(logprobs=_logprobs(given), one_call=one_call, may_be_cut=True)
+        unchecked = _beyond_the_schema(given)
+        reply = ResponsesReply(given, self._padding)
         return Asked(
-            model,
-            native,
-            ResponsesReply(given, self._padding),
-            adapter,
-            Extras(logprobs=_logprobs(given), one_call=given.get("parallel_tool_calls") is False),
-            unchecked=_beyond_the_schema(given),
-            error_event=openai_error,
+            model, native, reply, adapter, extras, unchecked=unchecked, error_event=reply.error_event
         )
 
 

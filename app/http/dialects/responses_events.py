@@ -18,8 +18,8 @@ def new_id(kind: str) -> str:
 
 
 def text_part(text: str, logprobs: Sequence[TokenLogprob] = ()) -> dict[str, Any]:
-    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": []}
-    return {**part, "logprobs": render_logprobs(logprobs)} if logprobs else part
+    said = render_logprobs(logprobs)
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": said}
 
 
 def message_item(identity: str, status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
@@ -37,6 +37,18 @@ def call_item(call: ToolCall) -> dict[str, Any]:
     }
 
 
+def _event_logprobs(logprobs: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+    """As the text's events have them: without bytes, which the finished text has."""
+    return [
+        {**_token(entry.text, entry.logprob), "top_logprobs": [_token(*top) for top in entry.top]}
+        for entry in logprobs
+    ]
+
+
+def _token(text: str, logprob: float) -> dict[str, Any]:
+    return {"token": text, "logprob": logprob}
+
+
 class Events:
     """Frames with their sequence numbers. `output` are the items that are finished."""
 
@@ -50,7 +62,7 @@ class Events:
         self._logprobs: list[TokenLogprob] = []
 
     def frame(self, kind: str, **fields: Any) -> bytes:
-        event = {"type": kind, "sequence_number": self._next_number(), **fields}
+        event = {"type": kind, "sequence_number": self.next_number(), **fields}
         return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n"
 
     def text(self, text: str, logprobs: Sequence[TokenLogprob]) -> bytes:
@@ -58,8 +70,8 @@ class Events:
         begun = b"" if self._message_id else self._open()
         self._pieces.append(text)
         self._logprobs += logprobs
-        said = orjson.dumps(render_logprobs(logprobs)) if logprobs else b"[]"
-        number = b"%d" % self._next_number()
+        said = orjson.dumps(_event_logprobs(logprobs)) if logprobs else b"[]"
+        number = b"%d" % self.next_number()
         head = self._delta_head + number + b',"logprobs":' + said
         return begun + head + b',"delta":' + orjson.dumps(text) + self._padding.next()
 
@@ -81,15 +93,15 @@ class Events:
         )
         return closed + b"".join(frames)
 
-    def close(self) -> bytes:
+    def close(self, status: str = "completed") -> bytes:
         """The end of the message, nothing where none is open."""
         if not self._message_id:
             return b""
         place = self._place()
         index = len(self.output)
         part = text_part("".join(self._pieces), self._logprobs)
-        item = message_item(self._message_id, "completed", [part])
-        said = render_logprobs(self._logprobs)
+        item = message_item(self._message_id, status, [part])
+        said = _event_logprobs(self._logprobs)
         self.output.append(item)
         self._message_id, self._pieces, self._logprobs = "", [], []
         frames = (
@@ -112,6 +124,6 @@ class Events:
     def _place(self) -> dict[str, Any]:
         return {"item_id": self._message_id, "output_index": len(self.output), "content_index": 0}
 
-    def _next_number(self) -> int:
+    def next_number(self) -> int:
         self._number += 1
         return self._number - 1

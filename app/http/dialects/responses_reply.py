@@ -1,31 +1,48 @@
 """A run as OpenAI's response: one object, or the events that build it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from starlette.responses import Response
 
+from app.errors import ApiError
 from app.http.dialects.dialect import Frames
-from app.http.dialects.openai_wire import refuse_aborted, whole
-from app.http.dialects.reading import copied
+from app.http.dialects.error_objects import responses_error
+from app.http.dialects.openai_wire import SERVICE_TIER, refuse_aborted, whole
+from app.http.dialects.responses_echo import echo_of
 from app.http.dialects.responses_events import Events, call_item, message_item, new_id, text_part
 from app.http.envelope import REQUEST_ID_HEADER, JsonResponse
 from app.http.padding import Padding
 from app.inference.pipeline import Run
 from app.types import FinishReason, Usage
 
-ECHOED = ("temperature", "top_p", "max_output_tokens", "metadata", "user", "top_logprobs")
+FIXED: Mapping[str, Any] = MappingProxyType(
+    {
+        "access_programs": None,
+        "background": False,
+        "conversation": None,
+        "max_tool_calls": None,
+        "moderation": None,
+        "previous_response_id": None,
+        "prompt": None,
+        "prompt_cache_retention": None,
+        "service_tier": SERVICE_TIER,
+        "truncation": "disabled",
+    }
+)
+"""What no request changes: nothing is stored, nothing is done behind an answer."""
 
 
 class ResponsesReply:
     """See `app.http.dialects.dialect.Reply`. One for each request: `given` is the client's body."""
 
     def __init__(self, given: dict[str, Any], padding: Padding) -> None:
-        self._given = given
-        self._padding = padding
+        self._echo = echo_of(given)
         self._id = new_id("resp")
         self._created_s = int(time.time())
+        self._events = Events(padding)
 
     async def json(self, run: Run) -> dict[str, Any]:
         """The text as a message, then the calls; no empty message beside calls."""
@@ -33,12 +50,12 @@ class ResponsesReply:
         output = [call_item(call) for call in answer.tool_calls]
         if answer.text or not output:
             part = text_part(answer.text, answer.logprobs)
-            output.insert(0, message_item(new_id("msg"), "completed", [part]))
+            output.insert(0, message_item(new_id("msg"), _status(answer.finish_reason), [part]))
         return self._finished(output, run.usage, answer.finish_reason)
 
     def events(self, run: Run) -> Frames:
         """A delta's text as `response.output_text.delta`, each call whole, the finished response last."""
-        events = Events(self._padding)
+        events = self._events
         opened = self._response("in_progress", [])
         frame = events.frame("response.created", response=opened)
         frame += events.frame("response.in_progress", response=opened)
@@ -51,7 +68,8 @@ class ResponsesReply:
             for call in delta.tool_calls:
                 frame += events.call(call)
             said = said or bool(delta.text or delta.tool_calls)
-        closing = events.close() if said else events.text("", ()) + events.close()
+        opening = b"" if said else events.text("", ())
+        closing = opening + events.close(_status(reason))
         final = self._finished(events.output, run.usage, reason)
         yield closing + events.frame(f"response.{final['status']}", response=final)
 
@@ -59,37 +77,38 @@ class ResponsesReply:
         self, output: list[dict[str, Any]], usage: Usage, reason: FinishReason | None
     ) -> dict[str, Any]:
         """`incomplete` where the answer ran out of tokens."""
-        finished = {**self._response("completed", output), "usage": _render_usage(usage)}
+        finished = {**self._response(_status(reason), output), "usage": _render_usage(usage)}
         if reason == "length":
-            finished |= {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
-        return finished
+            return {**finished, "incomplete_details": {"reason": "max_output_tokens"}}
+        return {**finished, "completed_at": int(time.time())}
 
     def _response(self, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
-        given = self._given
+        """What was asked comes first, so that nothing of it takes the place of what is."""
         return {
+            **self._echo,
+            **FIXED,
             "id": self._id,
             "object": "response",
             "created_at": self._created_s,
+            "completed_at": None,
             "status": status,
             "error": None,
             "incomplete_details": None,
-            "instructions": given.get("instructions"),
-            "model": given["model"],
             "output": output,
-            "parallel_tool_calls": given.get("parallel_tool_calls") is not False,
-            "previous_response_id": None,
-            "store": False,
-            "text": given.get("text") or {"format": {"type": "text"}},
-            "tool_choice": given.get("tool_choice") or "auto",
-            "tools": given.get("tools") or [],
-            "truncation": "disabled",
             "usage": None,
-            **copied(given, ECHOED),
         }
+
+    def error_event(self, error: ApiError, request_id: str) -> bytes:
+        """The last event of a stream that fails, numbered as the ones before it."""
+        return responses_error(error, request_id, self._events.next_number())
 
     def response(self, result: Any, request_id: str, hints: Sequence[str]) -> Response:
         """Not enveloped: there is no place for hints."""
         return JsonResponse(result, headers={REQUEST_ID_HEADER: request_id})
+
+
+def _status(reason: FinishReason | None) -> str:
+    return "incomplete" if reason == "length" else "completed"
 
 
 def _render_usage(usage: Usage) -> dict[str, Any]:

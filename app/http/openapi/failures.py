@@ -1,4 +1,4 @@
-"""Error answers of the document: for each status the codes of the tree in `app.errors`, in each of the three shapes."""
+"""Error answers of the document: for each status the codes of the tree in `app.errors`, in each of the four shapes."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -7,7 +7,7 @@ from typing import Any
 
 from app.errors import ApiError
 
-PROTOCOL_STATUSES = frozenset({431})  # refused before a path is known, and so before its shape is
+PROTOCOL_STATUSES = frozenset({431, 501})  # refused before a path is known, and so before its shape is
 
 
 class Shape(Enum):
@@ -15,6 +15,7 @@ class Shape(Enum):
 
     ENVELOPE = "Failure"
     OPENAI = "OpenAiFailure"
+    ANTHROPIC = "AnthropicFailure"
     BINDING = "BindingFailure"
 
 

@@ -107,7 +107,12 @@ def _other_apis() -> Table:
     }
     posts = {
         (f"{ACCOUNT}/ai/v1/{path}", "POST"): Operation(
-            "Other APIs", summary, answer, body, statuses=RUN_STATUSES, failures=Shape.OPENAI
+            "Other APIs",
+            summary,
+            answer,
+            body,
+            statuses=RUN_STATUSES,
+            failures=Shape.ANTHROPIC if path == "messages" else Shape.OPENAI,
         )
         for path, (summary, body, answer) in bodies.items()
     }
@@ -175,7 +180,7 @@ def _catalogue() -> Table:
             tag,
             "What a model takes and gives",
             Answer("ModelSchema", Envelope.ONE),
-            parameters=("ModelInQuery",),
+            parameters=("ModelInQuery", "Details"),
         ),
         (f"{ACCOUNT}/ai/tasks/search", "GET"): Operation(
             tag, "Tasks of the models", Answer("Task", Envelope.PAGE)
@@ -198,6 +203,9 @@ def _accounts() -> Table:
         (f"{CLIENT}/user", "GET"): Operation(tag, "Whose token it is", Answer("User", Envelope.ONE)),
         (f"{CLIENT}/user/tokens/verify", "GET"): Operation(
             tag, "Whether the token works", Answer("TokenStatus", Envelope.ONE)
+        ),
+        (f"{ACCOUNT}/tokens/verify", "GET"): Operation(
+            tag, "Whether the token works for this account", Answer("TokenStatus", Envelope.ONE)
         ),
     }
 
@@ -246,9 +254,10 @@ def _server() -> Table:
         ("/openapi.json", "GET"): Operation(tag, "This document", Answer("Document")),
         ("/playground/token", "POST"): Operation(
             tag,
-            "The development token, for the playground in a browser of the server's own user on its own machine",
+            "The development token, for the one-time code of a link that the terminal showed",
             Answer("PageToken", Envelope.ONE),
-            statuses=(400,),
+            "PageCode",
+            statuses=(400, 401, 408, 413),
         ),
     }
 

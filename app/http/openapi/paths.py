@@ -11,7 +11,6 @@ from app.http.envelope import REQUEST_ID_HEADER
 from app.http.openapi.cards import component_name, ref
 from app.http.openapi.failures import name_of
 from app.http.openapi.operations import Answer, Envelope, Operation, operations
-from app.http.routes.playground import TokenForPage
 
 SECURITY = (("bearer",), ("email", "key"), ("apiKey",))  # three ways to send one token
 SECURED_STATUSES = (400, 401, 403, 421, 431, 500)
@@ -44,9 +43,9 @@ def _methods(route: Route) -> Iterator[tuple[str, str | None]]:
         for method, what in route.endpoint.methods.items():
             yield method, what.scope
     if isinstance(route.endpoint, OpenEndpoint):
-        yield "GET", None
-    if isinstance(route.endpoint, TokenForPage):
-        yield "POST", None
+        for method in route.endpoint.methods:
+            if method != "HEAD":
+                yield method, None
 
 
 def _operation(path: str, method: str, scope: str | None, about: Operation) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""`/accounts`, `/memberships`, `/user`, `/user/tokens/verify`: what wrangler asks before anything else.
+"""`/accounts`, `/memberships`, `/user` and the two `tokens/verify`: what wrangler and cf ask before anything else.
 
-A token serves one account and there are no users, so all four answer about that account, under its id.
+A token serves one account and there are no users, so all answer about that account, under its id.
 """
 
 from typing import Any

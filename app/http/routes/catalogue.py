@@ -14,7 +14,7 @@ from app.errors import NoSuchModel
 from app.http.dialects import catalogue as dialect
 from app.http.envelope import JsonResponse, success
 from app.http.exchange import exchange_of
-from app.http.query import required
+from app.http.query import flag, required
 from app.http.serving import ServedModel
 from app.types import Caller
 
@@ -45,7 +45,8 @@ class CatalogueHandlers:
         card = self._cards.get(name)
         if card is None:
             raise NoSuchModel(name)
-        return success(dialect.render_schema(card), exchange_of(request.scope).request_id)
+        rendered = dialect.render_schema(card, details=flag(request.query_params, "details"))
+        return success(rendered, exchange_of(request.scope).request_id)
 
     async def tasks(self, request: Request, caller: Caller) -> Response:
         return _whole_list(request, self._tasks)

@@ -11,17 +11,24 @@ from starlette.responses import Response
 from app.catalog.cards import ModelCard
 from app.errors import NoSuchModel
 from app.http.boundary import PathRule
+from app.http.dialects.error_objects import messages_failure, openai_failure
 from app.http.dialects.messages import MessagesDialect
 from app.http.dialects.openai import OpenAiDialect
-from app.http.dialects.openai_wire import openai_failure
 from app.http.dialects.responses import ResponsesDialect
 from app.http.envelope import JsonResponse
 from app.http.padding import Padding
 from app.http.serving import Serving
 from app.types import Caller
 
-_PATHS = re.compile(r"/client/v4/accounts/[^/]+/ai/v1/.*", re.DOTALL)
-PATH_RULES = (PathRule(frozenset({"GET", "POST"}), _PATHS, failure=openai_failure),)
+_MESSAGES = re.compile(r"/client/v4/accounts/[^/]+/ai/v1/messages(/.*)?", re.DOTALL)
+_PATHS = re.compile(r"/client/v4/accounts/[^/]+/ai/v1(/.*)?", re.DOTALL)
+ANTHROPIC_HEADER = b"anthropic-version"
+PATH_RULES = (
+    PathRule(None, _MESSAGES, failure=messages_failure),
+    PathRule(None, _PATHS, failure=messages_failure, header=ANTHROPIC_HEADER),
+    PathRule(None, _PATHS, failure=openai_failure),
+)
+"""Who asks for models, or for what is not there, is known by the header that clients of Anthropic's API send."""
 
 
 class OpenAiHandlers:

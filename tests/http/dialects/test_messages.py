@@ -5,10 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
-from app.errors import BadInput, InternalError, RequestAborted
+from app.errors import BadInput, RequestAborted
 from app.http.dialects.dialect import Asked
 from app.http.dialects.messages import MessagesDialect
-from app.http.dialects.messages_reply import messages_error
 from app.http.padding import Padding
 from tests.conftest import HF
 from tests.http.dialects.runs import (
@@ -27,7 +26,20 @@ from tests.http.dialects.runs import (
 DIALECT = MessagesDialect(Padding(enabled=False))
 HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = 'One "two"\n'
-USAGE = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+COUNTS = {
+    "cache_creation_input_tokens": 0,
+    "cache_read_input_tokens": 0,
+    "output_tokens_details": {"thinking_tokens": 0},
+    "server_tool_use": None,
+}
+USAGE = {
+    **COUNTS,
+    "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+    "inference_geo": None,
+    "service_tier": "standard",
+    "speed": "standard",
+}
+ENDED = {"stop_reason": "end_turn", "stop_sequence": None, "stop_details": None, "container": None}
 
 
 def parse(**more: Any) -> Asked:
@@ -39,7 +51,9 @@ def turns(*messages: Any) -> Any:
 
 
 def rendered(call: Any) -> dict[str, Any]:
-    return {"type": "tool_use", "id": call.id, "name": call.name, "input": orjson.loads(call.arguments)}
+    arguments = orjson.loads(call.arguments)
+    caller = {"type": "direct"}
+    return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments, "caller": caller}
 
 
 def test_the_body() -> None:
@@ -136,9 +150,9 @@ async def test_the_whole_answer() -> None:
         "type": "message",
         "role": "assistant",
         "model": HF,
-        "content": [{"type": "text", "text": TEXT}],
-        "stop_reason": "end_turn",
-        "stop_sequence": None,
+        "content": [{"type": "text", "text": TEXT, "citations": None}],
+        **ENDED,
+        "diagnostics": None,
         "usage": {**USAGE, "input_tokens": 5, "cache_read_input_tokens": 2, "output_tokens": 3},
     }
     assert answer["id"].startswith("msg_")
@@ -157,14 +171,18 @@ async def test_the_stream() -> None:
     assert start["message"]["content"] == []
     assert start["message"]["usage"] == {**USAGE, "input_tokens": 7, "output_tokens": 0}
     assert said == [
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {"type": "text", "text": "", "citations": None},
+        },
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "One"}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": ' "two"\n'}},
         {"type": "content_block_stop", "index": 0},
         {
             "type": "message_delta",
-            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
-            "usage": {**USAGE, "input_tokens": 7, "output_tokens": 3},
+            "delta": ENDED,
+            "usage": {**COUNTS, "input_tokens": 7, "output_tokens": 3},
         },
         {"type": "message_stop"},
     ]
@@ -194,11 +212,3 @@ async def test_an_aborted_run_is_an_error() -> None:
         await parse().reply.json(run_of(ABORTED))
     with pytest.raises(RequestAborted):
         await events(parse().reply, ABORTED)
-
-
-def test_the_error_in_a_stream_is_where_these_clients_look() -> None:
-    name, data = messages_error(InternalError(), "some-id").decode().strip().split("\n")
-    event = orjson.loads(data.removeprefix("data: "))
-    assert (name, event["type"]) == ("event: error", "error")
-    assert event["error"] == {"type": "api_error", **event["errors"][0]}
-    assert event["error"]["message"].endswith("(some-id)")

@@ -29,7 +29,12 @@ def content(value: Any, **more: Any) -> Any:
 
 def test_the_least_body() -> None:
     asked = chat()
-    assert (asked.model, asked.body, asked.lora, asked.extras) == (HF, {"messages": HELLO}, None, Extras())
+    assert (asked.model, asked.body, asked.lora, asked.extras) == (
+        HF,
+        {"messages": HELLO},
+        None,
+        Extras(may_be_cut=True),
+    )
     assert completion().body == {"prompt": "Hello", "raw": True}
 
 
@@ -50,11 +55,11 @@ def test_nulls_and_what_changes_nothing_are_left_out() -> None:
         ("temperature", "stop", "n", "tools", "tool_choice", "response_format", "logprobs", "stream_options")
     )
     asked = chat(**nulls, user="me", metadata={}, store=True, parallel_tool_calls=True, logit_bias={})
-    assert (asked.body, asked.unchecked, asked.extras) == ({"messages": HELLO}, {}, Extras())
+    assert (asked.body, asked.unchecked, asked.extras) == ({"messages": HELLO}, {}, Extras(may_be_cut=True))
 
 
 def test_one_call_at_most() -> None:
-    assert chat(parallel_tool_calls=False).extras == Extras(one_call=True)
+    assert chat(parallel_tool_calls=False).extras == Extras(one_call=True, may_be_cut=True)
 
 
 def test_completions_in_json_and_without_tools() -> None:
@@ -143,8 +148,8 @@ def test_logprobs() -> None:
 def test_vllms_own_fields(parse: Any) -> None:
     extras = parse(ignore_eos=True, min_tokens=7).extras
     assert (extras.ignore_eos, extras.min_tokens) == (True, 7)
-    assert parse(ignore_eos=None, min_tokens=None).extras == Extras()
-    assert parse(ignore_eos=False, min_tokens=0).extras == Extras()
+    assert parse(ignore_eos=None, min_tokens=None).extras == Extras(may_be_cut=True)
+    assert parse(ignore_eos=False, min_tokens=0).extras == Extras(may_be_cut=True)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from app.errors import InternalError, RequestAborted
+from app.errors import RequestAborted
 from app.http.dialects.openai_chat import ChatReply
-from app.http.dialects.openai_wire import openai_error
 from app.http.padding import Padding
 from app.types import Delta, TokenLogprob
 from tests.conftest import HF
@@ -27,7 +26,19 @@ from tests.http.dialects.runs import (
 
 pytestmark = pytest.mark.anyio
 
-USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+USAGE = {
+    "prompt_tokens": 7,
+    "completion_tokens": 3,
+    "total_tokens": 10,
+    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    "completion_tokens_details": {
+        "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
+}
+SAID = {"role": "assistant", "refusal": None, "annotations": []}
 LIKELY = TokenLogprob("é", -0.5, (("é", -0.5), ("e", -2.0)))
 
 
@@ -51,24 +62,25 @@ async def test_the_whole_answer() -> None:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": 'One "two"\n'},
+                "message": {**SAID, "content": 'One "two"\n'},
                 "finish_reason": "stop",
                 "logprobs": None,
             }
         ],
         "usage": USAGE,
+        "service_tier": "default",
     }
 
 
 async def test_tokens_of_the_cache_are_named() -> None:
     answer = await reply().json(run_of(WORDS, cached_tokens=4))
-    assert answer["usage"] == {**USAGE, "prompt_tokens_details": {"cached_tokens": 4}}
+    assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 4
 
 
 async def test_calls() -> None:
     (choice,) = (await reply().json(run_of(CALLS)))["choices"]
     assert choice["message"] == {
-        "role": "assistant",
+        **SAID,
         "content": None,
         "tool_calls": [rendered(BERLIN), rendered(PARIS)],
     }
@@ -84,10 +96,12 @@ async def test_the_stream_byte_for_byte() -> None:
     assert identity is not None
     head = f'data: {{"id":"{identity[1]}","created":{identity[2]},"model":"{HF}","object":"chat.completion.chunk",'
     assert await frames(given, WORDS) == [
-        head + '"choices":[{"index":0,"delta":{"role":"assistant","content":"One"}}]}',
-        head + '"choices":[{"index":0,"delta":{"content":" \\"two\\"\\n"}}]}',
-        head + '"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
-        '"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}',
+        head + '"choices":[{"index":0,"delta":{"role":"assistant","content":"One","refusal":null},'
+        '"logprobs":null,"finish_reason":null}]}',
+        head
+        + '"choices":[{"index":0,"delta":{"content":" \\"two\\"\\n"},"logprobs":null,"finish_reason":null}]}',
+        head + '"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],'
+        f'"usage":{orjson.dumps(USAGE).decode()}}}',
         "data: [DONE]",
     ]
 
@@ -106,7 +120,7 @@ async def test_calls_in_a_stream() -> None:
     opening, first, second, last = await events(reply(), CALLS)
     deltas = [chunk["choices"][0]["delta"] for chunk in (opening, first, second, last)]
     assert deltas == [
-        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": "", "refusal": None},
         {"tool_calls": [{"index": 0, **rendered(BERLIN)}]},
         {"tool_calls": [{"index": 1, **rendered(PARIS)}]},
         {},
@@ -128,9 +142,9 @@ async def test_logprobs() -> None:
         ],
     }
     (choice,) = (await reply().json(run_of(deltas)))["choices"]
-    assert choice["logprobs"] == {"content": [expected]}
+    assert choice["logprobs"] == {"content": [expected], "refusal": None}
     chunk, _ = await events(reply(), deltas)
-    assert chunk["choices"][0]["logprobs"] == {"content": [expected]}
+    assert chunk["choices"][0]["logprobs"] == {"content": [expected], "refusal": None}
 
 
 async def test_an_aborted_run_is_an_error() -> None:
@@ -138,10 +152,3 @@ async def test_an_aborted_run_is_an_error() -> None:
         await reply().json(run_of(ABORTED))
     with pytest.raises(RequestAborted):
         await events(reply(), ABORTED)
-
-
-def test_the_error_in_a_stream_is_where_these_clients_look() -> None:
-    event = orjson.loads(openai_error(InternalError(), "some-id").removeprefix(b"data: "))
-    assert event["error"] == event["errors"][0]
-    assert event["error"]["code"] == 3043
-    assert event["error"]["message"].endswith("(some-id)")

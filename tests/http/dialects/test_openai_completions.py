@@ -8,10 +8,10 @@ from app.http.padding import Padding
 from app.types import Delta, TokenLogprob
 from tests.conftest import HF
 from tests.http.dialects.runs import ABORTED, WORDS, events, frames, run_of
+from tests.http.dialects.test_openai_chat import USAGE
 
 pytestmark = pytest.mark.anyio
 
-USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 LIKELY = (
     Delta("One", [1], None, 0, (TokenLogprob("One", -0.5, (("One", -0.5), ("Two", -1.0))),)),
     Delta(" two", [2], "stop", 0, (TokenLogprob(" two", -0.25),)),

@@ -135,7 +135,7 @@ async def test_the_whole_answer() -> None:
         "type": "message",
         "status": "completed",
         "role": "assistant",
-        "content": [{"type": "output_text", "text": TEXT, "annotations": []}],
+        "content": [{"type": "output_text", "text": TEXT, "annotations": [], "logprobs": []}],
     }
     assert answer["id"].startswith("resp_")
     assert (answer["object"], answer["status"], answer["model"]) == ("response", "completed", HF)
@@ -156,8 +156,10 @@ async def test_an_answer_that_ran_out_of_tokens() -> None:
         "incomplete",
         {"reason": "max_output_tokens"},
     )
-    last = (await events(parse().reply, SHORT))[-1]
+    assert answer["output"][0]["status"] == "incomplete"
+    *_, item, last = await events(parse().reply, SHORT)
     assert (last["type"], last["response"]["status"]) == ("response.incomplete", "incomplete")
+    assert item["item"]["status"] == "incomplete"
 
 
 @pytest.mark.anyio
@@ -233,7 +235,9 @@ async def test_logprobs() -> None:
     (message,) = (await parse().reply.json(run_of(deltas)))["output"]
     assert message["content"][0]["logprobs"] == expected
     said = await events(parse().reply, deltas)
-    assert [event["logprobs"] for event in said if "output_text" in event["type"]] == [expected, expected]
+    shown = [{"token": "a", "logprob": -0.5, "top_logprobs": []}]  # events have no bytes
+    assert [event["logprobs"] for event in said if "output_text" in event["type"]] == [shown, shown]
+    assert said[-1]["response"]["output"][0]["content"][0]["logprobs"] == expected
 
 
 @pytest.mark.anyio

@@ -10,7 +10,7 @@ from tests.conftest import Serve, Served
 pytestmark = pytest.mark.anyio
 
 API = "/client/v4"
-PATHS = ("/accounts", "/memberships", "/user", "/user/tokens/verify")
+PATHS = ("/accounts", "/memberships", "/user", "/user/tokens/verify", "/accounts/team-a/tokens/verify")
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ RESULTS: dict[str, Any] = {
     "/memberships": [{"id": "team-a", "account": ACCOUNT, "status": "accepted", "roles": ["ai:read"]}],
     "/user": {"id": "team-a", "email": "team-a@localhost"},
     "/user/tokens/verify": {"id": "team-a", "status": "active"},
+    "/accounts/team-a/tokens/verify": {"id": "team-a", "status": "active"},
 }
 
 
@@ -69,5 +70,15 @@ async def test_a_token_that_does_not_work_is_nobodys(served: Served, path: str) 
     ):
         response = await served.client.get(f"{API}{path}", headers=headers)
         assert (response.status_code, response.json()["errors"][0]["code"]) == (status, code)
-    wrong = await served.client.post(f"{API}{path}")
+    _, token = served.stores.tokens.create("team-a", ["ai:read"])
+    wrong = await served.client.post(f"{API}{path}", headers={"authorization": f"Bearer {token}"})
     assert (wrong.status_code, wrong.json()["errors"][0]["code"]) == (405, 7001)
+
+
+async def test_a_token_is_verified_for_its_own_account_only(served: Served) -> None:
+    """The client's own token is `local`'s."""
+    mine = await served.client.get(f"{API}/accounts/local/tokens/verify")
+    assert (mine.status_code, mine.json()["result"]["status"]) == (200, "active")
+    for account, status, code in (("team-a", 401, 10000), ("no%20account", 404, 7003)):
+        other = await served.client.get(f"{API}/accounts/{account}/tokens/verify")
+        assert (other.status_code, other.json()["errors"][0]["code"]) == (status, code)

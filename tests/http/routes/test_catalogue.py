@@ -14,6 +14,7 @@ from app.banner import STAND_IN_NOTE
 from app.catalog.cards import ModelCard, load_cards
 from app.engines.fake import FakeEngine
 from app.inference.prompt import PromptBuilder
+from app.inference.sampling import published_defaults
 from app.server import EngineGroup, create_app
 from app.settings import CHECKOUT, Settings
 from app.stores import stores_of
@@ -96,6 +97,13 @@ async def test_the_marketplaces_format(served: Served) -> None:
 async def test_a_schema(served: Served, name: str) -> None:
     answer = await served.client.get(f"{AI}/models/schema", params={"model": name})
     assert (answer.status_code, answer.json()["result"]) == (200, published(name)["schema"])
+
+
+async def test_details_of_a_schema_are_the_defaults(served: Served) -> None:
+    answer = await served.client.get(f"{AI}/models/schema", params={"model": HF, "details": "true"})
+    result = answer.json()["result"]
+    assert result.pop("defaults") == published_defaults()
+    assert result == published(HF)["schema"]
 
 
 async def test_tasks_and_authors(served: Served) -> None:

@@ -1,9 +1,8 @@
-"""app/http/routes/playground.py: the page's files, and who gets the development token."""
+"""app/http/routes/playground.py: the page's files, and what a one-time code gives."""
 
 import asyncio
-import os
+import json
 import re
-import subprocess
 from typing import Any
 
 import httpx
@@ -14,18 +13,7 @@ from tests.conftest import Serve, Served
 
 pytestmark = pytest.mark.anyio
 
-NOBODY = 65534
 PLATFORM_KEYS = ["result", "success", "errors", "messages"]
-
-
-def of_the_page(served: Served, **more: str) -> dict[str, str]:
-    """What a browser sends with a fetch of the page's own."""
-    return {"origin": served.url, "sec-fetch-site": "same-origin", **more}
-
-
-async def ask(served: Served, headers: dict[str, str]) -> httpx.Response:
-    served.client.headers.pop("authorization", None)
-    return await served.client.post(TOKEN_PATH, headers=headers)
 
 
 async def test_every_file_has_its_type_and_the_policy(serve: Serve) -> None:
@@ -79,95 +67,103 @@ async def test_no_file_of_the_page_names_another_host(serve: Serve) -> None:
         assert "https://" not in text, path
 
 
-async def test_the_page_gets_the_token_on_loopback(serve: Serve) -> None:
+async def test_a_code_gives_the_token_once(serve: Serve) -> None:
     async with serve() as served:
-        answer = await ask(served, of_the_page(served))
+        code = served.stores.page_codes.make()
+        answer = await exchange(served, {"code": code})
         assert answer.status_code == 200
         assert answer.json()["result"] == {"account_id": "local", "token": served.token}
         assert answer.headers["cache-control"] == "no-store"
         assert "access-control-allow-origin" not in answer.headers
+        refused(await exchange(served, {"code": code}), served)
+
+
+async def test_of_many_that_send_one_code_one_gets_the_token(serve: Serve) -> None:
+    async with serve() as served:
+        code = served.stores.page_codes.make()
+        answers = await asyncio.gather(*(exchange(served, {"code": code}) for _ in range(20)))
+        assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, [], None, "text", {"code": None}, {"code": 1}, {"code": ""}, {"code": "x" * 43}, {"code": "é" * 43}],
+)
+async def test_without_a_code_that_works_there_is_no_token(serve: Serve, body: Any) -> None:
+    async with serve() as served:
+        served.stores.page_codes.make()
+        refused(await exchange(served, body), served)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"code=x", b"\xff"])
+async def test_bodies_that_are_not_json(serve: Serve, content: bytes) -> None:
+    async with serve() as served:
+        answer = await served.client.post(TOKEN_PATH, content=content)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, 3003)
+
+
+async def test_a_body_too_large_for_a_code(serve: Serve) -> None:
+    async with serve() as served:
+        assert (await served.client.post(TOKEN_PATH, content=b" " * 2000)).status_code == 413
 
 
 @pytest.mark.parametrize(
     "headers",
     [
         {},
-        {"sec-fetch-site": ""},
-        {"sec-fetch-site": "none"},
-        {"sec-fetch-site": "same-site"},
-        {"sec-fetch-site": "cross-site"},
-        {"origin": ""},
-        {"origin": "null"},
-        {"origin": "http://evil.example"},
-        {"origin": "https://127.0.0.1"},
-        {"host": "[::1", "origin": "http://[::1"},
-        {"host": "127.0.0.1:1", "origin": "http://127.0.0.1:1"},
-        {"host": "127.0.0.1", "origin": "http://127.0.0.1"},
-        {"x-forwarded-for": "127.0.0.1"},
-        {"x-forwarded-host": "127.0.0.1"},
-        {"X-Forwarded-Proto": "http"},
-        {"forwarded": "for=127.0.0.1"},
-        {"via": "1.1 proxy"},
-        {"x-real-ip": "127.0.0.1"},
+        {"origin": "http://evil.example", "sec-fetch-site": "cross-site"},
+        {"x-forwarded-for": "203.0.113.7"},
     ],
 )
-async def test_nobody_else_gets_it(serve: Serve, headers: dict[str, str]) -> None:
+async def test_no_place_in_the_network_stands_for_a_code(serve: Serve, headers: dict[str, str]) -> None:
+    """The server's own page, user and machine, as a proxy, a tunnel or a program beside it can claim to be them."""
     async with serve() as served:
-        sent = {**of_the_page(served), **headers} if headers else {}
-        answer = await ask(served, {name: value for name, value in sent.items() if value})
-        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, 9106)
-        assert list(answer.json()) == PLATFORM_KEYS
-        assert served.token not in answer.text
+        served.client.headers.pop("authorization", None)
+        for port in (served.url.rpartition(":")[2], "80", "8788"):
+            for host in ("127.0.0.1", "localhost"):
+                own = {
+                    "host": f"{host}:{port}",
+                    "origin": f"http://{host}:{port}",
+                    "sec-fetch-site": "same-origin",
+                }
+                refused(await exchange(served, {}, **{**own, **headers}), served)
 
 
-async def test_a_name_that_is_not_loopback_gets_none(serve: Serve) -> None:
-    """As behind a tunnel or a proxy that says nothing of itself: the page's address is then a public one."""
-    async with serve(server={"allowed_hosts": ("playground.example", "127.0.0.1")}) as served:
-        headers = {
-            "host": "playground.example",
-            "origin": "http://playground.example",
-            "sec-fetch-site": "same-origin",
-        }
-        assert (await ask(served, headers)).status_code == 400
+async def test_a_code_works_wherever_the_server_listens(serve: Serve) -> None:
+    """It is a secret of its own, so a page on another machine may have it."""
+    async with serve(server={"host": "0.0.0.0"}) as served:
+        answer = await exchange(served, {"code": served.stores.page_codes.make()})
+        assert answer.status_code == 200
 
 
-async def test_every_method_but_post_asks_for_a_token(serve: Serve) -> None:
+async def test_another_site_can_t_read_the_answer(serve: Serve) -> None:
     async with serve() as served:
-        assert (await served.client.get(TOKEN_PATH)).json()["errors"][0]["code"] == 7001
-        del served.client.headers["authorization"]
-        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
-            answer = await served.client.request(method, TOKEN_PATH, headers=of_the_page(served))
-            assert answer.status_code == 400, method
+        code = served.stores.page_codes.make()
+        answer = await exchange(served, {"code": code}, origin="http://evil.example")
+        assert not any(name.startswith("access-control") for name in answer.headers)
 
 
-@pytest.mark.parametrize(("host", "page"), [("0.0.0.0", 200), ("127.0.0.1", 200)])
-async def test_a_server_that_others_reach_hands_out_none(serve: Serve, host: str, page: int) -> None:
-    async with serve(server={"host": host}) as served:
-        assert (await served.client.get("/")).status_code == page
-        answer = await ask(served, of_the_page(served))
-        assert (answer.status_code == 200) is (host == "127.0.0.1")
+async def test_every_method_but_post(serve: Serve) -> None:
+    async with serve() as served:
+        for method in ("GET", "PUT", "DELETE", "OPTIONS"):
+            answer = await served.client.request(method, TOKEN_PATH)
+            assert answer.json()["errors"][0]["code"] == 7001, method
 
 
 async def test_without_a_playground_there_is_nothing(serve: Serve) -> None:
     async with serve(server={"playground": False}) as served:
         for path in ("/", "/playground/main.js"):
             assert (await served.client.get(path)).json()["errors"][0]["code"] == 7000
-        assert (await ask(served, of_the_page(served))).status_code == 400
+        answer = await exchange(served, {"code": served.stores.page_codes.make()})
+        assert answer.json()["errors"][0]["code"] == 7000
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
-async def test_another_user_of_the_machine_gets_none(serve: Serve) -> None:
-    async with serve() as served:
-        own, other = [await curl(served, user) for user in (None, NOBODY)]
-    assert served.token in own
-    assert "9106" in other
-    assert served.token not in other
+async def exchange(served: Served, body: Any, **headers: str) -> httpx.Response:
+    return await served.client.post(TOKEN_PATH, content=json.dumps(body), headers=headers)
 
 
-async def curl(served: Served, user: int | None) -> str:
-    """What a program of `user` gets that sends a page's headers."""
-    headers = [f"-H{name}: {value}" for name, value in of_the_page(served).items()]
-    command = ["curl", "-sS", "-X", "POST", *headers, served.url + TOKEN_PATH]
-    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 30, "cwd": "/"}
-    done = await asyncio.to_thread(subprocess.run, command, user=user, check=False, **options)
-    return str(done.stdout + done.stderr)
+def refused(answer: httpx.Response, served: Served) -> None:
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (401, 10000)
+    assert "outworker page" in answer.json()["errors"][0]["message"]
+    assert list(answer.json()) == PLATFORM_KEYS
+    assert served.token not in answer.text

@@ -167,15 +167,22 @@ def test_a_name_that_is_taken_is_refused_beside_the_name(visit: Visit, folder: P
     visit.page.click("nav >> text=Adapters")
     visit.page.set_input_files("#adapter-folder", folder)
     with visit.refusals():
-        assert "5090" in upload(visit, "pirate")
-    assert "5090" in visit.page.locator("#adapter-name-error").inner_text()
+        visit.page.fill("#adapter-name", "pirate")
+        visit.page.click("text=Upload and check")
+        visit.page.wait_for_selector("#adapter-name-error:not(:empty)")
+    error = visit.page.locator("#adapter-name-error").inner_text()
+    assert "named pirate" in error
+    assert "--" not in error
+    label = visit.page.locator("label.choice", has_text="Replace").inner_text()
+    assert label in error
+    assert visit.page.locator(".verdict").inner_text() == ""
     assert upload(visit, "another").startswith("Ready")  # the files are still there
 
 
 def test_delete_asks_first(visit: Visit, folder: Path, live: LiveServer) -> None:
     account = Account.own(live)
     account.add("gone-soon", slightly_other(committed("json"), 61))
-    visit.open("#/adapters")
+    visit.page.click("nav >> text=Adapters")
     visit.page.get_by_role("button", name="Delete gone-soon").click()
     visit.page.click("text=Keep it")
     assert visit.page.locator(card(visit, "gone-soon")).count() == 1

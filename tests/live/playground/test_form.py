@@ -20,6 +20,13 @@ def branches(visit: Visit, model: str) -> dict[str, dict[str, Any]]:
     return {branch["required"][0]: branch["properties"] for branch in published["oneOf"]}
 
 
+def defaults(visit: Visit) -> dict[str, float]:
+    """What the server takes for a field that is not sent."""
+    path = f"/client/v4/accounts/local/ai/models/schema?model={HF}&details=true"
+    found: dict[str, float] = visit.live.client.get(path).json()["result"]["defaults"]
+    return found
+
+
 @pytest.mark.parametrize("model", [HF, CF])
 def test_every_published_field_with_its_rules_and_no_other(visit: Visit, model: str) -> None:
     visit.page.locator("header select").select_option(model)
@@ -45,12 +52,17 @@ def check_field(visit: Visit, name: str, schema: dict[str, Any]) -> None:
     bounds = [schema.get("minimum"), schema.get("maximum")]
     shown = [control.get_attribute(side) for side in ("min", "max")]
     assert [float(each) if each else None for each in shown] == bounds
-    assert control.get_attribute("placeholder") == str(schema.get("default", "not set"))
+    placeholder = str(control.get_attribute("placeholder"))
+    known = defaults(visit).get(name, schema.get("default"))
+    assert placeholder == ("not set" if known is None else f"default {known:g}")
     if None not in bounds:
         assert f"{bounds[0]} to {bounds[1]}" in hint
         if bounds[1] - bounds[0] < 1000:
             slider = field.locator("input[type=range]")
             assert [float(slider.get_attribute(side) or "") for side in ("min", "max")] == bounds
+            assert slider.evaluate("slider => slider.classList.contains('unset')")
+            assert slider.evaluate("slider => slider.classList.contains('nowhere')") is (known is None)
+            assert known is None or float(slider.input_value()) == known
 
 
 @pytest.mark.parametrize(
@@ -102,7 +114,7 @@ def test_a_slider_and_its_number_are_one(visit: Visit) -> None:
     slider.focus()
     for _ in range(3):
         visit.page.keyboard.press("ArrowRight")
-    assert number.input_value() == slider.input_value() == "0.3"
+    assert number.input_value() == slider.input_value() == "0.9"
     number.fill("2.5")
     assert slider.input_value() == "2.5"
     visit.answer("Hello")
@@ -140,11 +152,16 @@ def test_a_prompt_keeps_to_the_schemas_length(visit: Visit) -> None:
 
 def test_home_on_an_unset_slider_sets_its_minimum(visit: Visit) -> None:
     slider = visit.field("temperature").locator("input[type=range]")
-    assert slider.get_attribute("aria-valuetext") == "not set"
+    assert slider.get_attribute("aria-valuetext") == "default 0.6"
     slider.focus()
     visit.page.keyboard.press("Home")
     assert visit.field("temperature").locator("input[type=number]").input_value() == "0"
     assert slider.get_attribute("aria-valuetext") == "0"
+    nowhere = visit.field("top_k").locator("input[type=range]")
+    assert nowhere.get_attribute("aria-valuetext") == "not set"
+    nowhere.focus()
+    visit.page.keyboard.press("Home")
+    assert visit.field("top_k").locator("input[type=number]").input_value() == "1"
 
 
 def test_what_was_typed_is_there_again(visit: Visit) -> None:

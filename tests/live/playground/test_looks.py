@@ -109,9 +109,15 @@ def refused_upload(visit: Visit) -> None:
     visit.page.evaluate("document.querySelector('.bar').hidden = false")
 
 
+def welcome(visit: Visit) -> None:
+    visit.page.evaluate("sessionStorage.clear()")
+    visit.page.reload()
+    visit.page.wait_for_selector(".welcome:not([hidden])")
+
+
 VIEWS: list[Callable[[Visit], None]] = [
     *(chat, writing, compared, refused, code_dialog),
-    *(adapters, refused_upload, deletion, token),
+    *(adapters, refused_upload, deletion, token, welcome),
 ]
 
 
@@ -253,14 +259,19 @@ def test_a_wide_and_low_window_keeps_the_composer_in_view(chromium: Browser, liv
         assert reply["y"] + reply["height"] <= composer["y"] + 1
 
 
-def test_the_keyboard_goes_the_way_that_is_seen(visit: Visit) -> None:
-    """From the left column to the right one, or from top to bottom."""
-    first = "document.querySelector('.playground').firstElementChild.className"
-    assert visit.page.evaluate(first) == "stage"
-    visit.page.set_viewport_size(NARROW)
-    visit.until(f"{first} === 'panel'")
-    visit.page.set_viewport_size(WIDE)
-    visit.until(f"{first} === 'stage'")
+@pytest.mark.parametrize("width", [390, 600, 820, 899])
+def test_on_a_narrow_screen_the_closed_parameters_are_one_line_below(
+    chromium: Browser, live: LiveServer, width: int
+) -> None:
+    with visiting(chromium, live, viewport={"width": width, "height": 1000}) as visit:
+        visit.open()
+        panel, stage = (visit.page.locator(part).bounding_box() for part in (".panel", ".stage"))
+        assert panel is not None
+        assert stage is not None
+        assert panel["height"] < 60
+        assert panel["y"] >= stage["y"] + stage["height"]
+        assert panel["y"] + panel["height"] <= 1000
+        visit.page.screenshot(path=SCREENSHOTS / f"playground-parameters-{width}.png")
 
 
 def test_who_wants_no_motion_sees_none(visit: Visit) -> None:

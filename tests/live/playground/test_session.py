@@ -13,25 +13,55 @@ from tests.live.server import LiveServer, outworker
 
 pytestmark = pytest.mark.engine
 
-FORWARDED = {"x-forwarded-for": "203.0.113.7"}  # as behind a proxy: then the server hands out no token
 MARKUP = '<img src="x" onerror="document.title=1"><script>document.title=2</script><b>bold</b>'
 EVENT = 'data: {{"response": {text}, "tokens": 1}}\n\n'
+WELCOME = ".welcome:not([hidden])"
 STORED = "JSON.stringify([Object.keys(sessionStorage), Object.keys(localStorage), document.cookie])"
 
 
 @pytest.fixture
 def stranger(chromium: Browser, live: LiveServer) -> Iterator[Visit]:
     """A tab that was given no token."""
-    with visiting(chromium, live, extra_http_headers=FORWARDED) as visit:
+    with visiting(chromium, live) as visit:
         visit.refusals_expected = True
         visit.page.goto(live.url)
-        visit.page.wait_for_selector("dialog.token[open]")
+        visit.page.wait_for_selector(WELCOME)
         yield visit
 
 
-def test_on_the_servers_own_machine_nothing_is_asked(visit: Visit) -> None:
+def test_a_link_of_the_terminal_signs_in_and_leaves_no_code(visit: Visit, live: LiveServer) -> None:
     assert visit.page.locator("dialog[open]").count() == 0
+    assert visit.page.url == f"{live.url}/"
     assert visit.answer("What is Outworker?")
+    visit.page.reload()
+    visit.page.wait_for_selector("[data-field=temperature]", state="attached")
+    assert visit.page.locator("dialog[open]").count() == 0
+    assert [url for url in visit.requests if "code=" in url] == []
+
+
+def test_a_link_works_once_and_says_so(stranger: Visit, live: LiveServer) -> None:
+    page, link = stranger.page, live.page_link()
+    page.goto(link)
+    page.wait_for_selector(".welcome", state="hidden")
+    page.wait_for_selector("[data-field=temperature]", state="attached")
+    page.goto(link)  # a tab that has a token keeps it
+    stranger.until("location.hash === ''")
+    assert stranger.answer("What is Outworker?")
+    another = page.context.new_page()
+    another.goto(link)
+    another.wait_for_selector("#token-error:has-text('outworker page')")
+    assert another.url == f"{live.url}/"
+
+
+def test_the_link_that_the_command_prints(stranger: Visit, live: LiveServer) -> None:
+    """`outworker page` makes the code in a process of its own; the server knows it."""
+    printed = outworker("page", data_dir=live.data_dir, PORT=live.url.rpartition(":")[2])
+    assert printed.returncode == 0, printed.stderr
+    link = printed.stdout.strip()
+    assert link.startswith(f"{live.url}/#code=")
+    stranger.page.goto(link)
+    stranger.page.wait_for_selector("[data-field=temperature]", state="attached")
+    assert stranger.answer("What is Outworker?")
 
 
 def test_the_token_is_asked_for_once_and_kept_in_the_tab(stranger: Visit, live: LiveServer) -> None:
@@ -41,7 +71,7 @@ def test_the_token_is_asked_for_once_and_kept_in_the_tab(stranger: Visit, live: 
     page.wait_for_selector("#token-error:has-text('Authentication error')")
     page.fill("#token", live.token)
     page.keyboard.press("Enter")
-    page.wait_for_selector("dialog.token", state="hidden")
+    page.wait_for_selector(".welcome", state="hidden")
     assert stranger.answer("What is Outworker?")
     page.reload()
     page.wait_for_selector("[data-field=temperature]", state="attached")
@@ -51,7 +81,7 @@ def test_the_token_is_asked_for_once_and_kept_in_the_tab(stranger: Visit, live: 
     assert live.token not in page.content()
     another = page.context.new_page()
     another.goto(live.url)
-    another.wait_for_selector("dialog.token[open]")
+    another.wait_for_selector(WELCOME)
 
 
 def test_the_account_is_the_tokens(stranger: Visit, live: LiveServer) -> None:
@@ -125,20 +155,47 @@ def test_no_script_but_the_servers_files_runs(visit: Visit) -> None:
     visit.requests.clear()
 
 
-def test_the_page_waits_for_the_engine(visit: Visit) -> None:
-    answers = iter([503, 503])
+def test_what_is_sent_while_the_engine_starts_is_answered_when_it_is_ready(visit: Visit) -> None:
+    steps = [{"name": "tokenizer", "at_s": 0.8}, {"name": "weights loaded", "at_s": 2.5}]
+    body = json.dumps({"status": "not ready", "engines": ["starting"], "steps": steps})
+    starting = True
 
     def ready(route: Route) -> None:
-        status = next(answers, None)
-        if status is None:
-            route.continue_()
+        if starting:
+            route.fulfill(status=503, body=body)
         else:
-            route.fulfill(status=status, body="{}")
+            route.continue_()
 
     visit.page.route("**/ready", ready)
     visit.page.reload()
     visit.page.wait_for_selector(".trouble:has-text('engine is starting')")
+    assert visit.page.locator(".steps li").all_inner_texts() == [
+        "tokenizer (0.8 s)",
+        "weights loaded (2.5 s)",
+    ]
+    visit.page.wait_for_selector("[data-field=temperature]", state="attached")
+    visit.ask("What is Outworker?")
+    visit.page.wait_for_selector("article.reply:has-text('Sent when the engine is ready')")
+    visit.page.wait_for_timeout(500)
+    assert visit.runs == []
+    starting = False
+    visit.wait_done()
+    assert visit.said()
+    assert "Sent when" not in visit.said()
     visit.page.wait_for_selector(".trouble", state="hidden")
+    visit.complaints.clear()  # Chromium's lines for 503
+
+
+def test_what_waits_for_the_engine_can_be_stopped(visit: Visit) -> None:
+    visit.page.route("**/ready", lambda route: route.fulfill(status=503, body='{"engines": ["starting"]}'))
+    visit.page.reload()
+    visit.page.wait_for_selector("[data-field=temperature]", state="attached")
+    visit.ask("What is Outworker?")
+    visit.page.wait_for_selector("article.reply:has-text('Sent when the engine is ready')")
+    visit.page.keyboard.press("Escape")
+    visit.wait_done()
+    assert visit.figures()["finish"] == "finish: stopped"
+    assert visit.runs == []
     visit.complaints.clear()  # Chromium's lines for 503
 
 
@@ -148,38 +205,39 @@ def test_nothing_of_the_token_is_in_the_servers_log(visit: Visit, live: LiveServ
     assert all(live.token not in url for url in visit.requests)
 
 
-def test_without_a_token_nothing_is_sent(stranger: Visit) -> None:
-    stranger.page.keyboard.press("Escape")
-    stranger.page.wait_for_selector("dialog.token", state="hidden")
-    stranger.page.click("text=Get code")
-    stranger.page.wait_for_selector("dialog.token[open]")
-    stranger.page.keyboard.press("Escape")
-    stranger.ask("Hello")
-    stranger.page.wait_for_selector("dialog.token[open]")
+def test_without_a_token_there_is_one_calm_view(stranger: Visit) -> None:
+    """It says what this is and where a token comes from; nothing that needs one is there."""
+    page = stranger.page
+    assert "outworker page" in page.locator(".welcome").inner_text()
+    for part in ("nav", "#model", "#composer", ".uploader", "header >> text=Token", ".about"):
+        assert not page.locator(part).first.is_visible(), part
+    page.goto(f"{stranger.live.url}/#/adapters")
+    assert page.locator(".welcome").is_visible()
+    assert not page.locator(".uploader").is_visible()
+    page.fill("#token", "ключ")
+    page.keyboard.press("Enter")
+    assert "ASCII" in page.locator("#token-error").inner_text()
     assert stranger.runs == []
-    assert stranger.page.input_value("#composer") == "Hello"
-    stranger.page.fill("#token", "ключ")
-    stranger.page.keyboard.press("Enter")
-    assert "ASCII" in stranger.page.locator("#token-error").inner_text()
 
 
-def test_a_server_that_was_set_up_anew_gives_its_token_again(visit: Visit) -> None:
-    """The tab has the old one still, which was given to it too."""
-    kept = '{"token": "old", "account_id": "local", "given": true}'
-    visit.page.evaluate("kept => sessionStorage.setItem('outworker.session', kept)", kept)
-    with visit.refusals():
-        visit.page.reload()
-        visit.page.wait_for_selector("[data-field=temperature]", state="attached")
-    assert visit.page.locator("dialog[open]").count() == 0
-    assert visit.answer("What is Outworker?")
+def test_a_kept_token_that_works_no_more_leads_back_to_that_view(stranger: Visit) -> None:
+    kept = '{"token": "old", "account_id": "local"}'
+    stranger.page.evaluate("kept => sessionStorage.setItem('outworker.session', kept)", kept)
+    stranger.page.reload()
+    stranger.page.wait_for_selector("#token-error:has-text('refuses the token')")
+    assert stranger.page.locator(WELCOME).count() == 1
+    assert not stranger.page.locator("#composer").is_visible()
 
 
 @pytest.mark.parametrize("kept", ["{", "null", '"text"'])
-def test_a_tab_with_something_unreadable_in_it(visit: Visit, kept: str) -> None:
+def test_a_tab_with_something_unreadable_in_it(visit: Visit, live: LiveServer, kept: str) -> None:
     for area in ("sessionStorage", "localStorage"):
         for key in ("outworker.session", "outworker.theme"):
             visit.page.evaluate("([area, key, kept]) => window[area].setItem(key, kept)", [area, key, kept])
     visit.page.reload()
+    visit.page.wait_for_selector(WELCOME)
+    visit.page.fill("#token", live.token)
+    visit.page.keyboard.press("Enter")
     visit.page.wait_for_selector("[data-field=temperature]", state="attached")
     assert visit.answer("What is Outworker?")
 

@@ -33,8 +33,9 @@ class Visit:
         self.page.on("request", self._see)
         return self
 
-    def open(self, page: str = "") -> "Visit":
-        self.page.goto(f"{self.live.url}/{page}")
+    def open(self) -> "Visit":
+        """Open a link of the terminal's."""
+        self.page.goto(self.live.page_link())
         self.page.wait_for_selector("[data-field=temperature]", state="attached")
         self.until("document.querySelector('.tools select').options.length > 1")
         return self

@@ -1,0 +1,283 @@
+"""Where a request ends, decided once: from its own head, and by one parser, whatever Upgrade, Expect or TE say.
+
+A head is kept until it is whole, so that it is read the same however its bytes were packed, and the parser is given one
+message at a time, so that no byte of a body can be taken for the next request. Stricter than httptools where another
+server or a proxy could read the same bytes otherwise: then the request is refused and the connection closed.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+import httptools
+
+from app.errors import ApiError, HeadersTooLarge, MalformedHttp, MethodNotAllowed, TransferCodingUnknown
+
+HEAD_END = b"\r\n\r\n"
+MAX_LENGTH_DIGITS = 20
+CHUNK_OVERHEAD_BYTES = 32  # a chunk's size line, and room for a short extension
+
+REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/1\.([01])\r\n")
+REQUEST_LINE_BEGUN = re.compile(rb"[A-Z-]{1,32}(?: |\Z)")
+BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+TRANSFER_CODING = re.compile(rb"\r\ntransfer-encoding[ \t]*:([^\r\n]*)", re.IGNORECASE)
+ABSOLUTE_TARGET = re.compile(rb"https?://([^/?]+)", re.IGNORECASE)
+
+FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
+NOTED_FIELDS = FRAMING_FIELDS | {b"host", b"connection", b"expect"}
+
+Field = tuple[bytes, bytes]
+
+
+@dataclass(slots=True)
+class Head:
+    """What a request says before its body. Names of `fields` are in lower case; `version` is "1.0" or "1.1".
+
+    `awaits_continue`: the sender waits for 100 Continue before it sends the body.
+    """
+
+    method: str
+    path: bytes
+    query: bytes
+    version: str
+    fields: list[Field]
+    keep_alive: bool
+    awaits_continue: bool
+
+
+class Sink(Protocol):
+    """Who hears of the requests of a connection."""
+
+    def begin_request(self, head: Head) -> None: ...
+    def take_body(self, piece: bytes) -> None: ...
+    def end_request(self) -> None: ...
+
+
+class RequestReader:
+    """Reads the requests of one connection. `closed` is set behind the last one: what comes then is nobody's."""
+
+    def __init__(self, sink: Sink, max_header_bytes: int) -> None:
+        self._sink = sink
+        self._max_header_bytes = max_header_bytes
+        self._parser = httptools.HttpRequestParser(self)
+        self._begun = bytearray()  # what has come of a head
+        self._fields: list[Field] = []
+        self._recording = self._complete = False
+        self._keep_alive = True
+        self._missing_bytes: int | None = None  # of the body; None where it comes in chunks
+        self._tail = b""
+        self._overhead_bytes = 0
+        self.in_body = self.closed = False
+
+    @property
+    def in_message(self) -> bool:
+        """A request has begun to arrive, and not ended."""
+        return self.in_body or bool(self._begun)
+
+    def feed(self, data: bytes) -> None:
+        """Raises the ApiError that refuses the connection: nothing may be fed after it."""
+        at = 0
+        while at < len(data) and not self.closed:
+            at = self._feed_body(data, at) if self.in_body else self._feed_head(data, at)
+
+    # The head
+
+    def _feed_head(self, data: bytes, at: int) -> int:
+        """Takes what belongs to the head and says where that ends."""
+        known = len(self._begun)
+        if not known and (end := data.find(HEAD_END, at)) >= 0:
+            end += len(HEAD_END)
+            self._read_head(data[at:end])
+            return end
+        self._begun += data[at:]
+        end = self._begun.find(HEAD_END, max(0, known - len(HEAD_END) + 1))
+        if end < 0:
+            self._check_begun(known)
+            return len(data)
+        end += len(HEAD_END)
+        head = bytes(self._begun[:end])
+        self._begun.clear()
+        self._read_head(head)
+        return at + end - known
+
+    def _check_begun(self, known: int) -> None:
+        """Refuses at once what can't become a request."""
+        if len(self._begun) > self._max_header_bytes:
+            raise HeadersTooLarge(self._max_header_bytes)
+        line_end = self._begun.find(b"\r\n")
+        line = REQUEST_LINE if line_end >= 0 else REQUEST_LINE_BEGUN
+        if not line.match(self._begun):
+            raise MalformedHttp("the request line must be METHOD /path HTTP/1.1")
+        if BARE_LINE_FEED.search(self._begun, max(0, known - 1)):
+            raise MalformedHttp("lines end in CR LF")
+
+    def _read_head(self, raw: bytes) -> None:
+        if len(raw) > self._max_header_bytes:
+            raise HeadersTooLarge(self._max_header_bytes)
+        line = REQUEST_LINE.match(raw)
+        if line is None:
+            raise MalformedHttp("the request line must be METHOD /path HTTP/1.1")
+        method, target, minor = line.groups()
+        if method == b"CONNECT":
+            raise MethodNotAllowed("CONNECT")
+        self._parse_head(raw)
+        noted = [field for field in self._fields if field[0] in NOTED_FIELDS]
+        self._missing_bytes = length = _length(noted, minor)
+        path, _, query = _origin_form(method, target, _host(noted, minor)).partition(b"?")
+        self._keep_alive = self._keep_alive and minor == b"1" and not _has(noted, b"connection", b"close")
+        self._tail, self._overhead_bytes = b"", 0
+        self.in_body = length != 0
+        awaits_continue = self.in_body and minor == b"1" and _has(noted, b"expect", b"100-continue")
+        version = "1.1" if minor == b"1" else "1.0"
+        self._sink.begin_request(
+            Head(method.decode(), path, query, version, self._fields, self._keep_alive, awaits_continue)
+        )
+        if not self.in_body:
+            self._end()
+
+    def _parse_head(self, raw: bytes) -> None:
+        """Has the parser read it, and where that means to leave HTTP behind (Upgrade) begins anew without."""
+        self._fields = []
+        self._recording, self._complete = True, False
+        try:
+            self._parser.feed_data(raw)
+        except httptools.HttpParserUpgrade:
+            self._parse_without_upgrade()
+        except httptools.HttpParserError as error:
+            raise _refusal(raw, error) from None
+        finally:
+            self._recording = False
+
+    def _parse_without_upgrade(self) -> None:
+        """RFC 9110, 7.8: an upgrade that is not taken is ignored, and the request read as any other.
+
+        A parser that has seen one regards the body as another protocol's, and nothing changes its mind: a new one is
+        told of the body's length alone.
+        """
+        self._recording, self._complete = False, False
+        self._parser = httptools.HttpRequestParser(self)
+        framing = [b"%b: %b\r\n" % field for field in self._fields if field[0] in FRAMING_FIELDS]
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+
+    # The body
+
+    def _feed_body(self, data: bytes, at: int) -> int:
+        """Takes what belongs to the body and says where that ends."""
+        end = self._piece_end(data, at)
+        self._overhead_bytes += end - at
+        try:
+            self._parser.feed_data(memoryview(data)[at:end])
+        except httptools.HttpParserError as error:
+            raise _malformed(error) from None
+        if self._missing_bytes is not None:
+            self._missing_bytes -= end - at
+        elif self._overhead_bytes > self._max_header_bytes:
+            raise HeadersTooLarge(self._max_header_bytes)
+        if self._complete:
+            self._end()
+        return end
+
+    def _piece_end(self, data: bytes, at: int) -> int:
+        """The body may end there, and not before: a chunked one ends in an empty line."""
+        if self._missing_bytes is not None:
+            return min(len(data), at + self._missing_bytes)
+        seam = self._tail + data[at : at + len(HEAD_END) - 1]
+        found = seam.find(HEAD_END)
+        if found >= 0:
+            end = at + found + len(HEAD_END) - len(self._tail)
+        else:
+            found = data.find(HEAD_END, at)
+            end = found + len(HEAD_END) if found >= 0 else len(data)
+        self._tail = (self._tail + data[max(at, end - 3) : end])[-3:]
+        return end
+
+    def _end(self) -> None:
+        assert self._complete, "the parser and the head disagree on the body's length"
+        self.in_body = False
+        self.closed = not self._keep_alive
+        self._sink.end_request()
+
+    # The parser's callbacks
+
+    def on_message_begin(self) -> None:
+        if self.in_body:
+            raise MalformedHttp("a body is followed by what is no request")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._recording:  # a trailer must not pass for a header
+            self._fields.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        if self._recording:
+            self._keep_alive = self._parser.should_keep_alive()
+
+    def on_chunk_header(self) -> None:
+        self._overhead_bytes -= CHUNK_OVERHEAD_BYTES
+
+    def on_body(self, piece: bytes) -> None:
+        self._overhead_bytes -= len(piece)
+        self._sink.take_body(piece)
+
+    def on_message_complete(self) -> None:
+        self._complete = True
+
+
+def _length(fields: list[Field], minor: bytes) -> int | None:
+    """The body's bytes, None where it comes in chunks. That the two exclude each other the parser has seen to."""
+    codings = [value for name, value in fields if name == b"transfer-encoding"]
+    if codings:
+        if [coding.lower() for coding in codings] != [b"chunked"]:
+            raise TransferCodingUnknown
+        if minor == b"0":
+            raise MalformedHttp("HTTP/1.0 has no Transfer-Encoding")
+        return None
+    lengths = [value for name, value in fields if name == b"content-length"]
+    if lengths and len(lengths[0]) > MAX_LENGTH_DIGITS:
+        raise MalformedHttp(f"Content-Length has at most {MAX_LENGTH_DIGITS} digits")
+    return int(lengths[0]) if lengths else 0
+
+
+def _host(fields: list[Field], minor: bytes) -> bytes:
+    hosts = [value for name, value in fields if name == b"host"]
+    if len(hosts) > 1 or (minor == b"1" and not hosts):
+        raise MalformedHttp("HTTP/1.1 has exactly one Host header")
+    return hosts[0] if hosts else b""
+
+
+def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
+    """Path and query. A target that names a host (RFC 9112, 3.2.2) must name the one of the Host header."""
+    if b"#" in target:
+        raise MalformedHttp("a request's target has no fragment")
+    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
+        return target
+    absolute = ABSOLUTE_TARGET.match(target)
+    if absolute is None:
+        raise MalformedHttp("the request's target must begin with /")
+    if absolute[1].lower() != host.lower():
+        raise MalformedHttp("the request's target and its Host header name different hosts")
+    rest = target[absolute.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def _has(fields: list[Field], name: bytes, token: bytes) -> bool:
+    """Whether a header of that name has the token in its list."""
+    return any(
+        token in (part.strip(b" \t") for part in value.lower().split(b","))
+        for key, value in fields
+        if key == name
+    )
+
+
+def _refusal(raw: bytes, error: httptools.HttpParserError) -> ApiError:
+    """What the parser refused in a head, where that was the transfer coding by its own name."""
+    codings = [value.strip(b" \t").lower() for value in TRANSFER_CODING.findall(raw)]
+    if codings and codings != [b"chunked"]:
+        return TransferCodingUnknown()
+    return _malformed(error)
+
+
+def _malformed(error: httptools.HttpParserError) -> MalformedHttp:
+    """With the parser's reason, a fixed text of its own, unless one of our callbacks was it."""
+    if isinstance(error, httptools.HttpParserCallbackError):
+        return MalformedHttp()
+    return MalformedHttp(str(error))

@@ -1,0 +1,75 @@
+"""The lock of a data directory: the kernel holds it for the server that runs, and lets it go however that ends.
+
+Nothing here is imported beyond the standard library: what must not wait for a server's imports may ask too.
+"""
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from typing import Final, Self
+
+from app.errors import StartupError
+from app.files import PRIVATE_FILE_MODE, private_folder
+
+LOCK_FILE: Final = "server.lock"
+"""Never deleted: a second file of that name would be a second lock."""
+
+NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+HOLDER_MAX_BYTES: Final = 64
+
+
+class ServerLock:
+    """Held from `take` until `release` or the end of this process; children that are executed do not inherit it.
+
+    It is `flock` on a file, so that containers and PID namespaces that share the folder share the lock. The file says
+    which process holds it, for people alone.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, data_dir: Path) -> Self:
+        """Raises `StartupError` when another process holds it, or the folder can't have a lock."""
+        path = data_dir / LOCK_FILE
+        try:
+            private_folder(data_dir)
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, PRIVATE_FILE_MODE)
+        except OSError as error:
+            raise StartupError(
+                f"data directory {data_dir}: {error.strerror}; set OUTWORKER_DATA_DIR to a folder you may write to"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, HOLDER_MAX_BYTES, 0)
+            os.close(descriptor)
+            raise _refusal(data_dir, error, holder) from None
+        _sign(descriptor)
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Another server may use the folder from now on."""
+        os.close(self._descriptor)
+
+
+def _refusal(data_dir: Path, error: OSError, holder: bytes) -> StartupError:
+    if error.errno in NO_LOCKS:
+        return StartupError(
+            f"data directory {data_dir}: its file system has no locks; set OUTWORKER_DATA_DIR to a local folder"
+        )
+    pid = holder.decode("ascii", errors="replace").strip()
+    named = f"another server (pid {pid})" if pid.isdecimal() else "another server"
+    return StartupError(
+        f"{named} uses {data_dir}: stop it, or set OUTWORKER_DATA_DIR to another folder (and PORT to another port)"
+    )
+
+
+def _sign(descriptor: int) -> None:
+    """Write who holds it. A full disk is no reason not to serve: the lock is held all the same."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError:
+        return

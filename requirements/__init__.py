@@ -1,0 +1,1 @@
+"""The pinned lists of packages: what makes, installs, lists and audits them."""

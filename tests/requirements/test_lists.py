@@ -1,0 +1,102 @@
+"""requirements/*.txt: every package has one version and the hashes of its files, for every Python that is supported."""
+
+from pathlib import Path
+
+import pytest
+
+from requirements.index import is_of, pythons_without_wheel
+from requirements.lists import HERE, Pin, read_list, write_list
+from requirements.lock import DEV, LISTS, PYTHON_MINORS, TORCH_CPU, torch_index
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_line_has_hashes(name: str) -> None:
+    pins = read_list(HERE / f"{name}.txt")  # raises for a line without
+    assert pins
+    assert len({pin.name for pin in pins}) == len(pins)
+    assert all(len(set(pin.hashes)) == len(pin.hashes) for pin in pins)
+
+
+def test_no_list_is_left_out() -> None:
+    assert sorted(path.stem for path in HERE.glob("*.txt")) == sorted(LISTS)
+
+
+def test_torch_has_a_wheel_for_each_python() -> None:
+    (torch,) = read_list(HERE / "torch-cpu.txt")
+    assert f"{torch.name}=={torch.version}" == TORCH_CPU
+    assert len(torch.hashes) == len(PYTHON_MINORS)
+
+
+def test_lists_that_lie_in_one_environment_agree() -> None:
+    cpu, dev = ({pin.name: pin.version for pin in read_list(HERE / f"{name}.txt")} for name in ("cpu", "dev"))
+    assert cpu.keys().isdisjoint(dev)
+
+
+def test_what_vllm_asks_of_newer_pythons_is_there() -> None:
+    """Its metadata has both behind `python_version > "3.11"`; a list serves all Pythons."""
+    for name in ("cpu", "cuda"):
+        versions = {pin.name: pin.version for pin in read_list(HERE / f"{name}.txt")}
+        assert "six" in versions
+        assert int(versions["setuptools"].split(".")[0]) < 81
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["anyio==4.16.0", "anyio>=4 --hash=sha256:" + "0" * 64, "anyio==4.16.0 --hash=md5:00", "-e .", "anyio"],
+)
+def test_a_line_that_pins_nothing(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(f"{line}\n")
+    with pytest.raises(
+        ValueError, match=r"list\.txt: .*: expected name==version and the sha256 of each file"
+    ):
+        read_list(path)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    write_list(path, {"b-c": "2.0+cpu", "a": "1!1.post1"}, {"a": ["0" * 64], "b-c": ["f" * 64, "1" * 64]})
+    assert read_list(path) == [
+        Pin("a", "1!1.post1", ("0" * 64,)),
+        Pin("b-c", "2.0+cpu", ("1" * 64, "f" * 64)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("rpds_py-1.2-cp311-cp311-manylinux_2_17_x86_64.whl", True),
+        ("rpds_py-1.2.tar.gz", True),
+        ("rpds-py-1.2.zip", True),
+        ("rpds_py-1.2.1-cp311-cp311-manylinux_2_17_x86_64.whl", False),
+        ("rpds_py_more-1.2.tar.gz", False),
+        ("rpds_py-1.2-py3.exe", False),
+        ("not-a-wheel.whl", False),
+    ],
+)
+def test_the_files_of_a_release(file: str, expected: bool) -> None:
+    assert is_of(file, "rpds-py", "1.2") is expected
+
+
+@pytest.mark.parametrize(
+    ("files", "missing"),
+    [
+        (["a-1-py3-none-any.whl"], []),
+        (["a-1-cp38-abi3-manylinux_2_28_x86_64.whl"], []),
+        (["a-1-cp311-cp311-manylinux_2_28_x86_64.whl", "a-1-cp313-cp313-manylinux1_x86_64.whl"], ["3.12", "3.14"]),
+        (["a-1-cp311-cp311-macosx_14_0_arm64.whl", "a-1.tar.gz"], ["3.11", "3.12", "3.13", "3.14"]),
+        (["a-1-cp312-abi3-manylinux2014_x86_64.whl"], ["3.11"]),
+    ],
+)  # fmt: skip
+def test_pythons_that_a_release_has_no_wheel_for(files: list[str], missing: list[str]) -> None:
+    assert pythons_without_wheel(files, PYTHON_MINORS) == missing
+
+
+def test_only_the_setup_script_names_pytorchs_index() -> None:
+    assert torch_index().startswith("https://")
+    for path in [*HERE.glob("*.txt"), *HERE.glob("*.py")]:
+        assert "://" not in path.read_text(), path.name
+
+
+def test_dev_asks_for_nothing_twice() -> None:
+    assert len(set(DEV)) == len(DEV)
