@@ -27,11 +27,14 @@ _HEX: Final = "[0-9a-fA-F]"
 _NEVER_BARE: Final = '"\\\\\\u007F\\u0000-\\u001F'
 """What stands in no text in JSON as it is."""
 
+_BARE: Final = " !#-\\u005B\\u005D-~\\u0080-\\uD7FF\\uE000-\\U0010FFFF"
+"""What stands as it is, without the halves of surrogate pairs, which are no text in UTF-8."""
+
 BASIC_RULES: Final = {
     "escape": f'"\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cA-CefEF] {_HEX}{{3}} | [dD] [0-7] {_HEX}{{2}}))',
     "char": f"[^{_NEVER_BARE}] | escape",
     "string": '"\\"" text',
-    "text": f'"\\"" | [^{_NEVER_BARE}] text | escape text',
+    "text": f'"\\"" | [{_BARE}] text | escape text',
     "integer": '"-"? ("0" | [1-9] [0-9]{0,15})',
     "number": 'integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?',
     "boolean": '"true" | "false"',
