@@ -8,7 +8,11 @@ from typing import Any, Final, NamedTuple
 
 from app.constrained import characters
 from app.constrained.characters import Ranges
+from app.constrained.gbnf import Rules
+from app.constrained.language import TooLarge
+from app.constrained.machine import machine_of
 from app.constrained.merging import Form
+from app.constrained.texts import machine_rule
 
 MOST_DIGITS: Final = 15
 """Before the point, where the schema does not ask for more: a JSON number has no more in most languages."""
@@ -21,6 +25,21 @@ MAX_MULTIPLE: Final = 20_000
 """A state for each remainder."""
 
 WORDS: Final = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "+multiples", "+without")
+
+
+def number_body(rules: Rules, form: Form, *, whole: bool) -> str | None:
+    """The body of a rule, None where no number satisfies it. What can't be said is left to the check."""
+    free = "integer" if whole else "number"
+    if not any(word in form for word in WORDS):
+        return free
+    try:
+        numbers = Numbers(form, whole=whole)
+        machine = machine_of(numbers) if numbers.is_sayable else None
+    except (TooLarge, ArithmeticError):
+        return free
+    if machine is None:
+        return free
+    return None if machine.empty else machine_rule(rules, machine, '""')
 
 
 class Reading(NamedTuple):

@@ -12,11 +12,10 @@ from app.constrained.forms import Forms
 from app.constrained.gbnf import BLANK, CannotConvert, Rules, choice, literal
 from app.constrained.language import TooLarge
 from app.constrained.lists import Lists
-from app.constrained.machine import machine_of
 from app.constrained.merging import KINDS, Form
-from app.constrained.numbers import WORDS, Numbers
+from app.constrained.numbers import number_body
 from app.constrained.objects import Objects
-from app.constrained.texts import machine_rule, text_body
+from app.constrained.texts import text_body
 
 IMPLIED: Final = {
     "object": frozenset(
@@ -102,16 +101,10 @@ class Writing:
         return [] if body is None else [body]
 
     def _number(self, form: Form, *, whole: bool) -> list[str]:
-        if self._loose or not any(word in form for word in WORDS):
+        if self._loose:
             return ["integer" if whole else "number"]
-        try:
-            numbers = Numbers(form, whole=whole)
-            machine = machine_of(numbers) if numbers.is_sayable else None
-        except (TooLarge, ArithmeticError):
-            machine = None
-        if machine is None:
-            return ["integer" if whole else "number"]
-        return [] if machine.empty else [machine_rule(self._rules, machine, '""')]
+        body = number_body(self._rules, form, whole=whole)
+        return [] if body is None else [body]
 
 
 def _kinds(form: Form) -> Sequence[str]:

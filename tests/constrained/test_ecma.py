@@ -116,7 +116,7 @@ TEXTS = [
         "\ufeff",
         " ",
         "😀",
-        "α",
+        "\u03b1",
         "\0",
         "\b",
         "\x01",
@@ -145,7 +145,9 @@ TEXTS = [
         "ccc",
     ),
 ]
-LETTERS = list("ab0_ -.é\n😀A")
+LETTERS = list("ab0_ -.é\nA")
+"""V8 itself looks for some matches between the two halves of a character beyond U+FFFF."""
+
 PIECES = [
     "a",
     "b",
