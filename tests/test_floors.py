@@ -10,7 +10,7 @@ APP = Path(__file__).parents[1] / "app"
 FLOORS = [
     {"errors", "types", "files", "interruption", "milestones", "recent", "program", "tally", "memory_return"},
     {"reserve", "server_lock", "sockets"},
-    {"account_ids", "settings", "database", "processes", "server_address"},
+    {"account_ids", "settings", "database", "processes", "server_address", "constrained"},
     {"catalog", "adapters", "accounts", "engines"},
     {"inference"},
     {"http", "web"},
