@@ -82,6 +82,14 @@ TOKENS = Table(
     Column("created_at", String(32), nullable=False),
 )
 
+# Beside `tokens`, so that a database of before has it too; without a foreign key, so that revoking is one deletion.
+TOKEN_NAMES = Table(
+    "token_names",
+    METADATA,
+    Column("token_id", String(36), primary_key=True),
+    Column("name", String(64), nullable=False),
+)
+
 ADAPTERS = Table(
     "adapters",
     METADATA,

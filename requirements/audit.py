@@ -35,9 +35,8 @@ def main() -> int:
         )
         return UNKNOWN
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "pins.txt")
-        path.write_text("".join(f"{pin}\n" for pin in pins()))
-        done = run(environment, "-m", "pip_audit", "--no-deps", "--disable-pip", "--strict", "-r", str(path))
+        files = [word for path in written(Path(folder)) for word in ("-r", str(path))]
+        done = run(environment, "-m", "pip_audit", "--no-deps", "--disable-pip", "--strict", *files)
     print(done.stdout, end="")
     return judged(done)
 
@@ -54,18 +53,25 @@ def judged(done: "subprocess.CompletedProcess[str]") -> int:
     return UNKNOWN
 
 
-def pins() -> list[str]:
+def written(folder: Path) -> list[Path]:
+    """Files with all pins; pip-audit takes one version of a package in each."""
+    versions: dict[str, list[str]] = {}
+    for name, version in pins():
+        versions.setdefault(name, []).append(version)
+    paths = [folder / f"{number}.txt" for number in range(max(map(len, versions.values())))]
+    for number, path in enumerate(paths):
+        lines = (f"{name}=={found[number]}\n" for name, found in versions.items() if number < len(found))
+        path.write_text("".join(lines))
+    return paths
+
+
+def pins() -> list[tuple[str, str]]:
     """Every version of every list once.
 
     Vulnerabilities are published for releases, and torch's CPU build is one of torch's.
     """
-    found = {
-        (pin.name, pin.version.partition("+")[0]) for name in LISTS for pin in read_list(HERE / f"{name}.txt")
-    }
-    by_version: dict[str, list[str]] = {}
-    for name, version in sorted(found):
-        by_version.setdefault(name, []).append(version)
-    return [f"{name}=={version}" for name, versions in by_version.items() for version in versions]
+    listed = (pin for name in LISTS for pin in read_list(HERE / f"{name}.txt"))
+    return sorted({(pin.name, pin.version.partition("+")[0]) for pin in listed})
 
 
 def run(environment: Environment, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -201,7 +201,9 @@ def test_a_second_server_in_another_pid_namespace_is_refused(fake: LiveServer) -
 def test_a_stopped_server_leaves_one_whole_database_file(tmp_path: Path, number: int) -> None:
     """A copy of outworker.db alone has all that was written."""
     server = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
-    made = outworker("token", "create", "--account", "a", "--scope", "ai:read", data_dir=server.data_dir)
+    made = outworker(
+        "token", "create", "--account", "a", "--new-account", "--scope", "ai:read", data_dir=server.data_dir
+    )
     token_id = made.stdout.split()[1]
     server.client.post("/client/v4/accounts/local/ai/finetunes", json={"model": HF, "name": "mine"})
     server.signal_group(number)

@@ -252,6 +252,10 @@ class _Reader:
             return _CONTROLS[character]
         if character == "0" and not self._next().isdigit():
             return 0
+        octal = re.compile("[0-3][0-7]{0,2}|[4-7][0-7]?").match(self._text, self._at - 1)
+        if octal is not None:
+            self._at = octal.end()
+            return int(octal[0], 8)
         if character == "c" and re.match("[A-Za-z]", self._next()):
             self._at += 1
             return ord(self._text[self._at - 1]) % 32
