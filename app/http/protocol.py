@@ -202,7 +202,7 @@ class GuardedProtocol(HttpToolsProtocol):
         _give_up(cycle)
 
     def _say_no(self, error: ApiError) -> None:
-        """The error as its path has errors, then nothing more. The sender is heard out for a moment, so that it can read it."""
+        """The error as its path has errors; the sender is heard out for a moment, so that it can read it."""
         self._unset_keepalive_if_required()
         if self.cycle is None or not self.cycle.response_complete or not self._reader.in_body:
             body = bytes(failure_at(self._reader.target)(error, "").body)
