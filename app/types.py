@@ -208,3 +208,4 @@ class Caller:
 
     account_id: str
     scopes: frozenset[str] = field(default_factory=frozenset)
+    token_sha256: str = field(default="", compare=False, repr=False)

@@ -14,8 +14,10 @@ from app.catalog.cards import ModelCard
 from app.catalog.hints import hints
 from app.errors import NoSuchModel
 from app.http.body import BodyLimits, parse_json, read_body
-from app.http.dialects.dialect import Asked
+from app.http.body_room import Held
+from app.http.dialects.dialect import Asked, Reply
 from app.http.disconnect import watched
+from app.http.envelope import ErrorEvent
 from app.http.exchange import exchange_of
 from app.http.sse import EventStream, StreamLimits
 from app.inference.pipeline import Pipeline
@@ -64,44 +66,51 @@ class Serving:
             raise NoSuchModel(name)
         return model
 
-    async def read(self, request: Request) -> bytes:
-        """The body's bytes. Raises RequestTooLarge, RequestTimeout or ClientLeft."""
-        return await read_body(request, self._body_limits)
-
     async def answer(self, request: Request, caller: Caller, parse: Callable[[Any], Asked]) -> Response:
         """Read the body, let the dialect `parse` its JSON value, and answer that."""
-        body = await read_body(request, self._body_limits)
-        return await self.answer_body(request, caller, body, parse)
+        with self._body_limits.room.of(caller.account_id) as held:
+            understood = await self._understand(request, parse, held)
+            return await self._run(request, caller, understood, held)
 
     async def count(self, request: Request, caller: Caller, parse: Callable[[Any], Asked]) -> int:
         """How many tokens the body's prompt has."""
-        body = await read_body(request, self._body_limits)
-        asked = parse(parse_json(body))
-        model = self.model(asked.model)
-        text, _ = model.understand(asked)
-        return await model.pipeline.count(text, card=model.card, account_id=caller.account_id)
+        with self._body_limits.room.of(caller.account_id) as held:
+            understood = await self._understand(request, parse, held)
+            model, text = understood.model, understood.text
+            return await model.pipeline.count(text, card=model.card, account_id=caller.account_id)
 
-    async def answer_body(
-        self, request: Request, caller: Caller, body: bytes, parse: Callable[[Any], Asked]
-    ) -> Response:
-        """As `answer`, with the bytes read already."""
+    async def _understand(self, request: Request, parse: Callable[[Any], Asked], held: Held) -> "_Understood":
+        """What is asked, without the body and what was parsed of it. Raises what a body may be refused for."""
+        body = await read_body(request, self._body_limits, held)
 
-        def understand() -> tuple[Asked, ServedModel, TextRequest, list[str]]:
+        def understand() -> _Understood:
             asked = parse(parse_json(body))
             model = self.model(asked.model)
-            return asked, model, *model.understand(asked)
+            return _Understood(asked.reply, asked.error_event, model, *model.understand(asked))
 
+        return understand() if len(body) < LARGE_BODY_BYTES else await asyncio.to_thread(understand)
+
+    async def _run(self, request: Request, caller: Caller, understood: "_Understood", held: Held) -> Response:
         exchange = exchange_of(request.scope)
-        small = len(body) < LARGE_BODY_BYTES
-        asked, model, text, said = understand() if small else await asyncio.to_thread(understand)
-        exchange.error_event = asked.error_event
+        exchange.error_event = understood.error_event
+        reply, model, text = understood.reply, understood.model, understood.text
         async with watched(request.scope):
             job = await model.pipeline.prepare(
                 text, card=model.card, account_id=caller.account_id, request_id=exchange.request_id
             )
+            held.release()  # what is left of the body is within the model's context
             opened = partial(model.pipeline.open, job)
             if text.stream:
-                return EventStream(opened, asked.reply.events, self._stream_limits)
+                return EventStream(opened, reply.events, self._stream_limits)
             async with opened() as run:
-                result = await asked.reply.json(run)
-        return asked.reply.response(result, exchange.request_id, said)
+                result = await reply.json(run)
+        return reply.response(result, exchange.request_id, understood.hints)
+
+
+@dataclass(frozen=True, slots=True)
+class _Understood:
+    reply: Reply
+    error_event: ErrorEvent
+    model: ServedModel
+    text: TextRequest
+    hints: list[str]

@@ -10,6 +10,7 @@ from itertools import chain
 from types import MappingProxyType
 
 from app.http.openapi.failures import Shape
+from app.http.routes.health import BELOW_ACCOUNT
 
 CLIENT = "/client/v4"
 ACCOUNT = f"{CLIENT}/accounts/{{account_id}}"
@@ -253,6 +254,15 @@ def _server() -> Table:
         ("/ready", "GET"): Operation(
             tag, "Whether every engine can serve", Answer("Readiness"), unready="Readiness"
         ),
+        **{
+            (ACCOUNT + path, "GET"): Operation(
+                tag,
+                "Whether every engine can serve, for load generators",
+                Answer("Readiness"),
+                unready="Readiness",
+            )
+            for path in BELOW_ACCOUNT
+        },
         ("/openapi.json", "GET"): Operation(tag, "This document", Answer("Document")),
         ("/playground/token", "POST"): Operation(
             tag,
