@@ -90,7 +90,7 @@ def test_a_token_that_could_not_be_shown_is_revoked(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "app.cli", "token"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*command, "create", "--account", "a", "--scope", "ai:read"],
+            [*command, "create", "--account", "a", "--new-account", "--scope", "ai:read"],
             cwd=CHECKOUT,
             env=environment,
             stdout=full,
