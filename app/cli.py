@@ -54,19 +54,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(app(arguments))
         finally:
             sys.stdout.flush()  # here, where a full disk behind it is one line
-    except OperatorError as error:
-        print(f"outworker: {error}", file=sys.stderr)
-        sys.exit(2)
     except BrokenPipeError:
         os._exit(1)  # the reader of our output is gone: nothing more to say
-    except OSError as error:
-        print(f"outworker: {_named(error)}; check room and permissions there", file=sys.stderr)
+    except (OperatorError, OSError) as error:
+        print(f"outworker: {error if isinstance(error, OperatorError) else _said(error)}", file=sys.stderr)
+        _exit_with_error()
+
+
+def _said(error: OSError) -> str:
+    """Return what the system could not do, of a file that no command foresaw."""
+    where = error.filename or "a file of the data directory, or the output"
+    return f"{where}: {error.strerror or error}; check room and permissions there"
+
+
+def _exit_with_error() -> None:
+    """End with status 2. Where the output can't take what was printed the interpreter must not try again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         sys.stderr.flush()
-        os._exit(2)  # not by way of the interpreter, which would try to write the output again
-
-
-def _named(error: OSError) -> str:
-    return f"{error.filename or 'the output'}: {error.strerror or error}"
+        os._exit(2)
+    sys.exit(2)
 
 
 @app.command
@@ -93,10 +101,12 @@ def serve(
 
     The words for engine, format, quantization and size are xinference's, for the entries of that model.
     """
-    from app.launcher import Launcher
+    from app.launcher import Launcher, Log
     from app.processes import ProcessRecord
+    from app.settings import load_settings
 
-    data_dir = _data_dir(config, env)
+    settings = load_settings(config, env, os.environ)
+    data_dir = settings.server.data_dir
     options = {
         "--config": config and str(config),
         "--env": env,
@@ -107,8 +117,9 @@ def serve(
     }
     arguments = [word for name, value in options.items() if value for word in (name, value)]
     arguments += ["--auto"] if auto else []
-    log_file = None if log == "-" else Path(log) if log else data_dir / "server.log"
-    return Launcher(arguments, log_file, ProcessRecord(data_dir / "processes.json")).run()
+    file = Path(log) if log else data_dir / "server.log"
+    kept = None if log == "-" else Log(file, settings.limits.max_log_bytes)
+    return Launcher(arguments, kept, ProcessRecord(data_dir / "processes.json")).run()
 
 
 @app.command
@@ -205,9 +216,11 @@ def token_create(
     token_id, token = tokens.create(account, scope, name)
     try:
         print(f"id     {token_id}\ntoken  {token}", flush=True)
-    except OSError:  # nobody has seen it, nobody ever will
+    except OSError as error:  # nobody has seen it, nobody ever will
         tokens.revoke(token_id)
-        raise
+        raise OperatorError(
+            f"the output: {error.strerror}; the token could not be shown and is revoked"
+        ) from None
 
 
 @token_app.command(name="list")

@@ -268,12 +268,12 @@ class IncompleteRequest(AiError):
 
 
 class RequestTooLarge(AiError):
-    """A body over the limit in bytes."""
+    """A body over the limit in bytes, or in values of JSON."""
 
     code, status, name = 3006, 413, "Request too large"
 
-    def __init__(self, max_body_bytes: int, what: str = "the body must be at most") -> None:
-        super().__init__(f"Request is too large: {what} {max_body_bytes} bytes")
+    def __init__(self, limit: int, what: str = "the body must be at most", unit: str = "bytes") -> None:
+        super().__init__(f"Request is too large: {what} {limit} {unit}")
 
 
 class ContextExceeded(AiError):

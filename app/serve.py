@@ -23,6 +23,7 @@ from sqlalchemy.exc import DatabaseError
 from app.accounts.authority import Authority
 from app.accounts.development import development_token
 from app.accounts.page_codes import PageCodes, page_link
+from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
@@ -30,9 +31,10 @@ from app.banner import banner, for_others, lan_addresses
 from app.catalog.cards import load_cards
 from app.engines.lifecycle import freeze_memory
 from app.errors import EngineLost, OperatorError, StartupError
+from app.http.boundary import ANY_HOST
 from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
-from app.listening import http_server, listen
+from app.listening import DrainingServer, http_server, listen
 from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
@@ -40,9 +42,14 @@ from app.server_address import ServerAddress, forget
 from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
 from app.sockets import SocketFolder
-from app.stores import stores_of
+from app.stores import Stores, stores_of
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
+
+ANY_HOST_WARNING = (
+    'server.allowed_hosts has "*": a web page that a browser here opens can reach this server under a name of its own '
+    "(DNS rebinding), and then only tokens protect it"
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +58,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the server listens there is nothing to finish
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the log is another process's
     arguments = _arguments()
     report = _reporter()
     reached("imports")
@@ -79,8 +88,7 @@ def _end(status: int) -> None:
 
 
 async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
-    began = time.monotonic()
-    steps = StartSteps()
+    began, steps = time.monotonic(), StartSteps()
     steps.watch()
     record = ProcessRecord(settings.server.data_dir / "processes.json")
     cards = load_cards(CHECKOUT / "schemas")
@@ -91,6 +99,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
     token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
+    stores.checkpoint()  # a signal that comes before the server handles it ends this process as it is
     reached("database")
     failures: list[BaseException] = []
 
@@ -118,19 +127,35 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             settings,
             assembly.groups(),
             find_caller=Authority(stores.tokens, time.monotonic).caller,
+            running=Running(stores.tokens.revoked),
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
             sign_in=PageSignIn(stores.page_codes, settings.account_id, token),
             start_steps=lambda: steps.steps,
             on_start=on_start,
         ),
+        report,
     )
     reached("listening")
     port = listening.getsockname()[1]
-    report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
+    report(_starting(settings, port))
+    await _until_stopped(settings, server, listening, record, stores)
+    return _status(failures, report)
+
+
+async def _until_stopped(
+    settings: Settings,
+    server: DrainingServer,
+    listening: socket.socket,
+    record: ProcessRecord,
+    stores: Stores,
+) -> None:
+    """Serve, and leave nothing running and the data directory whole."""
     recorder = asyncio.create_task(_record_children(record))
     sockets = SocketFolder.of(settings.server.data_dir)
     try:
+        # Libraries look for parts of theirs where a process stands: here nobody else writes.
+        os.chdir(settings.server.data_dir)
         sockets.make()
         sockets.export()
         await server.serve(sockets=[listening])
@@ -140,8 +165,12 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         sockets.remove()
         forget(settings.server.data_dir)
         record.path.unlink(missing_ok=True)
-        stores.close()  # last: what a thread still writes is in it
-    return _status(failures, report)
+        stores.checkpoint()  # last: what a thread still writes is in it
+
+
+def _starting(settings: Settings, port: int) -> str:
+    line = f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)"
+    return f"{line}\n{ANY_HOST_WARNING}" if ANY_HOST in settings.server.allowed_hosts else line
 
 
 def _take_place(settings: Settings) -> socket.socket:
@@ -221,9 +250,9 @@ def _reporter() -> Callable[[str], None]:
 
 
 def _end_with_parent() -> None:
-    """Linux: when the launcher is killed this process gets SIGTERM and drains."""
+    """Linux: when the launcher is killed this process gets SIGINT and drains: nobody waits for a grace time."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _run(settings: Settings, report: Callable[[str], None]) -> None:

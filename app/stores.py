@@ -13,7 +13,7 @@ from app.accounts.tokens import TokenStore
 from app.adapters.drafts import Drafts
 from app.adapters.finetunes import Finetunes
 from app.adapters.store import AdapterStore
-from app.database import DATABASE_FILE, close_database, open_database
+from app.database import DATABASE_FILE, checkpoint, open_database
 from app.errors import OperatorError, SettingsError, printable
 from app.reserve import RESERVE_FILE, Reserve
 from app.settings import Model, Settings, load_settings
@@ -36,9 +36,9 @@ class Stores:
     adapters: AdapterStore
     drafts: Drafts
 
-    def close(self) -> None:
-        """Leave the data directory whole: `outworker.db` alone has all that was written."""
-        close_database(self.database)
+    def checkpoint(self) -> None:
+        """Make the data directory whole: `outworker.db` alone has all that was written."""
+        checkpoint(self.database)
 
     @property
     def finetunes(self) -> Finetunes:

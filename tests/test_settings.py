@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import SettingsError
 from app.settings import CHECKOUT, DEFAULT_FILE, check_models, load_settings
+from app.settings.aliases import aliases_of
 from app.settings.schema import ENTRY, defaults, model_defaults, settings_schema
 from app.settings.table import DEFAULT_MODELS, TABLE
 from app.settings.values import Limits, Model, Server
@@ -231,7 +232,7 @@ MISTAKES = [
     ),
     (
         '[server]\nallowed_hosts = ["box.example:80"]',
-        'server.allowed_hosts[0]: expected a host name or address without a port, found "box.example:80"',
+        'server.allowed_hosts[0]: expected a host name or address without a port, or "*", found "box.example:80"',
     ),
     ('[env."a b"]', 'env: expected a name of letters, digits, - and _, found "a b"'),
 ]
@@ -330,3 +331,44 @@ class TestEnvironmentOfTheInstallation:
     def test_allowed_hosts_that_are_none(self, text: str) -> None:
         with pytest.raises(SettingsError, match="ALLOWED_HOSTS: expected names or addresses without a port"):
             load_settings(None, None, {"ALLOWED_HOSTS": text})
+
+
+class TestAliases:
+    def models(self, *entries: str) -> str:
+        return "".join(f"[[models]]\n{entry}\n" for entry in entries)
+
+    def test_absent_they_are_the_last_part(self) -> None:
+        settings = load(None)
+        assert aliases_of(settings.models) == {name.rpartition("/")[2]: name for name in DEFAULT_MODELS}
+
+    def test_an_entry_does_not_take_those_of_another_with_its_weights(self, write) -> None:
+        hf, cf = DEFAULT_MODELS
+        text = self.models(f'name = "{hf}"\naliases = ["mistral", "gpt-4o"]', f'name = "{cf}"')
+        found = aliases_of(load(write(text)).models)
+        assert found == {"mistral": hf, "gpt-4o": hf, cf.rpartition("/")[2]: cf}
+
+    def test_what_an_entry_says_counts_before_what_another_has_by_default(self, write) -> None:
+        hf, cf = DEFAULT_MODELS
+        last = cf.rpartition("/")[2]
+        text = self.models(f'name = "{hf}"\naliases = ["{last}"]', f'name = "{cf}"')
+        assert aliases_of(load(write(text)).models) == {last: hf}
+        text = self.models('name = "@hf/a/m"', 'name = "@cf/b/m"', 'name = "@cf/c/n"\naliases = []')
+        assert aliases_of(load(write(text)).models) == {}
+
+    def test_two_entries_with_one_alias(self, write) -> None:
+        hf, cf = DEFAULT_MODELS
+        path = write(
+            self.models(f'name = "{hf}"\naliases = ["a", "b"]', f'name = "{cf}"\naliases = ["c", "b"]')
+        )
+        assert refusal(path) == [
+            f'{path.name}: models[1].aliases: expected names that no other entry has, found "b", which is of models[0]'
+        ]
+
+    @pytest.mark.parametrize("alias", ["@cf/x", "a:b", "", "a b", "-a", "a" * 129])
+    def test_names_that_are_none(self, write, alias: str) -> None:
+        (line,) = refusal(write(self.models(f'name = "{DEFAULT_MODELS[0]}"\naliases = ["{alias}"]')))
+        assert "models[0].aliases[0]: expected 1 to 128 letters, digits, -, _, . or /" in line
+
+    def test_one_name_twice_in_an_entry(self, write) -> None:
+        (line,) = refusal(write(self.models(f'name = "{DEFAULT_MODELS[0]}"\naliases = ["a", "a"]')))
+        assert "models[0].aliases: expected each entry only once" in line

@@ -19,12 +19,14 @@ REPOSITORY_FILES = ("*.json", "*.safetensors", "tokenizer*")
 LEFT_OUT = "consolidated*"  # the same weights once more, in Mistral's own layout
 
 
-def find_weights(name: str) -> Path:
+def find_weights(name: str, here: Path) -> Path:
     """A folder's path, or a repository's snapshot in the local Hugging Face cache. Nothing is downloaded.
+
+    A relative path starts `here`.
 
     Raises StartupError when there is neither.
     """
-    folder = Path(name).expanduser()
+    folder = here / Path(name).expanduser()
     if folder.is_dir():
         return folder
     if name.count("/") != 1 or name.startswith((".", "/", "~")):

@@ -23,7 +23,7 @@ class Grammars:
         self._helper = Helper(MODULE, lambda: (str(weights()),))
         self._verdicts: OrderedDict[bytes, str | None] = OrderedDict()
 
-    async def admit(self, grammar: Grammar) -> None:
+    async def admit(self, grammar: Grammar, what: str = "schema") -> None:
         """Raises JsonModeUnmet with the reason when it can't be compiled in time, OutOfCapacity when many wait."""
         tag = structural_tag(grammar)
         key = sha256(tag.encode()).digest()
@@ -34,7 +34,7 @@ class Grammars:
         while len(self._verdicts) > MAX_REMEMBERED:
             self._verdicts.popitem(last=False)
         if wrong is not None:
-            raise JsonModeUnmet(f"No grammar can be made of the schema: {wrong}")
+            raise JsonModeUnmet(f"No grammar can be made of the {what}: {wrong}")
 
     async def stop(self) -> None:
         await self._helper.stop()

@@ -19,6 +19,8 @@ LIGHT_FILE: Final = DEFAULT_FILE.with_name("llamacpp.toml")
 """The settings of the light installation, which has llama.cpp and no vLLM."""
 MAX_PORT: Final = 65535
 HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+OWN: Final = ("name", "aliases")
+"""What an entry does not take from another with its weights."""
 
 
 def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str, str]) -> Settings:
@@ -76,7 +78,8 @@ def _completed(models: Iterable[Document]) -> list[Document]:
     completed = []
     for model in models:
         weights = model.get("weights", defaults_of_entry["weights"])
-        entry = {**defaults_of_entry, **first.get(weights, {}), **model}
+        shared = {key: value for key, value in first.get(weights, {}).items() if key not in OWN}
+        entry = {**defaults_of_entry, **shared, **model}
         first.setdefault(weights, entry)
         completed.append(entry)
     return completed
@@ -125,7 +128,8 @@ def _server(values: Document) -> Server:
 
 
 def _model(values: Document) -> Model:
-    return Model(**_typed(Model, values))
+    aliases = values["aliases"]
+    return Model(**_typed(Model, {**values, "aliases": None if aliases is None else tuple(aliases)}))
 
 
 def _typed(kind: type, values: Document) -> dict[str, Any]:

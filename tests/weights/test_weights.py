@@ -29,6 +29,19 @@ def test_a_file(tmp_path: Path) -> None:
     assert Weights(str(tmp_path / "a.gguf"), tmp_path).path() == tmp_path / "a.gguf"
 
 
+@pytest.mark.parametrize("name", ["a", "./a", "a/a.gguf"])
+def test_a_relative_path_starts_where_the_command_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The server goes elsewhere before the weights are looked for."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "a.gguf").touch()
+    monkeypatch.chdir(tmp_path)
+    weights = Weights(name, tmp_path / "data")
+    monkeypatch.chdir("/")
+    assert weights.path() == tmp_path / name
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
