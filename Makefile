@@ -16,10 +16,13 @@ serve:
 test: install-dev
 	@tests/browser.sh
 	@tests/node.sh
+	@tests/python.sh
 	@tests/proxies.sh
 	@$(bin)/python -m pytest $(ARGS)
 
 soak: install-dev
+	@tests/node.sh
+	@tests/python.sh
 	@$(bin)/python -m pytest -m soak --soak $(ARGS)
 
 lint: install-dev

@@ -105,7 +105,8 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
 
     def end_with(failure: BaseException) -> None:
         failures.append(failure)
-        server.end()
+        if len(failures) == 1:  # told twice it would end at once
+            server.end()
 
     def on_start(failure: BaseException | None) -> None:
         with suppress(OSError):  # the recorder says it

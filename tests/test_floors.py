@@ -8,16 +8,16 @@ import pytest
 
 APP = Path(__file__).parents[1] / "app"
 FLOORS = [
-    {"errors", "types", "files", "interruption", "milestones", "recent", "program"},
-    {"memory_return", "reserve", "server_lock", "sockets", "tally"},
-    {"account_ids", "settings", "database", "processes", "server_address"},
+    {"errors", "types", "files", "interruption", "milestones", "recent", "program", "tally", "memory_return"},
+    {"reserve", "server_lock", "sockets"},
+    {"account_ids", "settings", "database", "processes", "server_address", "constrained"},
     {"catalog", "adapters", "accounts", "engines"},
     {"inference"},
     {"http", "web"},
     {"server"},
     {"listening", "standin"},
-    {"weights", "plan", "banner", "launcher", "client"},
-    {"stores", "assembly", "backup"},
+    {"weights", "plan", "banner", "launcher", "client", "backup"},
+    {"stores", "assembly"},
     {"serve", "commands"},
     {"cli"},
 ]

@@ -304,35 +304,6 @@ class TestMistakes:
         )
 
 
-class TestEnvironmentOfTheInstallation:
-    @pytest.mark.parametrize(
-        ("installed", "file"),
-        [
-            (("vllm", "xllamacpp"), "outworker.toml"),
-            (("xllamacpp",), "llamacpp.toml"),
-            ((), "outworker.toml"),
-        ],
-    )
-    def test_an_installation_knows_its_engine(
-        self, installed: tuple[str, ...], file: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("app.settings.load.find_spec", lambda name: name if name in installed else None)
-        assert load_settings(None, None, {}).source.name == file
-
-    def test_allowed_hosts_are_added(self) -> None:
-        hosts = load_settings(
-            None, None, {"ALLOWED_HOSTS": " Box.LAN, fd00::7,,192.0.2.7 "}
-        ).server.allowed_hosts
-        assert {"box.lan", "fd00::7", "192.0.2.7", "127.0.0.1", "localhost", "::1"} == set(hosts)
-        assert load_settings(None, None, {"ALLOWED_HOSTS": "*"}).server.allowed_hosts[-1] == "*"
-        assert load_settings(None, None, {"ALLOWED_HOSTS": ""}).server.allowed_hosts[-1] == "::1"
-
-    @pytest.mark.parametrize("text", ["box:80", "http://box", "a b", "box/", "[::1]", "*.box", "\u00e9"])
-    def test_allowed_hosts_that_are_none(self, text: str) -> None:
-        with pytest.raises(SettingsError, match="ALLOWED_HOSTS: expected names or addresses without a port"):
-            load_settings(None, None, {"ALLOWED_HOSTS": text})
-
-
 class TestAliases:
     def models(self, *entries: str) -> str:
         return "".join(f"[[models]]\n{entry}\n" for entry in entries)
@@ -372,3 +343,32 @@ class TestAliases:
     def test_one_name_twice_in_an_entry(self, write) -> None:
         (line,) = refusal(write(self.models(f'name = "{DEFAULT_MODELS[0]}"\naliases = ["a", "a"]')))
         assert "models[0].aliases: expected each entry only once" in line
+
+
+class TestEnvironmentOfTheInstallation:
+    @pytest.mark.parametrize(
+        ("installed", "file"),
+        [
+            (("vllm", "xllamacpp"), "outworker.toml"),
+            (("xllamacpp",), "llamacpp.toml"),
+            ((), "outworker.toml"),
+        ],
+    )
+    def test_an_installation_knows_its_engine(
+        self, installed: tuple[str, ...], file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.settings.load.find_spec", lambda name: name if name in installed else None)
+        assert load_settings(None, None, {}).source.name == file
+
+    def test_allowed_hosts_are_added(self) -> None:
+        hosts = load_settings(
+            None, None, {"ALLOWED_HOSTS": " Box.LAN, fd00::7,,192.0.2.7 "}
+        ).server.allowed_hosts
+        assert {"box.lan", "fd00::7", "192.0.2.7", "127.0.0.1", "localhost", "::1"} == set(hosts)
+        assert load_settings(None, None, {"ALLOWED_HOSTS": "*"}).server.allowed_hosts[-1] == "*"
+        assert load_settings(None, None, {"ALLOWED_HOSTS": ""}).server.allowed_hosts[-1] == "::1"
+
+    @pytest.mark.parametrize("text", ["box:80", "http://box", "a b", "box/", "[::1]", "*.box", "\u00e9"])
+    def test_allowed_hosts_that_are_none(self, text: str) -> None:
+        with pytest.raises(SettingsError, match="ALLOWED_HOSTS: expected names or addresses without a port"):
+            load_settings(None, None, {"ALLOWED_HOSTS": text})

@@ -19,8 +19,8 @@ from app.reserve import Reserve
 from app.types import Caller
 
 TOKEN_RANDOM_BYTES = 32
-TOKEN_NAME_MAX_CHARS = 64
 ASKED_AT_ONCE = 1000
+TOKEN_NAME_MAX_CHARS = 64
 TOKEN_PREFIX = "ow_"  # noqa: S105  lets a person, or a scanner of leaked secrets, see what it is
 # 32 bytes are 43 characters of url-safe base64 without padding.
 TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{43}}")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import orjson
 
 from app.errors import JsonModeUnmet
+from app.inference.cut import why_cut
 from app.inference.schemas import Schemas
 from app.types import Delta, JsonFormat
 
@@ -43,7 +44,7 @@ class CheckedJson:
         if delta.finish_reason in self._judged and not self._called:
             fault = await self._fault()
             if fault is not None and delta.finish_reason == "length":
-                fault = f"was cut off at max_tokens ({self._max_tokens}): ask for more"
+                fault = why_cut("".join(self._pieces), self._max_tokens)
             if fault is not None:
                 raise JsonModeUnmet(f"The model's answer {fault}")
         return delta

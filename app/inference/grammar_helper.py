@@ -1,4 +1,6 @@
-"""`python -m app.inference.grammar_helper WEIGHTS`: tries out grammars for `app.inference.grammars`.
+"""`python -m app.inference.grammar_helper WEIGHTS`: writes and tries out grammars for `app.inference.grammars`.
+
+A schema is written as rules by `app.constrained.writing`, because xgrammar itself loses some of what schemas say.
 
 Compiled is exactly what vLLM will compile, with the same library and vocabulary; then a short answer is drawn from the
 grammar, because one that compiles may still allow nothing (`{"$ref": "#"}`) or take long at every token.
@@ -8,6 +10,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +18,7 @@ import numpy as np
 import xgrammar
 from transformers import PreTrainedTokenizerFast
 
+from app.constrained.writing import NO_VALUE, grammar_of, loose_grammar_of
 from app.errors import printable
 from app.inference.helper_child import serve
 
@@ -26,6 +30,9 @@ CONVERSION_MAX_S: Final = 0.25
 TRIAL_TOKENS: Final = 128
 TRIAL_MAX_S: Final = 1.0
 REASON_MAX_CHARS: Final = 120
+RECURSION_MAX: Final = 12_000
+"""Schemas nest up to `schema_bounds.MAX_LEVELS`; reading one takes several frames a level."""
+
 _SOURCE_LINE: Final = re.compile(r"^(\[[\d:]+\] )?/[^ ]+: ")
 
 
@@ -43,13 +50,22 @@ class Trial:
         self._random = np.random.default_rng(0)
 
     def work(self, job: dict[str, Any]) -> dict[str, Any]:
-        """`{"tag": text}`; the answer's `wrong` says in a few words what is, or is null."""
-        try:
-            return {"wrong": self._fault(job["tag"])}
-        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-            return {"wrong": _reason(error)}
+        """`{"tag": text}`; the answer's `tag` is the one to use, and `wrong` says in a few words what is, or is null."""
+        wrong: str | None = None
+        for write in (loose_grammar_of,) if job.get("loose") else (grammar_of, loose_grammar_of):
+            try:
+                tag = _written(json.loads(job["tag"]), write)
+                wrong = self._fault(tag)
+            except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+                wrong = _reason(error)
+            if wrong is None:
+                return {"tag": tag, "wrong": None}
+            if wrong == NO_VALUE:
+                break
+        return {"tag": None, "wrong": wrong}
 
     def _fault(self, tag: str) -> str | None:
+        """What the same library, with the same vocabulary, will say in the engine."""
         began = time.process_time()
         xgrammar.Grammar.from_structural_tag(tag)
         if time.process_time() - began > CONVERSION_MAX_S:
@@ -68,11 +84,26 @@ class Trial:
             matcher.fill_next_token_bitmask(self._mask)
             allowed = np.flatnonzero(np.unpackbits(self._mask.numpy().view(np.uint8), bitorder="little"))
             if not allowed.size:
-                return "no JSON can satisfy it: it needs itself, or two of its rules exclude each other"
+                return NO_VALUE
             matcher.accept_token(int(self._random.choice(allowed)))
         if time.process_time() - began > TRIAL_MAX_S:
             return f"it is too complex: {TRIAL_TOKENS} tokens took longer than {TRIAL_MAX_S:g} s"
         return None
+
+
+def _written(part: Any, write: Callable[[Any], str]) -> str:
+    """The tag's text with a grammar in place of each schema."""
+    return json.dumps(_replaced(part, write))
+
+
+def _replaced(part: Any, write: Callable[[Any], str]) -> Any:
+    if isinstance(part, list):
+        return [_replaced(one, write) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("type") == "json_schema":
+        return {"type": "grammar", "grammar": write(part["json_schema"])}
+    return {name: _replaced(value, write) for name, value in part.items()}
 
 
 def _reason(error: Exception) -> str:
@@ -82,4 +113,5 @@ def _reason(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    sys.setrecursionlimit(RECURSION_MAX)
     serve(Trial(Path(sys.argv[1])).work, memory_max_bytes=MEMORY_MAX_BYTES)

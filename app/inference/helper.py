@@ -21,7 +21,7 @@ START_MAX_S = 60.0
 NOWHERE = "/"
 """The child's working directory. The paths of its arguments are absolute."""
 
-ANSWER_MAX_BYTES = 64 * 1024
+ANSWER_MAX_BYTES = 16 * 1024**2
 WAIT_MAX_S = 15.0
 """How long a job may wait for those before it. Then the client is asked to come again."""
 

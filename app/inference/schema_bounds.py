@@ -12,21 +12,24 @@ import orjson
 
 from app.catalog import phrases
 from app.catalog.phrases import Path
+from app.constrained.schemas import REFERENCES, References, parts
 from app.errors import BadInput, printable
 
-MAX_BYTES: Final = 64 * 1024
-MAX_LEVELS: Final = 48
-"""Of objects and lists in each other, the schema itself included. vLLM takes 64."""
+MAX_BYTES: Final = 256 * 1024
+MAX_LEVELS: Final = 96
+"""Of objects and lists in each other, the schema itself included."""
 
-MAX_VALUES: Final = 5000
+MAX_VALUES: Final = 20_000
 """Of every kind: objects, lists, numbers, texts."""
 
-MAX_ENUM_VALUES: Final = 1000
-MAX_PROPERTIES: Final = 500
+MAX_ENUM_VALUES: Final = 5000
+MAX_PROPERTIES: Final = 1000
 """Of one object."""
 
-MAX_PATTERNS: Final = 50
-MAX_PATTERN_CHARS: Final = 256
+MAX_PATTERNS: Final = 500
+MAX_PATTERN_CHARS: Final = 4096
+"""zod writes 300 for `datetime({offset: true})`, and some 900 for an IPv6 address with its prefix."""
+
 MAX_COUNT: Final = 10_000
 """Of items, properties or characters that a schema may demand or allow by a number, and in a pattern's braces."""
 
@@ -42,7 +45,6 @@ COUNTS: Final = frozenset(
         "maxContains",
     )
 )
-REFERENCES: Final = frozenset(("$ref", "$dynamicRef", "$recursiveRef"))
 _BRACES: Final = re.compile(r"\{(\d*),?(\d*)\}")
 
 
@@ -58,6 +60,7 @@ def check_schema(path: Path, schema: dict[str, Any]) -> None:
         if isinstance(value, dict):
             patterns += sum(1 for _ in _patterns(value))
             _check_keywords(place, value)
+    _check_references(path, schema)
     if values > MAX_VALUES:
         raise _refusal(path, f"must have at most {MAX_VALUES} values, found {values}")
     if patterns > MAX_PATTERNS:
@@ -92,10 +95,6 @@ def _walk(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 
 def _check_keywords(path: Path, schema: dict[str, Any]) -> None:
     """A keyword's value of another type is a property's schema of that name, or no schema: jsonschema says so."""
-    for name in REFERENCES & schema.keys():
-        target = schema[name]
-        if isinstance(target, str) and not target.startswith("#"):
-            raise _refusal((*path, name), "must begin with '#': no schema is fetched from elsewhere")
     for name in COUNTS & schema.keys():
         count = schema[name]
         if isinstance(count, (int, float)) and count > MAX_COUNT:
@@ -109,6 +108,21 @@ def _check_keywords(path: Path, schema: dict[str, Any]) -> None:
         )
     for place, pattern in _patterns(schema):
         _check_pattern((*path, *place), pattern)
+
+
+def _check_references(path: Path, schema: dict[str, Any]) -> None:
+    """An address must be one that a part of the schema has as its `$id`."""
+    outside = [
+        (place, name, part[name])
+        for place, part in parts(schema)
+        for name in REFERENCES
+        if isinstance(part.get(name), str) and not part[name].startswith("#")
+    ]
+    references = References(schema) if outside else None
+    for place, name, target in outside:
+        if references is not None and references.resolved(target, place) is None:
+            rule = "must begin with '#', or with an $id of the schema: none is fetched from elsewhere"
+            raise _refusal((*path, *place, name), rule)
 
 
 def _patterns(schema: dict[str, Any]) -> Iterator[tuple[Path, str]]:

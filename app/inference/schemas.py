@@ -1,4 +1,4 @@
-"""Judges schemas and texts by jsonschema, in a child process: a pattern or a reference can make it compute for ever."""
+"""Judges schemas and texts by jsonschema-rs, in a child process: a schema can make it compute for ever."""
 
 from collections import OrderedDict
 from hashlib import sha256

@@ -39,8 +39,9 @@ class Shaping:
         grammar = _grammar(request, opens_turn)
         what = "schema" if request.text_format is None else request.text_format.path[-1]
         if self._grammars is not None:
-            for tried in (grammar, *_parts(request)):
-                await self._grammars.admit(tried, what)
+            for tried, name in _parts(request):
+                await self._grammars.admit(tried, name)
+            grammar = await self._grammars.admit(grammar, f"the {what}")
         return replace(request, sampling=replace(request.sampling, grammar=grammar))
 
     def apply(self, deltas: AsyncIterator[Delta], request: TextRequest) -> AsyncIterator[Delta]:
@@ -79,9 +80,11 @@ def _grammar(request: TextRequest, opens_turn: bool) -> Grammar:
     return grammar_of_json(request.json_format)
 
 
-def _parts(request: TextRequest) -> Iterator[Grammar]:
-    """What may come in an answer that may also be something else: a trial of the whole could miss it."""
+def _parts(request: TextRequest) -> Iterator[tuple[Grammar, str]]:
+    """What may come in an answer that may also be something else, each with its name: a trial of the whole could miss
+    it, and would not say which it is.
+    """
     if request.tools and request.json_format is not None:
-        yield grammar_of_json(request.json_format)
+        yield grammar_of_json(request.json_format), "response_format"
     for tool in request.tools:
-        yield grammar_of_calls((tool,), "required", None)
+        yield grammar_of_calls((tool,), "required", None), f"the parameters of {tool.name}"

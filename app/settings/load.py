@@ -18,9 +18,9 @@ DEFAULT_FILE: Final = CHECKOUT / "wrangler-like-config" / "outworker.toml"
 LIGHT_FILE: Final = DEFAULT_FILE.with_name("llamacpp.toml")
 """The settings of the light installation, which has llama.cpp and no vLLM."""
 MAX_PORT: Final = 65535
-HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 OWN: Final = ("name", "aliases")
 """What an entry does not take from another with its weights."""
+HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str, str]) -> Settings:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from app.errors import BadInput, JsonModeUnmet
+from app.inference.schema_bounds import check_schema
 from app.inference.shaping import Shaping
 from app.types import JsonFormat, Message, Sampling, TextRequest, Tool, ToolChoice
+from tests.inference.corpus import load
 
 pytestmark = pytest.mark.anyio
 
@@ -42,8 +44,33 @@ async def shaping(standin_folder: Path) -> AsyncIterator[Shaping]:
 
 @pytest.mark.parametrize("choice", ["auto", "required"])
 async def test_one_tool_that_needs_itself(shaping: Shaping, choice: ToolChoice) -> None:
-    with pytest.raises(JsonModeUnmet, match="it needs itself"):
+    with pytest.raises(JsonModeUnmet, match=r"of the parameters of endless: .* it needs itself"):
         await shaping.constrain(asked(FINE, Tool("endless", "", ENDLESS), choice=choice))
+
+
+OFFSET = next(case.schema for case in load() if case.name == "zod iso_datetime_offset")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"properties": {"a": {"type": "string", "pattern": "\\bfoo\\b"}}},
+        {"properties": {"a": {"type": "string", "pattern": "^\\p{L}+$"}}},
+        {"properties": {"a": {"type": "string", "pattern": "^(.+)-\\1(?<=x+)$"}}},
+        {"properties": {"a": {"$ref": "#/$defs/a~1b"}}, "$defs": {"a/b": {"type": "integer"}}},
+        {"properties": {"a": {"$ref": "#one"}}, "$defs": {"x": {"$anchor": "one", "type": "integer"}}},
+        {"properties": {"a": {"enum": [f"value {number}" for number in range(3000)]}}},
+        OFFSET,
+    ],
+)
+async def test_what_is_in_a_schema_of_one_tool_is_served_beside_another(
+    shaping: Shaping, parameters: dict[str, Any]
+) -> None:
+    """What its grammar can't say is left to the check."""
+    check_schema(("tools",), parameters)
+    tool = Tool("odd", "", {"type": "object", **parameters})
+    request = await shaping.constrain(asked(FINE, tool))
+    assert request.sampling.grammar is not None
 
 
 async def test_json_that_needs_itself_beside_tools(shaping: Shaping) -> None:

@@ -136,7 +136,7 @@ def doubled(links: int) -> dict[str, Any]:
         ({"type": "object", "not": {"required": ["a"]}, "properties": {"b": {"const": 1}}}, {200, 5024}),
         ({"type": "string", "maxLength": 10, "pattern": "^(a+)+$"}, {200, 5024}),
         ({"type": "string", "pattern": "^((a|a)*)*b$"}, {200, 5024}),
-        ({"type": "string", "pattern": "^((.{1,1000}){1,1000}){1,1000}$"}, {5024}),
+        ({"type": "string", "pattern": "^((.{1,1000}){1,1000}){1,1000}$"}, {200, 5024}),
         ({"type": "string", "pattern": "^(?=a)\\1$"}, {5024, 5006}),
         ({"type": "array", "items": {"type": "boolean"}, "minItems": 10_000}, {5024}),
         ({"type": "integer", "minimum": -1e300}, {200, 5024}),
@@ -170,7 +170,9 @@ def test_depth(live: LiveServer, levels: int, refusal: int) -> None:
 
 
 def test_others_go_on_beside_a_schema_that_takes_long(live: LiveServer) -> None:
-    """The slow one is killed after its limit; meanwhile and afterwards everybody else is answered."""
+    """The slow one is killed after its limit, and a looser grammar made; meanwhile and afterwards everybody else is
+    answered.
+    """
     slow = {
         "type": "object",
         "properties": {f"p{n}": {"type": "string", "maxLength": 256 + n} for n in range(40)},
@@ -181,9 +183,8 @@ def test_others_go_on_beside_a_schema_that_takes_long(live: LiveServer) -> None:
         waiting = pool.submit(live.run, ask(SIMPLE))
         assert {answer.result() for answer in plain} == {ANSWER}
         Draft202012Validator(SIMPLE).validate(waiting.result().json()["result"]["response"])
-        assert code(slowly.result()) == 5024
-        assert "took longer than" in slowly.result().text
-    assert code(live.run(ask(slow))) == 5024  # remembered, so at once
+        assert "No grammar" not in slowly.result().text
+    assert "No grammar" not in live.run(ask(slow)).text  # remembered, so at once
 
 
 def test_stop_and_logprobs(live: LiveServer) -> None:

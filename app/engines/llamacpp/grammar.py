@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
+from app.constrained.gbnf import BLANK, CannotConvert, Rules, any_of, choice, literal, none_of
 from app.engines.llamacpp.branches import branches
-from app.engines.llamacpp.gbnf import BLANK, CannotConvert, Rules, any_of, choice, literal, none_of
 from app.engines.llamacpp.json_grammar import json_rule
 from app.errors import JsonModeUnmet
 from app.types import Grammar

@@ -13,8 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from app.constrained.gbnf import BLANK, CannotConvert, Rules, choice, repeated
+from app.constrained.numbers import number_body
+from app.constrained.texts import text_body
 from app.engines.llamacpp.branches import TooWide, branches
-from app.engines.llamacpp.gbnf import BLANK, CannotConvert, Rules, choice, repeated
 from app.engines.llamacpp.json_objects import SEPARATOR, Objects, bound, is_possible, listed
 from app.engines.llamacpp.schemas import NO_VALUE, Schemas
 
@@ -22,18 +24,20 @@ IMPLIED: Final = {
     "object": frozenset(
         ("properties", "required", "additionalProperties", "patternProperties", "minProperties")
     ),
-    "array": frozenset(("items", "prefixItems", "minItems", "maxItems", "contains")),
-    "string": frozenset(("minLength", "maxLength", "pattern")),
-    "number": frozenset(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")),
+    "array": frozenset(("items", "prefixItems", "minItems", "maxItems", "+contains")),
+    "string": frozenset(("minLength", "maxLength", "+patterns", "+formats")),
+    "number": frozenset(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "+multiples")),
 }
 """The kind of value that a schema speaks of by these words."""
+PATTERNED: Final = frozenset(("+patterns", "+formats"))
 WORDS: Final = {"boolean": ("true", "false"), "null": ("null",)}
 KINDS: Final = (*IMPLIED, "integer", *WORDS)
 
 
 def json_rule(rules: Rules, schema: Any) -> str:
     """The name of the rule for values that satisfy `schema`. Raises CannotConvert."""
-    return _Values(rules, Schemas(schema)).rule([schema])
+    schemas = Schemas(schema)
+    return _Values(rules, schemas).rule([schemas.root])
 
 
 class _Values:
@@ -75,13 +79,28 @@ class _Values:
             elif kind in texts:
                 bodies.append(_one_of(texts[kind], kind))
         if {"number", "integer"} & kinds.keys():
-            bodies.append("number" if "number" in kinds or "number" in texts else "integer")
+            bodies.append(self._number(kinds, texts))
         elif "number" in texts:
             bodies.append(branches(dict.fromkeys(texts["number"], "")))
         words = [word for kind, words in WORDS.items() if kind in kinds for word in words]
         return bodies + [f'"{word}"' for word in dict.fromkeys((*words, *texts.get("word", ())))]
 
+    def _number(self, kinds: dict[str, list[Any]], texts: dict[str, list[str]]) -> str:
+        """Within its bounds where it is of one schema."""
+        whole = "number" not in kinds and "number" not in texts
+        allowed = [*kinds.get("number", ()), *kinds.get("integer", ())]
+        if len(allowed) == 1 and "number" not in texts:
+            body = number_body(self._rules, allowed[0], whole=whole)
+            if body is not None:
+                return body
+        return "integer" if whole else "number"
+
     def _string(self, schemas: Sequence[Any]) -> str:
+        """With its patterns where it is of one schema."""
+        if len(schemas) == 1 and PATTERNED & schemas[0].keys():
+            body = text_body(self._rules, schemas[0])
+            if body is not None:
+                return self._rules.add(body)
         least = min(bound(schema, "minLength") or 0 for schema in schemas)
         most = _largest(bound(schema, "maxLength") for schema in schemas)
         if not least and most is None:

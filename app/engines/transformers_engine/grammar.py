@@ -1,6 +1,6 @@
 """Grammars that an answer is kept to, with xgrammar, as vLLM compiles them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +20,10 @@ STUCK: Final = "The model can't go on: the schema allows no next token"
 class Constraint:
     """Where one answer stands in its grammar."""
 
-    def __init__(self, compiled: xgrammar.CompiledGrammar, vocab_size: int) -> None:
+    def __init__(self, compiled: xgrammar.CompiledGrammar, vocab_size: int, unwritten: torch.Tensor) -> None:
+        """`unwritten` are the bits of tokens that no text has: a grammar takes `<unk>` for five characters."""
         self._matcher = xgrammar.GrammarMatcher(compiled)
+        self._written = ~unwritten
         self._bits = xgrammar.allocate_token_bitmask(1, vocab_size)
 
     def mask(self, logits: torch.Tensor) -> None:
@@ -29,6 +31,7 @@ class Constraint:
         if self._matcher.is_terminated():
             return
         self._matcher.fill_next_token_bitmask(self._bits)
+        self._bits &= self._written
         if not bool(self._bits.any()):
             raise JsonModeUnmet(STUCK)
         xgrammar.apply_token_bitmask_inplace(logits, self._bits[0])
@@ -48,6 +51,7 @@ class GrammarCompiler:
             tokenizer, vocab_size=vocab_size, stop_token_ids=list(end_ids)
         )
         self._vocab_size = vocab_size
+        self._unwritten = _bits_of(_special(tokenizer) - set(end_ids), vocab_size)
         self._compiler = xgrammar.GrammarCompiler(
             vocabulary, max_threads=COMPILE_THREADS, cache_limit_bytes=CACHE_MAX_BYTES
         )
@@ -58,4 +62,16 @@ class GrammarCompiler:
             compiled = self._compiler.compile_structural_tag(structural_tag(grammar))
         except (RuntimeError, ValueError) as error:
             raise JsonModeUnmet("No grammar can be made of the schema") from error
-        return Constraint(compiled, self._vocab_size)
+        return Constraint(compiled, self._vocab_size, self._unwritten)
+
+
+def _special(tokenizer: PreTrainedTokenizerFast) -> set[int]:
+    return {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+
+
+def _bits_of(token_ids: Iterable[int], vocab_size: int) -> torch.Tensor:
+    """As xgrammar's masks have them: 32 tokens in each number, the first in its lowest bit."""
+    flags = torch.zeros(1, -(-vocab_size // 32) * 32, dtype=torch.int64)
+    flags[0, list(token_ids)] = 1
+    words = (flags.view(1, -1, 32) << torch.arange(32)).sum(-1)
+    return torch.where(words >= 2**31, words - 2**32, words).to(torch.int32)

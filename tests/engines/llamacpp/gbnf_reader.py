@@ -101,6 +101,4 @@ class _Body:
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(
-        r"\\(x..|.)", lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" and len(m[1]) == 3 else m[1], text
-    )
+    return re.sub(r"\\(u....|.)", lambda m: chr(int(m[1][1:], 16)) if len(m[1]) == 5 else m[1], text)

@@ -18,8 +18,8 @@ class Stacks:
         """Some of each set that a place may take, with its neighbours: two sets that meet have one of these in common."""
         found = set()
         for stack in self.now:
-            for text in re.findall(r"\\x..|\\.|[^\\]", stack[-1][0][1][1:-1]) if stack else ():
-                code = int(text[2:], 16) if text.startswith("\\x") else ord(text[-1])
+            for text in re.findall(r"\\u....|\\.|[^\\]", stack[-1][0][1][1:-1]) if stack else ():
+                code = int(text[2:], 16) if text.startswith("\\u") else ord(text[-1])
                 found |= {chr(near) for near in (code - 1, code, code + 1) if near >= 0}
         return {one for one in found if any(_fits(one, stack) for stack in self.now)}
 

@@ -5,6 +5,7 @@ this vocabulary, and lets an answer run free where it can't read the grammar. So
 """
 
 import re
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -15,17 +16,25 @@ MAX_REPEATS: Final = 256
 """Of a part with its bounds: llama.cpp writes each repetition out, and takes 2000 at most. Larger bounds are left to
 the check of the finished answer."""
 
+MAX_S: Final = 2.5
+MAX_PART_S: Final = 0.7
+"""Of computing what patterns and bounds allow, in all and for one: what takes longer is left to the check."""
+
 BLANK: Final = '" "?'
 """Between the parts of JSON."""
 
 _HEX: Final = "[0-9a-fA-F]"
-_NEVER_BARE: Final = '"\\\\\\x7F\\x00-\\x1F'
+_NEVER_BARE: Final = '"\\\\\\u007F\\u0000-\\u001F'
 """What stands in no text in JSON as it is."""
+
+_BARE: Final = " !#-\\u005B\\u005D-~\\u0080-\\uD7FF\\uE000-\\U0010FFFF"
+"""What stands as it is, without the halves of surrogate pairs, which are no text in UTF-8."""
 
 BASIC_RULES: Final = {
     "escape": f'"\\\\" (["\\\\/bfnrt] | "u" ([0-9a-cA-CefEF] {_HEX}{{3}} | [dD] [0-7] {_HEX}{{2}}))',
     "char": f"[^{_NEVER_BARE}] | escape",
-    "string": '"\\"" char* "\\""',
+    "string": '"\\"" text',
+    "text": f'"\\"" | [{_BARE}] text | escape text',
     "integer": '"-"? ("0" | [1-9] [0-9]{0,15})',
     "number": 'integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?',
     "boolean": '"true" | "false"',
@@ -40,6 +49,9 @@ BASIC_RULES: Final = {
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f\x7f]')
 _ESCAPED_IN_SET: Final = re.compile(r"[\]\[\\^\-\x00-\x1f\x7f]")
 
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_NO_NAMES: Final = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]')
+
 
 class CannotConvert(ValueError):
     """Says in a few words what has no grammar."""
@@ -52,6 +64,12 @@ class Rules:
         self._rules = dict(BASIC_RULES)
         self._names: dict[str, str] = {}
         self._left = MAX_CHARS
+        self._until = time.process_time() + MAX_S
+
+    @property
+    def seconds(self) -> float:
+        """Of computing that are left for one part of it."""
+        return max(0.0, min(MAX_PART_S, self._until - time.process_time()))
 
     def reserve(self) -> str:
         """A name for a rule that comes later, because it refers to itself."""
@@ -76,6 +94,17 @@ class Rules:
 
     def text(self, root: str) -> str:
         return "\n".join(f"{name} ::= {body}" for name, body in {"root": root, **self._rules}.items()) + "\n"
+
+    def reachable(self, root: str) -> str:
+        """As `text`, without the rules that nothing refers to."""
+        bodies = {"root": root, **self._rules}
+        found, waiting = {"root"}, ["root"]
+        while waiting:
+            for name in _NAME.findall(_NO_NAMES.sub(" ", bodies[waiting.pop()])):
+                if name in bodies and name not in found:
+                    found.add(name)
+                    waiting.append(name)
+        return "\n".join(f"{name} ::= {body}" for name, body in bodies.items() if name in found) + "\n"
 
 
 def literal(text: str) -> str:
@@ -118,4 +147,5 @@ def _set(characters: Iterable[str]) -> str:
 
 
 def _escape(character: str) -> str:
-    return f"\\x{ord(character):02X}"
+    """Of four digits always: xgrammar reads as many after `\\x` as there are."""
+    return f"\\u{ord(character):04X}"
