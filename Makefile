@@ -1,5 +1,5 @@
 # Every target installs what it needs and nothing twice.
-.PHONY: serve test soak lint fmt bench screenshots standin adapters lock install install-engine install-dev
+.PHONY: serve test soak lint fmt bench screenshots standin adapters lock audit sbom install install-engine install-dev
 
 bin := .venv/bin
 
@@ -16,10 +16,13 @@ serve:
 test: install-dev
 	@tests/browser.sh
 	@tests/node.sh
+	@tests/python.sh
 	@tests/proxies.sh
 	@$(bin)/python -m pytest $(ARGS)
 
 soak: install-dev
+	@tests/node.sh
+	@tests/python.sh
 	@$(bin)/python -m pytest -m soak --soak $(ARGS)
 
 lint: install-dev
@@ -47,6 +50,12 @@ adapters: install-engine
 
 lock:
 	@python3 -m requirements.lock $(ARGS)
+
+audit:
+	@python3 -m requirements.audit
+
+sbom:
+	@python3 -m requirements.sbom
 
 install:
 	@requirements/install.sh

@@ -26,7 +26,10 @@ app.command(token_app)
 app.command(adapter_app)
 
 Config = Annotated[
-    Path | None, Parameter(help="Settings file, TOML or JSONC. Default: wrangler-like-config/outworker.toml.")
+    Path | None,
+    Parameter(
+        help="Settings file, TOML or JSONC. Default: wrangler-like-config/ has one for what is installed."
+    ),
 ]
 Env = Annotated[str | None, Parameter(help="Name of the [env.NAME] table whose values override the others.")]
 Account = Annotated[str | None, Parameter(help="Account id. Default: account_id of the settings.")]
@@ -51,19 +54,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(app(arguments))
         finally:
             sys.stdout.flush()  # here, where a full disk behind it is one line
-    except OperatorError as error:
-        print(f"outworker: {error}", file=sys.stderr)
-        sys.exit(2)
     except BrokenPipeError:
         os._exit(1)  # the reader of our output is gone: nothing more to say
-    except OSError as error:
-        print(f"outworker: {_named(error)}; check room and permissions there", file=sys.stderr)
+    except (OperatorError, OSError) as error:
+        print(f"outworker: {error if isinstance(error, OperatorError) else _said(error)}", file=sys.stderr)
+        _exit_with_error()
+
+
+def _said(error: OSError) -> str:
+    """Return what the system could not do, of a file that no command foresaw."""
+    where = error.filename or "a file of the data directory, or the output"
+    return f"{where}: {error.strerror or error}; check room and permissions there"
+
+
+def _exit_with_error() -> None:
+    """End with status 2. Where the output can't take what was printed the interpreter must not try again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         sys.stderr.flush()
-        os._exit(2)  # not by way of the interpreter, which would try to write the output again
-
-
-def _named(error: OSError) -> str:
-    return f"{error.filename or 'the output'}: {error.strerror or error}"
+        os._exit(2)
+    sys.exit(2)
 
 
 @app.command
@@ -90,10 +101,12 @@ def serve(
 
     The words for engine, format, quantization and size are xinference's, for the entries of that model.
     """
-    from app.launcher import Launcher
+    from app.launcher import Launcher, Log
     from app.processes import ProcessRecord
+    from app.settings import load_settings
 
-    data_dir = _data_dir(config, env)
+    settings = load_settings(config, env, os.environ)
+    data_dir = settings.server.data_dir
     options = {
         "--config": config and str(config),
         "--env": env,
@@ -104,8 +117,9 @@ def serve(
     }
     arguments = [word for name, value in options.items() if value for word in (name, value)]
     arguments += ["--auto"] if auto else []
-    log_file = None if log == "-" else Path(log) if log else data_dir / "server.log"
-    return Launcher(arguments, log_file, ProcessRecord(data_dir / "processes.json")).run()
+    file = Path(log) if log else data_dir / "server.log"
+    kept = None if log == "-" else Log(file, settings.limits.max_log_bytes)
+    return Launcher(arguments, kept, ProcessRecord(data_dir / "processes.json")).run()
 
 
 @app.command
@@ -185,28 +199,37 @@ def token_create(
     *,
     account: Annotated[str, Parameter(help="Account id that the token serves.")],
     scope: Annotated[list[str], Parameter(help="ai:read or ai:write (which implies ai:read).")],
+    name: Annotated[str, Parameter(help="Whose it is, or what for: `token list` shows it.")] = "",
+    new_account: Annotated[
+        bool, Parameter(negative="", help="The account has nothing yet: make it.")
+    ] = False,
     config: Config = None,
     env: Env = None,
 ) -> None:
     """Make a token and print it: this is the only time it is shown."""
     from app.stores import open_stores
 
-    tokens = open_stores(config, env).tokens
-    token_id, token = tokens.create(account, scope)
+    stores = open_stores(config, env)
+    if not new_account:
+        stores.check_account(account, "or make it with --new-account")
+    tokens = stores.tokens
+    token_id, token = tokens.create(account, scope, name)
     try:
         print(f"id     {token_id}\ntoken  {token}", flush=True)
-    except OSError:  # nobody has seen it, nobody ever will
+    except OSError as error:  # nobody has seen it, nobody ever will
         tokens.revoke(token_id)
-        raise
+        raise OperatorError(
+            f"the output: {error.strerror}; the token could not be shown and is revoked"
+        ) from None
 
 
 @token_app.command(name="list")
 def token_list(*, account: Account = None, config: Config = None, env: Env = None) -> None:
-    """Tokens without their secrets."""
+    """Tokens without their secrets, one per line: id, account, scope, time of making, name."""
+    from app.commands.tokens import list_tokens
     from app.stores import open_stores
 
-    for record in open_stores(config, env).tokens.list(account):
-        print(f"{record.id}  {record.account_id}  {','.join(sorted(record.scopes))}  {record.created_at}")
+    list_tokens(open_stores(config, env), account)
 
 
 @token_app.command(name="revoke")
@@ -235,9 +258,13 @@ def adapter_add(
     env: Env = None,
 ) -> None:
     """Check an adapter folder (adapter_config.json, adapter_model.safetensors) and register it."""
+    from app.program import program
     from app.stores import open_stores
 
-    stored = open_stores(config, env).add_adapter(
+    stores = open_stores(config, env)
+    if account is not None:
+        stores.check_account(account, f"or make one with `{program()} token create --new-account`")
+    stored = stores.add_adapter(
         folder,
         name=name,
         account_id=account,
@@ -256,7 +283,8 @@ def adapter_push(
     *,
     name: Annotated[str, Parameter(help="Name that requests put into `lora`.")],
     url: Annotated[
-        str | None, Parameter(help="http://HOST:PORT of a server. Default: the settings' own.")
+        str | None,
+        Parameter(help="http://HOST:PORT of a server. Default: the one that uses the data directory."),
     ] = None,
     token: Token = None,
     token_file: TokenFile = None,
@@ -383,7 +411,10 @@ def _source(
         return find_remote(settings, os.environ, url, account, given_token(*token))
     if token != (None, None):
         raise OperatorError("--token: is for --url; without it the command reads the data directory")
-    return stores_of(settings)
+    stores = stores_of(settings)
+    if account is not None:
+        stores.check_account(account)
+    return stores
 
 
 if __name__ == "__main__":

@@ -82,6 +82,14 @@ TOKENS = Table(
     Column("created_at", String(32), nullable=False),
 )
 
+# Beside `tokens`, so that a database of before has it too; without a foreign key, so that revoking is one deletion.
+TOKEN_NAMES = Table(
+    "token_names",
+    METADATA,
+    Column("token_id", String(36), primary_key=True),
+    Column("name", String(64), nullable=False),
+)
+
 ADAPTERS = Table(
     "adapters",
     METADATA,
@@ -183,7 +191,8 @@ def _sqlite_path(address: URL) -> Path | None:
 
 def _opened(address: URL) -> Engine:
     sqlite = address.get_backend_name() == "sqlite"
-    engine = create_engine(address, hide_parameters=True)  # an error's text goes into logs
+    # An error's text goes into logs. Threads are bounded, and none waits for another's connection.
+    engine = create_engine(address, hide_parameters=True, max_overflow=-1)
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
     try:
@@ -199,8 +208,8 @@ def _opened(address: URL) -> Engine:
     return engine
 
 
-def close_database(engine: Engine) -> None:
-    """Bring all that is written into the one file, so that a copy of it alone is whole."""
+def checkpoint(engine: Engine) -> None:
+    """Bring all that is written into the one file, so that a copy of it alone is whole. The engine can be used on."""
     engine.dispose()
     if engine.dialect.name != "sqlite":
         return

@@ -194,7 +194,7 @@ class HostNotAllowed(PlatformError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The Host header names no host of this server: add it to allowed_hosts in the settings"
+            "The Host header names no host of this server: add it to server.allowed_hosts, or start it with ALLOWED_HOSTS"
         )
 
 
@@ -268,12 +268,12 @@ class IncompleteRequest(AiError):
 
 
 class RequestTooLarge(AiError):
-    """A body over the limit in bytes."""
+    """A body over the limit in bytes, or in values of JSON."""
 
     code, status, name = 3006, 413, "Request too large"
 
-    def __init__(self, max_body_bytes: int, what: str = "the body must be at most") -> None:
-        super().__init__(f"Request is too large: {what} {max_body_bytes} bytes")
+    def __init__(self, limit: int, what: str = "the body must be at most", unit: str = "bytes") -> None:
+        super().__init__(f"Request is too large: {what} {limit} {unit}")
 
 
 class ContextExceeded(AiError):

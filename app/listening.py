@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import uvicorn
@@ -20,6 +21,8 @@ from app.settings import Settings
 BACKLOG = 2048
 RESERVED_DESCRIPTORS = 256
 """For what is no connection: database, adapters on their way, the engine; and for connections that wait to be taken."""
+KEEP_ALIVE_GRACE_S = 5.0
+"""Beyond what clients are told: one that uses a connection up to the last moment must not lose the request."""
 WANTED_DESCRIPTORS = 65_536
 SEND_BUFFER_BYTES = 262_144
 """What the system holds of a connection's answers; left to itself it would hold 4 MB."""
@@ -27,29 +30,79 @@ SEND_BUFFER_BYTES = 262_144
 log = logging.getLogger(__name__)
 
 
-class DrainingServer(uvicorn.Server):
-    """uvicorn that drains: the first SIGTERM or SIGINT refuses new requests, the second gives up the running ones."""
+LAST_WORDS_S = 5.0
+"""How long clients of requests that were given up may take to hear of it."""
 
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a server ends: `grace_s` after SIGTERM in which it serves but is not ready, then `drain_s` for what runs.
+
+    `leave` makes it not ready, `drain` refuses new requests; `report` tells the person at the terminal.
+    """
+
+    grace_s: float
+    drain_s: float
+    leave: Callable[[], None]
+    drain: Callable[[], None]
+    report: Callable[[str], None]
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn that drains: the first signal refuses new requests, the second gives up the running ones.
+
+    With SIGTERM a grace time goes before: a balancer has to see that the server is not ready while it still serves.
+    """
+
+    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
         super().__init__(config)
-        self._drain = drain
+        self._ending = ending
+        self._told = False
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.end)
+        loop.add_signal_handler(signal.SIGTERM, self.end, self._ending.grace_s, "a second signal")
+        loop.add_signal_handler(signal.SIGINT, self.end)
         yield
 
-    def end(self) -> None:
-        if self.should_exit:
+    def end(self, grace_s: float = 0, again: str = "Ctrl-C again") -> None:
+        """Begin to end; called a second time, end at once. `again` is what the person has to do for that."""
+        if self._told:
             for task in self.server_state.tasks:
                 task.cancel("the server was told to end at once")
-        self._drain()
+            self._close(again)
+            return
+        self._told = True
+        self._ending.leave()
+        if grace_s and self.started:
+            self._ending.report(f"not ready any more; new requests are taken for {grace_s:g} s")
+            asyncio.get_running_loop().call_later(grace_s, self._close, again)
+        else:
+            self._close(again)
+
+    def _close(self, again: str) -> None:
+        if self.should_exit:
+            return
+        self._ending.drain()
         self.should_exit = True
+        if running := len(self.server_state.tasks):
+            requests = "1 request" if running == 1 else f"{running} requests"
+            self._ending.report(
+                f"finishing {requests}, at most {self._ending.drain_s:g} s; {again} ends "
+                + ("it" if running == 1 else "them")
+            )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does; then those who were given up hear of it before the process ends."""
+        await super().shutdown(sockets)
+        if self.server_state.tasks and not self.force_exit:
+            await asyncio.wait(tuple(self.server_state.tasks), timeout=LAST_WORDS_S)
 
 
-def http_server(settings: Settings, app: Server) -> DrainingServer:
+def http_server(
+    settings: Settings, app: Server, report: Callable[[str], None] = lambda line: None
+) -> DrainingServer:
     """Not started: `await serve(sockets=[...])` runs it until `end` is called or a signal comes."""
     limits = settings.limits
 
@@ -57,6 +110,7 @@ def http_server(settings: Settings, app: Server) -> DrainingServer:
         guard = Connections(connection_limits(settings), app.tally.count)
         max_header_bytes = limits.max_header_bytes
         slow_sender_s = limits.slow_sender_s
+        keep_alive_field = (b"keep-alive", f"timeout={max(1, int(limits.keep_alive_s))}".encode())
 
     config = uvicorn.Config(
         app.asgi,
@@ -68,9 +122,10 @@ def http_server(settings: Settings, app: Server) -> DrainingServer:
         server_header=False,
         proxy_headers=False,  # an address that a client could forge decides nothing here
         backlog=_backlog(settings),
+        timeout_keep_alive=cast(int, limits.keep_alive_s + KEEP_ALIVE_GRACE_S),  # a float serves as well
         timeout_graceful_shutdown=cast(int, limits.drain_s),  # a float serves as well
     )
-    return DrainingServer(config, app.drain)
+    return DrainingServer(config, Ending(limits.stop_grace_s, limits.drain_s, app.leave, app.drain, report))
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:

@@ -5,7 +5,8 @@ its children (pid and start time, which together name a process for good) in its
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import psutil
 
 END_WAIT_S = 5.0
+SAFE_PATH = "PYTHONSAFEPATH"
+SEARCH_PATH = "PYTHONPATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,18 @@ class ProcessRecord:
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
+
+
+def isolated(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a Python process and all that it starts: none of them imports from its working directory.
+
+    What an operator put on Python's search path stays, but for relative and empty entries: those mean the working
+    directory too, and come from `export PYTHONPATH=$PYTHONPATH:/more` mostly.
+    """
+    entries = environ.get(SEARCH_PATH, "").split(os.pathsep)
+    kept = os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
+    others = {name: value for name, value in environ.items() if name != SEARCH_PATH}
+    return {**others, SAFE_PATH: "1", **({SEARCH_PATH: kept} if kept else {})}
 
 
 def _identity(process: psutil.Process) -> dict[str, float] | None:

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 Clock = Callable[[], float]
 
+LOOKUP_THREADS = 2
+
 
 class Recent(Generic[Key, Value]):
-    """Answers from memory while an answer is younger than `ttl_s` seconds, else asks `lookup` in a thread.
+    """Answers from memory while an answer is younger than `ttl_s` seconds, else asks `lookup` in a thread of its own.
 
     An answer's age counts from before its lookup began, and callers that ask for the same key at the same
     time share one lookup. `None` answers are never kept, so keys that name nothing cost no memory; of the
@@ -26,6 +29,8 @@ class Recent(Generic[Key, Value]):
         self._max_entries = max_entries
         self._kept: dict[Key, tuple[float, Value]] = {}
         self._under_way: dict[Key, asyncio.Task[Value | None]] = {}
+        self.threads = ThreadPoolExecutor(LOOKUP_THREADS, "lookup")
+        """For short looks only: what waits for a lock, or for a disk that writes, would keep all callers waiting."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -52,7 +57,7 @@ class Recent(Generic[Key, Value]):
     async def _refresh(self, key: Key) -> Value | None:
         started = self._clock()
         try:
-            value = await asyncio.to_thread(self._lookup, key)
+            value = await asyncio.get_running_loop().run_in_executor(self.threads, self._lookup, key)
         finally:
             del self._under_way[key]
             self._kept.pop(key, None)

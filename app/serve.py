@@ -10,11 +10,11 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 
 import uvloop
@@ -23,25 +23,33 @@ from sqlalchemy.exc import DatabaseError
 from app.accounts.authority import Authority
 from app.accounts.development import development_token
 from app.accounts.page_codes import PageCodes, page_link
+from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
-from app.banner import banner
+from app.banner import banner, for_others, lan_addresses
 from app.catalog.cards import load_cards
 from app.engines.lifecycle import freeze_memory
 from app.errors import EngineLost, OperatorError, StartupError
+from app.http.boundary import ANY_HOST
 from app.http.routes.playground import PageSignIn
 from app.launcher import REPORT_FD_VARIABLE
-from app.listening import http_server, listen
+from app.listening import DrainingServer, http_server, listen
 from app.milestones import StartSteps, reached
 from app.processes import ProcessRecord, end_descendants
 from app.server import create_app
+from app.server_address import ServerAddress, forget
 from app.server_lock import ServerLock
 from app.settings import CHECKOUT, Settings, check_models, load_settings
 from app.sockets import SocketFolder
-from app.stores import stores_of
+from app.stores import Stores, stores_of
 from app.weights.serving import check_pairs, with_words
 from app.weights.words import Words
+
+ANY_HOST_WARNING = (
+    'server.allowed_hosts has "*": a web page that a browser here opens can reach this server under a name of its own '
+    "(DNS rebinding), and then only tokens protect it"
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +58,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the server listens there is nothing to finish
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the log is another process's
     arguments = _arguments()
     report = _reporter()
     reached("imports")
@@ -78,25 +88,25 @@ def _end(status: int) -> None:
 
 
 async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
-    began = time.monotonic()
-    steps = StartSteps()
+    began, steps = time.monotonic(), StartSteps()
     steps.watch()
     record = ProcessRecord(settings.server.data_dir / "processes.json")
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
     reached("settings and cards")
-    ServerLock.take(settings.server.data_dir)  # until this process ends
-    listening = listen(settings)
+    listening = _take_place(settings)
     if ended := record.end_leftovers():
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
     token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
+    stores.checkpoint()  # a signal that comes before the server handles it ends this process as it is
     reached("database")
     failures: list[BaseException] = []
 
     def end_with(failure: BaseException) -> None:
         failures.append(failure)
-        server.end()
+        if len(failures) == 1:  # told twice it would end at once
+            server.end()
 
     def on_start(failure: BaseException | None) -> None:
         with suppress(OSError):  # the recorder says it
@@ -105,10 +115,8 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             freeze_memory()
             reached("ready")
             steps.close()
-            seconds, chosen = time.monotonic() - began, chain.from_iterable(assembly.choices.values())
-            link = _page_link(settings, port, stores.page_codes)
-            new = token if token_is_new else None
-            report(banner(settings, port, new_token=new, page=link, seconds=seconds, choices=chosen))
+            new_token = token if token_is_new else None
+            report(_ready_text(settings, port, stores.page_codes, new_token, time.monotonic() - began))
         else:
             end_with(failure)
 
@@ -120,19 +128,35 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             settings,
             assembly.groups(),
             find_caller=Authority(stores.tokens, time.monotonic).caller,
+            running=Running(stores.tokens.revoked),
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
             sign_in=PageSignIn(stores.page_codes, settings.account_id, token),
             start_steps=lambda: steps.steps,
             on_start=on_start,
         ),
+        report,
     )
     reached("listening")
     port = listening.getsockname()[1]
-    report(f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)")
+    report(_starting(settings, port))
+    await _until_stopped(settings, server, listening, record, stores)
+    return _status(failures, report)
+
+
+async def _until_stopped(
+    settings: Settings,
+    server: DrainingServer,
+    listening: socket.socket,
+    record: ProcessRecord,
+    stores: Stores,
+) -> None:
+    """Serve, and leave nothing running and the data directory whole."""
     recorder = asyncio.create_task(_record_children(record))
     sockets = SocketFolder.of(settings.server.data_dir)
     try:
+        # Libraries look for parts of theirs where a process stands: here nobody else writes.
+        os.chdir(settings.server.data_dir)
         sockets.make()
         sockets.export()
         await server.serve(sockets=[listening])
@@ -140,9 +164,36 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         recorder.cancel()
         end_descendants()
         sockets.remove()
+        forget(settings.server.data_dir)
         record.path.unlink(missing_ok=True)
-        stores.close()  # last: what a thread still writes is in it
-    return _status(failures, report)
+        stores.checkpoint()  # last: what a thread still writes is in it
+
+
+def _starting(settings: Settings, port: int) -> str:
+    line = f"starting on http://{settings.server.host}:{port} (/health answers, /ready when the engine does)"
+    return f"{line}\n{ANY_HOST_WARNING}" if ANY_HOST in settings.server.allowed_hosts else line
+
+
+def _take_place(settings: Settings) -> socket.socket:
+    """Take the data directory until this process ends, listen, and tell the commands where."""
+    data_dir = settings.server.data_dir
+    ServerLock.take(data_dir)
+    try:
+        forget(data_dir)
+        listening = listen(settings)
+        ServerAddress.of_socket(listening).write(data_dir)
+    except OSError as error:
+        raise StartupError(f"data directory {data_dir}: {error.strerror}; it must be writable") from error
+    return listening
+
+
+def _ready_text(
+    settings: Settings, port: int, codes: PageCodes, new_token: str | None, seconds: float
+) -> str:
+    page = _page_link(settings, port, codes)
+    text = banner(settings, port, new_token=new_token, page=page, seconds=seconds)
+    others = for_others(settings, port, lan_addresses())
+    return f"{text}\n\n{others}" if others else text
 
 
 def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:
@@ -200,9 +251,9 @@ def _reporter() -> Callable[[str], None]:
 
 
 def _end_with_parent() -> None:
-    """Linux: when the launcher is killed this process gets SIGTERM and drains."""
+    """Linux: when the launcher is killed this process gets SIGINT and drains: nobody waits for a grace time."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _run(settings: Settings, report: Callable[[str], None]) -> None:

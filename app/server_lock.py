@@ -54,6 +54,23 @@ class ServerLock:
         os.close(self._descriptor)
 
 
+def is_held(data_dir: Path) -> bool:
+    """Whether a server uses the folder now. Where that can't be told none does."""
+    try:
+        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _refusal(data_dir: Path, error: OSError, holder: bytes) -> StartupError:
     if error.errno in NO_LOCKS:
         return StartupError(

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from app.account_ids import checked_account_id
 from app.accounts.page_codes import PageCodes
 from app.accounts.tokens import TokenStore
 from app.adapters.drafts import Drafts
 from app.adapters.finetunes import Finetunes
 from app.adapters.store import AdapterStore
-from app.database import DATABASE_FILE, close_database, open_database
-from app.errors import SettingsError, printable
+from app.database import DATABASE_FILE, checkpoint, open_database
+from app.errors import OperatorError, SettingsError, printable
 from app.reserve import RESERVE_FILE, Reserve
 from app.settings import Model, Settings, load_settings
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:
     from app.adapters.base import BaseShape
+
+ACCOUNTS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +36,24 @@ class Stores:
     adapters: AdapterStore
     drafts: Drafts
 
-    def close(self) -> None:
-        """Leave the data directory whole: `outworker.db` alone has all that was written."""
-        close_database(self.database)
+    def checkpoint(self) -> None:
+        """Make the data directory whole: `outworker.db` alone has all that was written."""
+        checkpoint(self.database)
 
     @property
     def finetunes(self) -> Finetunes:
         """Adapters and drafts together, for a process that remembers neither."""
         return Finetunes(self.adapters, self.drafts, lambda: None)
+
+    def check_account(self, account_id: str, else_do: str = "") -> None:
+        """Raises `OperatorError` for an account that has nothing: more often a typing error than a new one."""
+        known = {self.settings.account_id, *self.tokens.accounts()}
+        if checked_account_id(account_id) in known or self.finetunes.list(account_id):
+            return
+        raise OperatorError(
+            f"account {account_id}: there is none of this name; there are {', '.join(sorted(known)[:ACCOUNTS_SHOWN])}"
+            + (f"; choose one, {else_do}" if else_do else "")
+        )
 
     def add_adapter(
         self,

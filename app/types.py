@@ -50,6 +50,17 @@ class JsonFormat:
 
 
 @dataclass(frozen=True, slots=True)
+class TextFormat:
+    """The answer must be one of the texts that `value` says: a tuple of them, a regular expression, a grammar of
+    xgrammar's in EBNF, or its structural tag (JSON text). `path` is where the request says so.
+    """
+
+    kind: Literal["choice", "regex", "grammar", "structural_tag"]
+    value: str | tuple[str, ...]
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Grammar:
     """What an engine must keep the answer's text to. Exactly one is set; both are JSON text.
 
@@ -66,7 +77,9 @@ class Sampling:
 
     `temperature` may exceed vLLM's 2 (see `app.engines.hot`); `top_k` 0 means all tokens. `stop` are texts that end
     the answer and are no part of it. `logprobs` asks for that many alternatives per token, 0 for the drawn one alone.
-    The end token counts for nothing where `ignore_eos`, and can't be drawn before `min_tokens` others.
+    The end token counts for nothing where `ignore_eos`, and can't be drawn before `min_tokens` others. A token is drawn
+    only if it has at least `min_p` of the likeliest one's probability. Not every engine has `min_p`, `stop_token_ids`,
+    which end an answer, and `bad_words`, which never come: see `app.engines.engine`.
     """
 
     max_tokens: int
@@ -81,6 +94,9 @@ class Sampling:
     logprobs: int | None = None
     ignore_eos: bool = False
     min_tokens: int = 0
+    min_p: float = 0.0
+    stop_token_ids: tuple[int, ...] = ()
+    bad_words: tuple[str, ...] = ()
     grammar: Grammar | None = None
 
 
@@ -100,6 +116,7 @@ class TextRequest:
     stream: bool = False
     lora: str | None = None
     json_format: JsonFormat | None = None
+    text_format: TextFormat | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = "auto"
     one_call: bool = False
@@ -131,8 +148,9 @@ class Delta(NamedTuple):
     """What an engine yields: the text and token ids since the last delta.
 
     `text` never ends inside a UTF-8 character. `finish_reason` is set on the last delta only. `logprobs` has one for
-    each token id where they were asked for. `tool_calls` are whole calls, which `app.inference` finds in the text. A
-    named tuple, because one is made per token and a frozen dataclass takes three times as long.
+    each token id where they were asked for. `tool_calls` are whole calls, which `app.inference` finds in the text.
+    `stop_text` is the one of the request's stop texts that ended the answer, on the last delta. A named tuple, because
+    one is made per token and a frozen dataclass takes three times as long.
     """
 
     text: str
@@ -141,6 +159,7 @@ class Delta(NamedTuple):
     cached_tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    stop_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +208,4 @@ class Caller:
 
     account_id: str
     scopes: frozenset[str] = field(default_factory=frozenset)
+    token_sha256: str = field(default="", compare=False, repr=False)

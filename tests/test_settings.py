@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import SettingsError
 from app.settings import CHECKOUT, DEFAULT_FILE, check_models, load_settings
+from app.settings.aliases import aliases_of
 from app.settings.schema import ENTRY, defaults, model_defaults, settings_schema
 from app.settings.table import DEFAULT_MODELS, TABLE
 from app.settings.values import Limits, Model, Server
@@ -231,7 +232,7 @@ MISTAKES = [
     ),
     (
         '[server]\nallowed_hosts = ["box.example:80"]',
-        'server.allowed_hosts[0]: expected a host name or address without a port, found "box.example:80"',
+        'server.allowed_hosts[0]: expected a host name or address without a port, or "*", found "box.example:80"',
     ),
     ('[env."a b"]', 'env: expected a name of letters, digits, - and _, found "a b"'),
 ]
@@ -301,3 +302,73 @@ class TestMistakes:
             f"{settings.source}: models[0].name: expected the name of a card in schemas/, found "
             '"@hf/mistral/mistral-7b-instruct-v0.1"; did you mean @hf/mistral/mistral-7b-instruct-v0.2?'
         )
+
+
+class TestAliases:
+    def models(self, *entries: str) -> str:
+        return "".join(f"[[models]]\n{entry}\n" for entry in entries)
+
+    def test_absent_they_are_the_last_part(self) -> None:
+        settings = load(None)
+        assert aliases_of(settings.models) == {name.rpartition("/")[2]: name for name in DEFAULT_MODELS}
+
+    def test_an_entry_does_not_take_those_of_another_with_its_weights(self, write) -> None:
+        hf, cf = DEFAULT_MODELS
+        text = self.models(f'name = "{hf}"\naliases = ["mistral", "gpt-4o"]', f'name = "{cf}"')
+        found = aliases_of(load(write(text)).models)
+        assert found == {"mistral": hf, "gpt-4o": hf, cf.rpartition("/")[2]: cf}
+
+    def test_what_an_entry_says_counts_before_what_another_has_by_default(self, write) -> None:
+        hf, cf = DEFAULT_MODELS
+        last = cf.rpartition("/")[2]
+        text = self.models(f'name = "{hf}"\naliases = ["{last}"]', f'name = "{cf}"')
+        assert aliases_of(load(write(text)).models) == {last: hf}
+        text = self.models('name = "@hf/a/m"', 'name = "@cf/b/m"', 'name = "@cf/c/n"\naliases = []')
+        assert aliases_of(load(write(text)).models) == {}
+
+    def test_two_entries_with_one_alias(self, write) -> None:
+        hf, cf = DEFAULT_MODELS
+        path = write(
+            self.models(f'name = "{hf}"\naliases = ["a", "b"]', f'name = "{cf}"\naliases = ["c", "b"]')
+        )
+        assert refusal(path) == [
+            f'{path.name}: models[1].aliases: expected names that no other entry has, found "b", which is of models[0]'
+        ]
+
+    @pytest.mark.parametrize("alias", ["@cf/x", "a:b", "", "a b", "-a", "a" * 129])
+    def test_names_that_are_none(self, write, alias: str) -> None:
+        (line,) = refusal(write(self.models(f'name = "{DEFAULT_MODELS[0]}"\naliases = ["{alias}"]')))
+        assert "models[0].aliases[0]: expected 1 to 128 letters, digits, -, _, . or /" in line
+
+    def test_one_name_twice_in_an_entry(self, write) -> None:
+        (line,) = refusal(write(self.models(f'name = "{DEFAULT_MODELS[0]}"\naliases = ["a", "a"]')))
+        assert "models[0].aliases: expected each entry only once" in line
+
+
+class TestEnvironmentOfTheInstallation:
+    @pytest.mark.parametrize(
+        ("installed", "file"),
+        [
+            (("vllm", "xllamacpp"), "outworker.toml"),
+            (("xllamacpp",), "llamacpp.toml"),
+            ((), "outworker.toml"),
+        ],
+    )
+    def test_an_installation_knows_its_engine(
+        self, installed: tuple[str, ...], file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.settings.load.find_spec", lambda name: name if name in installed else None)
+        assert load_settings(None, None, {}).source.name == file
+
+    def test_allowed_hosts_are_added(self) -> None:
+        hosts = load_settings(
+            None, None, {"ALLOWED_HOSTS": " Box.LAN, fd00::7,,192.0.2.7 "}
+        ).server.allowed_hosts
+        assert {"box.lan", "fd00::7", "192.0.2.7", "127.0.0.1", "localhost", "::1"} == set(hosts)
+        assert load_settings(None, None, {"ALLOWED_HOSTS": "*"}).server.allowed_hosts[-1] == "*"
+        assert load_settings(None, None, {"ALLOWED_HOSTS": ""}).server.allowed_hosts[-1] == "::1"
+
+    @pytest.mark.parametrize("text", ["box:80", "http://box", "a b", "box/", "[::1]", "*.box", "\u00e9"])
+    def test_allowed_hosts_that_are_none(self, text: str) -> None:
+        with pytest.raises(SettingsError, match="ALLOWED_HOSTS: expected names or addresses without a port"):
+            load_settings(None, None, {"ALLOWED_HOSTS": text})

@@ -5,7 +5,7 @@ import hmac
 import re
 import secrets
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,12 +13,14 @@ from sqlalchemy import Engine, delete, insert, select
 
 from app.account_ids import checked_account_id
 from app.accounts.scopes import checked_scopes, effective_scopes
-from app.database import TOKENS
+from app.database import TOKEN_NAMES, TOKENS
 from app.errors import OperatorError, printable
 from app.reserve import Reserve
 from app.types import Caller
 
 TOKEN_RANDOM_BYTES = 32
+ASKED_AT_ONCE = 1000
+TOKEN_NAME_MAX_CHARS = 64
 TOKEN_PREFIX = "ow_"  # noqa: S105  lets a person, or a scanner of leaked secrets, see what it is
 # 32 bytes are 43 characters of url-safe base64 without padding.
 TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{43}}")
@@ -26,12 +28,13 @@ TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{43}}")
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """What is known of a token after it was shown. `created_at` is ISO 8601 in UTC."""
+    """What is known of a token after it was shown. `created_at` is ISO 8601 in UTC; `name` may be empty."""
 
     id: str
     account_id: str
     scopes: tuple[str, ...]
     created_at: str
+    name: str = ""
 
 
 class TokenStore:
@@ -41,7 +44,7 @@ class TokenStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def create(self, account_id: str, scopes: Iterable[str]) -> tuple[str, str]:
+    def create(self, account_id: str, scopes: Iterable[str], name: str = "") -> tuple[str, str]:
         """Make a token; returns its id and its text, which can't be had again. Raises `OperatorError`."""
         row = {
             "id": str(uuid.uuid4()),
@@ -52,19 +55,33 @@ class TokenStore:
         token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_RANDOM_BYTES)
         with self._engine.begin() as connection:
             connection.execute(insert(TOKENS).values(**row, token_sha256=_sha256(token)))
+            if name:
+                connection.execute(
+                    insert(TOKEN_NAMES).values(token_id=row["id"], name=checked_token_name(name))
+                )
         return row["id"], token
 
     def list(self, account_id: str | None = None) -> list[TokenRecord]:
         """The tokens of one account, or of all, oldest first. Raises `OperatorError` for an impossible
         account id."""
-        query = select(TOKENS).order_by(TOKENS.c.created_at, TOKENS.c.id)
+        query = (
+            select(TOKENS, TOKEN_NAMES.c.name)
+            .outerjoin(TOKEN_NAMES, TOKEN_NAMES.c.token_id == TOKENS.c.id)
+            .order_by(TOKENS.c.created_at, TOKENS.c.id)
+        )
         if account_id is not None:
             query = query.where(TOKENS.c.account_id == checked_account_id(account_id))
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return [
-            TokenRecord(row.id, row.account_id, tuple(row.scopes.split()), row.created_at) for row in rows
+            TokenRecord(row.id, row.account_id, tuple(row.scopes.split()), row.created_at, row.name or "")
+            for row in rows
         ]
+
+    def accounts(self) -> "set[str]":
+        """Those that have a token."""
+        with self._engine.connect() as connection:
+            return set(connection.scalars(select(TOKENS.c.account_id).distinct()))
 
     def revoke(self, token_id: str) -> None:
         """End a token by its id (not its text). Raises `OperatorError` when there is none.
@@ -90,11 +107,28 @@ class TokenStore:
             row = connection.execute(select(TOKENS).where(TOKENS.c.token_sha256 == token_sha256)).first()
         if row is None or not hmac.compare_digest(row.token_sha256, token_sha256):
             return None
-        return Caller(row.account_id, effective_scopes(row.scopes.split()))
+        return Caller(row.account_id, effective_scopes(row.scopes.split()), token_sha256)
+
+    def revoked(self, token_sha256s: Collection[str]) -> set[str]:
+        """Those of the sums that no token has, with a look for each thousand of them."""
+        left = set(token_sha256s)
+        with self._engine.connect() as connection:
+            for start in range(0, len(token_sha256s), ASKED_AT_ONCE):
+                asked = tuple(token_sha256s)[start : start + ASKED_AT_ONCE]
+                query = select(TOKENS.c.token_sha256).where(TOKENS.c.token_sha256.in_(asked))
+                left.difference_update(connection.scalars(query))
+        return left
 
 
 def _sha256(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def checked_token_name(name: str) -> str:
+    """Raises `OperatorError`."""
+    if len(name) > TOKEN_NAME_MAX_CHARS or not name.isprintable() or not name.strip():
+        raise OperatorError(f"--name: must be 1 to {TOKEN_NAME_MAX_CHARS} printable characters on one line")
+    return name
 
 
 def token_sha256(token: str) -> str | None:

@@ -89,6 +89,7 @@ def _check_kind(config: dict[str, Any], report: ConfigReport) -> None:
 
 
 def _read_settings(config: dict[str, Any], report: ConfigReport) -> LoraSettings:
+    rank = read_rank(report, "r", config.get("r"))
     alpha = read_alpha(report, "lora_alpha", config.get("lora_alpha"))
     ranks = read_pattern(report, "rank_pattern", config.get("rank_pattern"), read_rank)
     alphas = read_pattern(report, "alpha_pattern", config.get("alpha_pattern"), read_alpha)
@@ -96,7 +97,7 @@ def _read_settings(config: dict[str, Any], report: ConfigReport) -> LoraSettings
     if ranks.by_expression:
         report.note("rank_pattern has expressions, which are not run: the tensors say each rank")
     return LoraSettings(
-        r=read_rank(report, "r", config.get("r")),
+        r=rank,
         alpha=alpha,
         use_rslora=read_flag(report, "use_rslora", config.get("use_rslora")),
         targets=read_targets(report, config.get("target_modules")),

@@ -51,7 +51,8 @@ class Resolver:
             raise FinetuneNotFound(lora)
         adapter = await self._recent.get((account_id, lora))
         if adapter is None:
-            adapter = await asyncio.to_thread(self._not_a_draft, account_id, lora)
+            loop = asyncio.get_running_loop()
+            adapter = await loop.run_in_executor(self._recent.threads, self._not_a_draft, account_id, lora)
         if adapter.weights != weights:
             raise LoraIncompatible(lora, adapter.model, model)
         return adapter

@@ -23,6 +23,7 @@ from app.client.answers import (
     read_upload,
 )
 from app.errors import OperatorError, printable
+from app.program import program
 
 CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0  # for one piece of 64 KiB: a slow link takes less
@@ -33,11 +34,11 @@ FAULTS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = 
     (httpx.ConnectTimeout, f"no connection within {CONNECT_TIMEOUT_S:g} s; check --url and the network"),
     (
         httpx.ConnectError,
-        "can't connect ({cause}); start the server there with `outworker serve`, or change --url",
+        "can't connect ({cause}); start the server there with `{program} serve`, or change --url",
     ),
     (
         httpx.ReadTimeout,
-        "no answer within {answer_timeout_s:g} s; see `outworker adapter list`, then try again",
+        "no answer within {answer_timeout_s:g} s; see `{program} adapter list`, then try again",
     ),
     (httpx.WriteTimeout, f"took nothing for {WRITE_TIMEOUT_S:g} s; check the network and try again"),
     (
@@ -186,7 +187,7 @@ def _fault(error: httpx.HTTPError, answer_timeout_s: float) -> str:
     """What went wrong on the way, and what to change."""
     cause = printable(str(error)) or type(error).__name__
     text = next(text for kinds, text in FAULTS if isinstance(error, kinds))
-    return text.format(cause=cause, answer_timeout_s=answer_timeout_s)
+    return text.format(cause=cause, answer_timeout_s=answer_timeout_s, program=program())
 
 
 def _checked_token(token: str) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.backup import make_backup, restore_backup
+from app.program import program
 
 MEGABYTE = 1_000_000
 
@@ -20,4 +21,4 @@ def backup(place: Path, data_dir: Path) -> None:
 def restore(place: Path, data_dir: Path, *, replace: bool) -> None:
     """Raises `OperatorError`."""
     count = restore_backup(place, data_dir, replace=replace)
-    print(f"{data_dir}: {count} files restored; start the server with `outworker serve`")
+    print(f"{data_dir}: {count} files restored; start the server with `{program()} serve`")

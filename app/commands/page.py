@@ -1,7 +1,7 @@
 """`outworker page`: a link that signs a browser in."""
 
 from app.accounts.page_codes import page_link
-from app.commands.remote import own_url
+from app.commands.remote import running_url
 from app.errors import OperatorError
 from app.stores import Stores
 
@@ -11,4 +11,4 @@ def print_page_link(stores: Stores) -> None:
     server = stores.settings.server
     if not server.playground:
         raise OperatorError("server.playground is false, so this server has no page: set it to true")
-    print(page_link(own_url(server), stores.page_codes.make()))
+    print(page_link(running_url(stores.settings), stores.page_codes.make()))

@@ -14,6 +14,7 @@ from app.adapters.inspect import missing_files
 from app.client import Finetune, FinetunesClient, ServerRefused
 from app.commands.remote import Remote
 from app.errors import AdapterRefused, OperatorError
+from app.program import program
 
 INSPECTION_CODE = 3030
 INTERRUPTED = 130
@@ -92,7 +93,7 @@ def _with_findings(client: FinetunesClient, draft: Finetune, refused: ServerRefu
         return refused
     if not findings:
         return refused
-    more = ["`outworker adapter check` prints all of them"] if len(findings) >= FINDINGS_KEPT else []
+    more = [f"`{program()} adapter check` prints all of them"] if len(findings) >= FINDINGS_KEPT else []
     count = f"{len(findings)} finding{'s' * (len(findings) > 1)}"
     return AdapterRefused("\n".join([f"{draft.name}: refused by the server, {count}", *findings, *more]))
 
@@ -114,7 +115,7 @@ def _withdraw(client: FinetunesClient, draft: Finetune | None) -> str:
         return "no file was sent"
     try:
         if client.show(draft.id).state == "ready":
-            return f"{draft.name} was complete and is ready; `outworker adapter rm` removes it"
+            return f"{draft.name} was complete and is ready; `{program()} adapter rm` removes it"
         client.delete(draft.id)
     except OperatorError:
         return f"what was sent of {draft.name} stays on the server until it expires"

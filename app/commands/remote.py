@@ -9,11 +9,14 @@ import httpx
 
 from app.accounts.development import TOKEN_FILE, TOKEN_FILE_MAX_BYTES
 from app.client import FinetunesClient, api_url
+from app.client.address import API_PATH
 from app.commands.token_source import OTHER_WAYS, TOKEN_VARIABLE, asked_token
 from app.errors import OperatorError
-from app.settings import Server, Settings
+from app.program import program
+from app.server_address import ServerAddress
+from app.settings import Settings
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+HTTP_PORT = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +35,46 @@ class Remote:
 def find_remote(
     settings: Settings, environ: Mapping[str, str], url: str | None, account: str | None, token: str | None
 ) -> Remote:
-    """What isn't given comes from the settings: their own server, their account, and for their own server the
-    development token. `CLOUDFLARE_API_TOKEN` wins over that file. Raises `OperatorError`."""
-    api = api_url(own_url(settings.server) if url is None else url)
+    """What isn't given is that of the server which uses the data directory now: its address, the settings' account and
+    the development token, which no other server is sent. `CLOUDFLARE_API_TOKEN` wins over that file.
+
+    Raises `OperatorError`.
+    """
+    running = ServerAddress.of_running(settings.server.data_dir)
+    api = api_url(running_url(settings) if url is None else url)
+    own = running is not None and _is_own(api, running)
+    if own and running is not None:
+        api = api_url(running.url)  # this very socket: "localhost" may be another one's
     token_in_shell = f"${TOKEN_VARIABLE}"
     if token is None:
         token = environ.get(TOKEN_VARIABLE) or None
-    if token is None:
+    if token is None and own:
         path = settings.server.data_dir / TOKEN_FILE
-        if _is_own(api, settings.server):
-            token, token_in_shell = _development_token(path), f"$(cat {shlex.quote(str(path))})"
-        else:
-            token = asked_token(str(api))
+        token, token_in_shell = _development_token(path), f"$(cat {shlex.quote(str(path))})"
+    if token is None:
+        token = asked_token(str(api))
     return Remote(str(api), account or settings.account_id, token, token_in_shell)
 
 
-def own_url(server: Server) -> str:
-    """The URL under which this machine reaches the server of the settings. Raises `OperatorError` for port 0."""
-    if server.port == 0:
+def running_url(settings: Settings) -> str:
+    """The URL of the server that uses the data directory now. Raises `OperatorError` where none does."""
+    data_dir = settings.server.data_dir
+    running = ServerAddress.of_running(data_dir)
+    if running is None:
         raise OperatorError(
-            "server.port is 0, so the port is known only to the running server: give --url as it was printed"
+            f"no server uses {data_dir}: start it with `{program()} serve`, or give the address of another as --url"
         )
-    return server.own_url(server.port)
+    return running.url
 
 
-def _is_own(api: httpx.URL, server: Server) -> bool:
-    return server.port != 0 and _place(api) == _place(api_url(own_url(server)))
-
-
-def _place(api: httpx.URL) -> tuple[str, str, int, str]:
-    host = "localhost" if api.host in LOCAL_HOSTS else api.host
-    return api.scheme, host, api.port or httpx.URL(f"{api.scheme}://").port or 0, api.path
+def _is_own(api: httpx.URL, running: ServerAddress) -> bool:
+    port = api.port or HTTP_PORT
+    return (
+        api.scheme == "http"
+        and api.path == API_PATH
+        and port == running.port
+        and running.is_at(api.host.strip("[]"))
+    )
 
 
 def _development_token(path: Path) -> str:
@@ -71,7 +83,7 @@ def _development_token(path: Path) -> str:
             return file.read(TOKEN_FILE_MAX_BYTES).decode("ascii", errors="replace").strip()
     except FileNotFoundError:
         raise OperatorError(
-            f"no token: {path} is made when `outworker serve` starts; start it, or {OTHER_WAYS}"
+            f"no token: {path} is made when `{program()} serve` starts; start it, or {OTHER_WAYS}"
         ) from None
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}; make it readable, or {OTHER_WAYS}") from error

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.errors import OperatorError, StartupError
+from app.program import program
 from app.weights import modelscope
 from app.weights.choose import choose
 from app.weights.fits import ENGINE_PACKAGES, best_fit, measure_for
@@ -24,7 +25,7 @@ COLUMNS = ("variant", "format", "quantization", "engines", "disk GB", "memory GB
 NARROW = ("variant", "disk GB", "memory GB", "here")
 NUMBERS = ("disk GB", "memory GB")
 WIDE_CHARACTERS = 150  # with all columns whole, and room for what is said of this machine
-MORE = "more     outworker weights show VARIANT; outworker weights pull VARIANT"
+MORE = "more     {program} weights show VARIANT; {program} weights pull VARIANT"
 NO_TERMINAL_WIDTH = 1000  # characters: a line for each variant, whatever reads it
 
 
@@ -42,7 +43,7 @@ def list_weights(data_dir: Path) -> None:
         table.add_row(*(escape(cells[name]) for name in columns))
     print(*_machine(machine), "", sep="\n")
     console.print(table)
-    print("", _best(catalogues, machine), MORE, sep="\n")
+    print("", _best(catalogues, machine), MORE.format(program=program()), sep="\n")
 
 
 def _best(catalogues: tuple[Catalogue, ...], machine: Machine) -> str:
@@ -83,7 +84,7 @@ def pull_weights(name: str, hub: str, data_dir: Path) -> None:
         ) from None
     print(f"{variant.id} is in {place}")
     print(f'serve it with weights = "{variant.id}" and engine = "{fit.run.engine}" in [[models]], or with')
-    print(f"outworker serve --model-format {variant.format} --quantization {variant.quantization}")
+    print(f"{program()} serve --model-format {variant.format} --quantization {variant.quantization}")
 
 
 def _pull(variant: Variant, hub: str) -> Path:

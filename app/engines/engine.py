@@ -42,9 +42,11 @@ class Engine(Protocol):
     """Turns prompts into deltas. Raises only leaves of `app.errors`.
 
     `compiles_grammars` says that it keeps answers to `Sampling.grammar`, with xgrammar: each is tried out before.
+    `has` names the fields of `Sampling` that it serves, of those that not every engine has.
     """
 
     compiles_grammars: bool
+    has: frozenset[str]
 
     async def start(self) -> None:
         """Return when requests can be served. Raises `app.errors.StartupError` with what to change."""

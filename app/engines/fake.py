@@ -28,6 +28,7 @@ class FakeEngine:
     """
 
     compiles_grammars = False
+    has: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -101,21 +102,25 @@ class FakeEngine:
 
     def _make(self, sampling: Sampling, adapter: str | None) -> tuple[Delta, ...]:
         """Kept for equal requests, because benchmarks of front ends count what an engine's part takes as theirs."""
-        pieces, reason = self._answer(sampling, adapter)
+        pieces, reason, stop_text = self._answer(sampling, adapter)
         each = self._tokens_per_delta
         deltas = []
         for first in range(0, len(pieces), each):
             some = pieces[first : first + each]
             logprobs = _logprobs(pieces, first, len(some), sampling.logprobs)
             ended = reason if first + each >= len(pieces) else None
-            deltas.append(Delta("".join(some), self._ids(first, len(some)), ended, 0, logprobs))
+            found = stop_text if ended else None
+            ids = self._ids(first, len(some))
+            deltas.append(Delta("".join(some), ids, ended, 0, logprobs, stop_text=found))
         return tuple(deltas)
 
     def _ids(self, first: int, count: int) -> list[int]:
         return [index % len(self._pieces) for index in range(first, first + count)]
 
-    def _answer(self, sampling: Sampling, adapter: str | None) -> tuple[Sequence[str], FinishReason]:
-        """One piece per token, and why there are no more."""
+    def _answer(
+        self, sampling: Sampling, adapter: str | None
+    ) -> tuple[Sequence[str], FinishReason, str | None]:
+        """One piece per token, why there are no more, and the stop text where it was one."""
         pieces = self._pieces
         if adapter is not None:
             pieces = [f"[{adapter}] {pieces[0]}", *pieces[1:]]
@@ -124,27 +129,27 @@ class FakeEngine:
         pieces = list(islice(cycle(pieces), tokens))
         stopped = _before_stop(pieces[: sampling.max_tokens], sampling.stop)
         if stopped is not None:
-            return stopped, "stop"
+            return stopped[0], "stop", stopped[1]
         whole = len(pieces) <= sampling.max_tokens and not endless
-        return pieces[: sampling.max_tokens], "stop" if whole else "length"
+        return pieces[: sampling.max_tokens], "stop" if whole else "length", None
 
     async def _swap(self, adapter: LeasedAdapter) -> None:
         await asyncio.sleep(0)
 
 
-def _before_stop(pieces: Sequence[str], stop: Sequence[str]) -> list[str] | None:
-    """The pieces up to the first stop text, the last one cut; None where there is none of them."""
+def _before_stop(pieces: Sequence[str], stop: Sequence[str]) -> tuple[list[str], str] | None:
+    """The pieces up to the first stop text, the last one cut, and which it is; None where there is none of them."""
     text = "".join(pieces)
-    starts = [start for start in map(text.find, stop) if start >= 0]
+    starts = [(start, one) for one in stop if (start := text.find(one)) >= 0]
     if not starts:
         return None
-    end, kept = min(starts), list[str]()
+    (end, found), kept = min(starts, key=lambda each: each[0]), list[str]()
     for piece in pieces:
         kept.append(piece[:end])
         end -= len(kept[-1])
         if len(kept[-1]) < len(piece):
             break
-    return kept
+    return kept, found
 
 
 def _logprobs(

@@ -1,10 +1,11 @@
 """What the engines have in common when they start and stop."""
 
 import asyncio
-import ctypes
 import gc
 from collections.abc import Callable
 from typing import Final
+
+from app.memory_return import trim
 
 POLL_S: Final = 0.05
 
@@ -26,9 +27,7 @@ def freeze_memory() -> None:
     memory of the other goes back to the system.
     """
     gc.freeze()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other allocators do it by themselves
-    if trim is not None:
-        trim(0)
+    trim()
 
 
 def settle_memory() -> None:

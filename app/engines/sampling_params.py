@@ -36,6 +36,9 @@ def to_vllm(sampling: Sampling) -> dict[str, Any]:
         "logprobs": sampling.logprobs,
         "ignore_eos": sampling.ignore_eos,
         "min_tokens": sampling.min_tokens,
+        "min_p": sampling.min_p,
+        "stop_token_ids": list(sampling.stop_token_ids),
+        "bad_words": list(sampling.bad_words),
         **_temperature(sampling.temperature),
     }
 

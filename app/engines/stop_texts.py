@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 
 class StopTexts:
-    """What may be the beginning of one is held back until it is told."""
+    """What may be the beginning of one is held back until it is told. `found` is the one that came."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
         self._held = ""
+        self.found: str | None = None
 
     def add(self, text: str, *, look: bool = True) -> tuple[str, bool]:
         """What can be shown now, and whether a stop text came: then it is the last. With `look` False a stop text may
@@ -16,9 +17,10 @@ class StopTexts:
         """
         start = len(self._held)
         self._held += text
-        end = self._begin_of_first(start) if look and text else None
-        if end is not None:
-            self._held = self._held[:end]
+        first = self._first(start) if look and text else None
+        if first is not None:
+            begin, self.found = first
+            self._held = self._held[:begin]
             return self.rest(), True
         held = max((_overlap(self._held, stop) for stop in self._stops), default=0)
         return self._give(len(self._held) - held), False
@@ -31,14 +33,16 @@ class StopTexts:
         given, self._held = self._held[:chars], self._held[chars:]
         return given
 
-    def _begin_of_first(self, new_from: int) -> int | None:
-        """Of those that end at or after `new_from`; of equal ends the first in the list."""
+    def _first(self, new_from: int) -> tuple[int, str] | None:
+        """Where it begins, and which it is, of those that end at or after `new_from`; of equal ends the first in the
+        list.
+        """
         found = []
         for stop in self._stops:
             at = self._held.find(stop, max(new_from - len(stop) + 1, 0))
             if at >= 0:
-                found.append((at + len(stop), at))
-        return min(found, key=lambda one: one[0])[1] if found else None
+                found.append((at + len(stop), at, stop))
+        return min(found, key=lambda one: one[0])[1:] if found else None
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -69,7 +69,8 @@ class Heart:
     async def _one(self) -> str | None:
         """What else `beat` raises is of an engine that dies, which is told of elsewhere.
 
-        Time is counted in looks: while this process itself was stopped nobody could answer."""
+        Time is counted in looks: while this process itself was stopped nobody could answer.
+        """
         beat = asyncio.ensure_future(self._beat())
         silent_s = 0.0
         computed: deque[float] = deque(maxlen=round(self._stall_s / self._interval_s) + 1)

@@ -80,4 +80,5 @@ def joined(deltas: Sequence[Delta]) -> Delta:
         deltas[-1].finish_reason,
         max(delta.cached_tokens for delta in deltas),
         tuple(logprob for delta in deltas for logprob in delta.logprobs),
+        stop_text=deltas[-1].stop_text,
     )

@@ -40,6 +40,7 @@ class VllmEngine:
     """
 
     compiles_grammars = True
+    has = frozenset({"min_p", "stop_token_ids", "bad_words"})
 
     def __init__(
         self, plan: Callable[[], VllmPlan], *, wait_s: float, supervision: Supervision | None = None

@@ -166,7 +166,8 @@ class VllmOutputs:
 
     def _delta(self, pending: Pending, output: Any) -> Delta:
         reason, token_ids, detokenizer = output.finish_reason, output.new_token_ids, pending.detokenizer
-        found_stop = detokenizer.update(token_ids, reason == self._stop) is not None
+        stop_text = detokenizer.update(token_ids, reason == self._stop)
+        found_stop = stop_text is not None
         text = detokenizer.get_next_output_text(found_stop or reason is not None, True)
         if output.prefill_stats is not None:
             pending.cached_tokens = output.prefill_stats.num_cached_tokens
@@ -174,7 +175,7 @@ class VllmOutputs:
         finish_reason: FinishReason | None = "stop" if found_stop else None
         if reason is not None and not found_stop:
             finish_reason = REASONS.get(str(reason), "abort")
-        return Delta(text, token_ids, finish_reason, pending.cached_tokens, logprobs)
+        return Delta(text, token_ids, finish_reason, pending.cached_tokens, logprobs, (), stop_text)
 
     def _hand_over(self, pending: Pending, delta: Delta) -> None:
         """The first token and the last never wait for the interval."""

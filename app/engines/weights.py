@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import StartupError
+from app.program import program
 
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 CONFIG_FILE = "config.json"
@@ -18,12 +19,14 @@ REPOSITORY_FILES = ("*.json", "*.safetensors", "tokenizer*")
 LEFT_OUT = "consolidated*"  # the same weights once more, in Mistral's own layout
 
 
-def find_weights(name: str) -> Path:
+def find_weights(name: str, here: Path) -> Path:
     """A folder's path, or a repository's snapshot in the local Hugging Face cache. Nothing is downloaded.
+
+    A relative path starts `here`.
 
     Raises StartupError when there is neither.
     """
-    folder = Path(name).expanduser()
+    folder = here / Path(name).expanduser()
     if folder.is_dir():
         return folder
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
@@ -39,8 +42,8 @@ def find_weights(name: str) -> Path:
     except (LocalEntryNotFoundError, HFValidationError):
         raise StartupError(
             f"weights: {name} is neither a folder nor in the Hugging Face cache: "
-            f"download it with `.venv/bin/hf download {name}`, "
-            "or pull a variant of `outworker weights list` and name that"
+            f"download it with `{program('hf')} download {name}`, "
+            f"or pull a variant of `{program()} weights list` and name that"
         ) from None
 
 

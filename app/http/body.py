@@ -10,8 +10,10 @@ from starlette.types import Message
 
 from app.errors import IncompleteRequest, RequestTimeout, RequestTooLarge
 from app.http import json_faults
+from app.http.body_room import BodyRoom, Held
 from app.http.disconnect import ClientLeft
 from app.http.headers import value
+from app.http.json_bounds import check_json_bounds
 from app.interruption import within
 
 # A client that is told 413 while it still sends would see a reset instead of the answer; so that much is read and
@@ -24,14 +26,17 @@ WHOLE_KEY = "outworker.whole"
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """`max_bytes` of body; `slow_sender_s` seconds without a byte end the request."""
+    """`max_bytes` of body, within `room`; `slow_sender_s` without a byte or `deadline_s` in all end it, in seconds."""
 
     max_bytes: int
     slow_sender_s: float
+    deadline_s: float
+    room: BodyRoom
 
 
 def parse_json(body: bytes) -> Any:
-    """The body's JSON value. Raises IncompleteRequest, which says what is wrong and where."""
+    """The body's JSON value. Raises IncompleteRequest, which says what is wrong and where, or RequestTooLarge."""
+    check_json_bounds(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -47,12 +52,21 @@ def _parse_mended(body: bytes) -> Any:
         raise IncompleteRequest(f"valid JSON: {json_faults.fault(plain or body, error)}") from None
 
 
-async def read_body(request: Request, limits: BodyLimits) -> bytes:
-    """The whole body. Raises RequestTooLarge, RequestTimeout or ClientLeft."""
-    patience_bytes = max(DISCARD_MAX_BYTES, limits.max_bytes)
+async def read_body(request: Request, limits: BodyLimits, held: Held) -> bytes:
+    """The whole body, with its room taken. Raises RequestTooLarge, RequestTimeout, OutOfCapacity or ClientLeft."""
     declared = value(request.scope, b"content-length") or "0"
-    if len(declared) > MAX_LENGTH_DIGITS or (declared.isdecimal() and int(declared) > patience_bytes):
+    if len(declared) > MAX_LENGTH_DIGITS or (
+        declared.isdecimal() and int(declared) > _patience_bytes(limits)
+    ):
         raise RequestTooLarge(limits.max_bytes)
+    if request.scope.get(WHOLE_KEY, _unknown)():
+        return await _collect(request, limits, held)
+    async with within(limits.deadline_s, RequestTimeout):
+        return await _collect(request, limits, held)
+
+
+async def _collect(request: Request, limits: BodyLimits, held: Held) -> bytes:
+    patience_bytes = _patience_bytes(limits)
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -61,13 +75,19 @@ async def read_body(request: Request, limits: BodyLimits) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size <= limits.max_bytes:
+            held.grow(len(chunk))
             chunks.append(chunk)
         else:
+            held.release()
             chunks.clear()
         more = message.get("more_body", False)
     if size > limits.max_bytes:
         raise RequestTooLarge(limits.max_bytes)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _patience_bytes(limits: BodyLimits) -> int:
+    return max(DISCARD_MAX_BYTES, limits.max_bytes)
 
 
 async def stream_body(request: Request, slow_sender_s: float, piece_bytes: int) -> AsyncIterator[bytes]:

@@ -16,14 +16,15 @@ from app.errors import (
     CredentialsMissing,
     HostNotAllowed,
     InternalError,
+    OutOfCapacity,
     PageCodeRefused,
-    RequestAborted,
 )
 from app.http import sse
 from app.http.disconnect import ClientLeft
 from app.http.envelope import Failure, failure
 from app.http.exchange import Exchange
 from app.http.headers import value, values
+from app.http.host_page import host_page, wants_page
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ log = logging.getLogger(__name__)
 class PathRule:
     """What is otherwise for `methods` (None: any) on `paths`: `hosts` are allowed besides, `failure` renders errors.
 
-    It counts before anything is routed, so that a refused Host or token is rendered by it too. With a `header` it is
-    for requests that have that one.
+    With `any_host` every Host is allowed, and none. It counts before anything is routed, so that a refused Host or
+    token is rendered by it too. With a `header` it is for requests that have that one.
     """
 
     methods: frozenset[str] | None
@@ -41,6 +42,7 @@ class PathRule:
     hosts: frozenset[str] = frozenset()
     failure: Failure = failure
     header: bytes | None = None
+    any_host: bool = False
 
     def fits(self, scope: Scope) -> bool:
         return (
@@ -51,6 +53,9 @@ class PathRule:
 
 
 TOKENLESS = (AuthenticationFailed, CredentialsMissing, CredentialsMalformed, PageCodeRefused)
+ANY_HOST = "*"
+STOPPING = "The server was stopped before the answer was finished."
+STOPPED_RETRY_AFTER_S = 5
 MAX_HOST_CHARS = 300
 """No name is longer (RFC 1035: 255), and what is looked up stays in memory."""
 
@@ -84,14 +89,15 @@ class Boundary:
         rule = self._rule(scope)
         exchange = scope["outworker.exchange"] = Exchange(failure=rule.failure)
         try:
-            self._check_host(scope, rule.hosts)
+            if not rule.any_host:
+                self._check_host(scope, rule.hosts)
             await self._app(scope, receive, send)
         except ClientLeft:
             pass
         except asyncio.CancelledError:
             # The server gives up what is running: its drain is over. The task ends here, so nobody misses the
             # cancellation, and the client hears of it.
-            await _answer(RequestAborted(), exchange, scope, receive, send)
+            await _answer(OutOfCapacity(STOPPING, STOPPED_RETRY_AFTER_S), exchange, scope, receive, send)
         except ApiError as error:
             if isinstance(error, TOKENLESS):
                 self._count("requests without a valid token")
@@ -104,7 +110,7 @@ class Boundary:
         return next((rule for rule in self._rules if rule.fits(scope)), NO_RULE)
 
     def _check_host(self, scope: Scope, more: frozenset[str]) -> None:
-        if "*" in self._hosts:
+        if ANY_HOST in self._hosts:
             return
         names = values(scope, b"host")
         allowed = self._hosts | more if more else self._hosts
@@ -115,6 +121,8 @@ class Boundary:
 async def _answer(error: ApiError, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
     if exchange.streaming:
         await sse.send_last_error(error, scope, send)
+    elif isinstance(error, HostNotAllowed) and wants_page(scope):
+        await host_page(scope)(scope, receive, send)
     else:
         await exchange.failure(error, exchange.request_id)(scope, receive, send)
 

@@ -1,12 +1,13 @@
 """A route's endpoint: which methods, which scope, then the handler. Every route but the open ones is made here."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.accounts.running import Running
 from app.errors import MethodNotAllowed
 from app.http.auth import FindCaller, authenticate
 from app.types import Caller
@@ -33,11 +34,20 @@ def writes(handler: Handler) -> Method:
     return Method("ai:write", handler)
 
 
-class SecuredEndpoint:
-    """Authenticates, then looks at the method: a stranger learns nothing of the routes."""
+def options(methods: Iterable[str]) -> Response:
+    """The answer to OPTIONS."""
+    return Response(status_code=204, headers={"allow": ", ".join((*methods, "OPTIONS"))})
 
-    def __init__(self, find_caller: FindCaller, **methods: Method) -> None:
+
+class SecuredEndpoint:
+    """Authenticates, then looks at the method: a stranger learns nothing of the routes.
+
+    What is answered ends when the token is revoked meanwhile.
+    """
+
+    def __init__(self, find_caller: FindCaller, running: Running, **methods: Method) -> None:
         self._find_caller = find_caller
+        self._running = running
         self.methods: Mapping[str, Method] = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,12 +56,13 @@ class SecuredEndpoint:
         caller = await authenticate(request, self._find_caller, method.scope if method else "ai:read")
         if method is None:
             raise MethodNotAllowed(request.method)
-        response = await method.handler(request, caller)
-        await response(scope, receive, send)
+        async with self._running.by(caller):
+            response = await method.handler(request, caller)
+            await response(scope, receive, send)
 
 
 class OpenEndpoint:
-    """Answers without a token: GET and HEAD, or the `methods` given."""
+    """Answers without a token: GET and HEAD, or the `methods` given. What can be got can be asked for with OPTIONS."""
 
     def __init__(self, handler: OpenHandler, *methods: str) -> None:
         self._handler = handler
@@ -59,6 +70,9 @@ class OpenEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
+        if request.method == "OPTIONS" and "GET" in self.methods:
+            await options(self.methods)(scope, receive, send)
+            return
         if request.method not in self.methods:
             raise MethodNotAllowed(request.method)
         response = await self._handler(request)

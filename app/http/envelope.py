@@ -30,7 +30,7 @@ class JsonResponse(Response):
         """Made by hand, because this is on every request's path: Starlette looks for headers that may be there."""
         self.status_code = status
         self.background = None
-        self.body = orjson.dumps(content)
+        self.body = orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)  # a shell's prompt begins a line
         own = {"content-length": str(len(self.body)), "content-type": self.media_type, **(headers or {})}
         self.raw_headers = [(name.encode(), text.encode()) for name, text in own.items()]
 

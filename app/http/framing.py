@@ -68,6 +68,8 @@ class RequestReader:
         self._tail = b""
         self._overhead_bytes = 0
         self.in_body = self.closed = False
+        self.target = b""
+        """Of the request that is being read, empty while it is not known."""
 
     @property
     def in_message(self) -> bool:
@@ -102,19 +104,23 @@ class RequestReader:
 
     def _check_begun(self, known: int) -> None:
         """Refuses at once what can't become a request."""
-        if len(self._begun) > self._max_header_bytes:
-            raise HeadersTooLarge(self._max_header_bytes)
         line_end = self._begun.find(b"\r\n")
         line = REQUEST_LINE if line_end >= 0 else REQUEST_LINE_BEGUN
-        if not line.match(self._begun):
+        found = line.match(self._begun)
+        if found and line is REQUEST_LINE:
+            self.target = found[2]
+        if len(self._begun) > self._max_header_bytes:
+            raise HeadersTooLarge(self._max_header_bytes)
+        if not found:
             raise MalformedHttp("the request line must be METHOD /path HTTP/1.1")
         if BARE_LINE_FEED.search(self._begun, max(0, known - 1)):
             raise MalformedHttp("lines end in CR LF")
 
     def _read_head(self, raw: bytes) -> None:
+        line = REQUEST_LINE.match(raw)
+        self.target = line[2] if line is not None else b""
         if len(raw) > self._max_header_bytes:
             raise HeadersTooLarge(self._max_header_bytes)
-        line = REQUEST_LINE.match(raw)
         if line is None:
             raise MalformedHttp("the request line must be METHOD /path HTTP/1.1")
         method, target, minor = line.groups()
@@ -194,6 +200,7 @@ class RequestReader:
     def _end(self) -> None:
         assert self._complete, "the parser and the head disagree on the body's length"
         self.in_body = False
+        self.target = b""
         self.closed = not self._keep_alive
         self._sink.end_request()
 

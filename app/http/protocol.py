@@ -6,6 +6,7 @@ All of that is put right here, before any application code: `app.http.framing` r
 """
 
 import asyncio
+import re
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -15,9 +16,10 @@ from app.errors import ApiError, MalformedHttp
 from app.http.body import WHOLE_KEY
 from app.http.connections import Connections
 from app.http.cycle import OldCycle
+from app.http.dialects.error_paths import failure_at
 from app.http.disconnect import DEPARTURE_KEY, Departure
-from app.http.envelope import failure
 from app.http.framing import Head, RequestReader
+from app.http.names import ENCODED_SLASH
 from app.http.presence import Presence
 from app.http.sse import ABORT_KEY
 
@@ -33,12 +35,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     `guard` has all connections of the server, and ends those that don't read their answers. `max_header_bytes` bounds
     what is no body: request line, headers, chunk sizes, trailers. `slow_sender_s` bounds the wait for a whole head, and
-    for the rest of a body that was answered before it was read.
+    for the rest of a body that was answered before it was read. `keep_alive_field` is what clients are told.
     """
 
     guard: Connections
     max_header_bytes = 65536
     slow_sender_s = 10.0
+    keep_alive_field = (b"keep-alive", b"timeout=75")
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -112,7 +115,9 @@ class GuardedProtocol(HttpToolsProtocol):
             logger=self.logger,
             access_logger=self.access_logger,
             access_log=False,
-            default_headers=self.server_state.default_headers,
+            default_headers=[*self.server_state.default_headers, self.keep_alive_field]
+            if head.keep_alive
+            else self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=head.awaits_continue,
             keep_alive=head.keep_alive,
@@ -145,7 +150,7 @@ class GuardedProtocol(HttpToolsProtocol):
             "scheme": self.scheme,
             "root_path": "",
             "method": head.method,
-            "path": unquote(path) if "%" in path else path,
+            "path": _decoded(path) if "%" in path else path,
             "raw_path": head.path,
             "query_string": head.query,
             "headers": head.fields,
@@ -161,6 +166,9 @@ class GuardedProtocol(HttpToolsProtocol):
     # What is answered
 
     def on_response_complete(self) -> None:
+        for cycle in self._running:
+            if cycle.response_complete:
+                cycle.body.clear()  # what came of it and nobody read
         super().on_response_complete()
         if self.transport.is_closing():
             return
@@ -202,10 +210,10 @@ class GuardedProtocol(HttpToolsProtocol):
         _give_up(cycle)
 
     def _say_no(self, error: ApiError) -> None:
-        """The envelope, then nothing more; the sender is heard out for a moment, so that it can read it."""
+        """The error as its path has errors, then nothing more. The sender is heard out, so that it can read it."""
         self._unset_keepalive_if_required()
         if self.cycle is None or not self.cycle.response_complete or not self._reader.in_body:
-            body = bytes(failure(error, "").body)
+            body = bytes(failure_at(self._reader.target)(error, "").body)
             lines = [
                 f"HTTP/1.1 {error.status} Refused",
                 "content-type: application/json",
@@ -239,6 +247,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self._expect_progress()
         elif not self.transport.is_closing():
             self.transport.close()
+
+
+def _decoded(path: str) -> str:
+    """Without percent-encoding but for encoded slashes: they are part of a name (`app.http.names`), not of the way to it.
+
+    A proxy that lets some paths through sees one segment there, and so must we.
+    """
+    return ENCODED_SLASH.join(unquote(part) for part in re.split(ENCODED_SLASH, path, flags=re.IGNORECASE))
 
 
 def _give_up(cycle: RequestResponseCycle) -> None:

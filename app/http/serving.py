@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import Request
@@ -13,8 +14,10 @@ from app.catalog.cards import ModelCard
 from app.catalog.hints import hints
 from app.errors import NoSuchModel
 from app.http.body import BodyLimits, parse_json, read_body
-from app.http.dialects.dialect import Asked
+from app.http.body_room import Held
+from app.http.dialects.dialect import Asked, Reply
 from app.http.disconnect import watched
+from app.http.envelope import ErrorEvent
 from app.http.exchange import exchange_of
 from app.http.sse import EventStream, StreamLimits
 from app.inference.pipeline import Pipeline
@@ -23,6 +26,7 @@ from app.types import Caller, TextRequest
 
 # Parsing and checking a body of this size takes about a millisecond; a longer one must not hold up the loop.
 LARGE_BODY_BYTES = 100_000
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,52 +45,72 @@ class ServedModel:
 
 
 class Serving:
-    """Answers what a dialect asked. `models` is by card name."""
+    """Answers what a dialect asked. `models` is by card name, `aliases` are card names by other names of theirs."""
 
     def __init__(
-        self, models: Mapping[str, ServedModel], body_limits: BodyLimits, stream_limits: StreamLimits
+        self,
+        models: Mapping[str, ServedModel],
+        body_limits: BodyLimits,
+        stream_limits: StreamLimits,
+        aliases: Mapping[str, str] = NO_ALIASES,
     ) -> None:
         self.models = models
+        self.aliases = aliases
         self._body_limits = body_limits
         self._stream_limits = stream_limits
 
     def model(self, name: str) -> ServedModel:
         """Raises NoSuchModel."""
-        model = self.models.get(name)
+        model = self.models.get(name) or self.models.get(self.aliases.get(name, ""))
         if model is None:
             raise NoSuchModel(name)
         return model
 
-    async def read(self, request: Request) -> bytes:
-        """The body's bytes. Raises RequestTooLarge, RequestTimeout or ClientLeft."""
-        return await read_body(request, self._body_limits)
-
     async def answer(self, request: Request, caller: Caller, parse: Callable[[Any], Asked]) -> Response:
         """Read the body, let the dialect `parse` its JSON value, and answer that."""
-        body = await read_body(request, self._body_limits)
-        return await self.answer_body(request, caller, body, parse)
+        with self._body_limits.room.of(caller.account_id) as held:
+            understood = await self._understand(request, parse, held)
+            return await self._run(request, caller, understood, held)
 
-    async def answer_body(
-        self, request: Request, caller: Caller, body: bytes, parse: Callable[[Any], Asked]
-    ) -> Response:
-        """As `answer`, with the bytes read already."""
+    async def count(self, request: Request, caller: Caller, parse: Callable[[Any], Asked]) -> int:
+        """How many tokens the body's prompt has."""
+        with self._body_limits.room.of(caller.account_id) as held:
+            understood = await self._understand(request, parse, held)
+            model, text = understood.model, understood.text
+            return await model.pipeline.count(text, card=model.card, account_id=caller.account_id)
 
-        def understand() -> tuple[Asked, ServedModel, TextRequest, list[str]]:
+    async def _understand(self, request: Request, parse: Callable[[Any], Asked], held: Held) -> "_Understood":
+        """What is asked, without the body and what was parsed of it. Raises what a body may be refused for."""
+        body = await read_body(request, self._body_limits, held)
+
+        def understand() -> _Understood:
             asked = parse(parse_json(body))
             model = self.model(asked.model)
-            return asked, model, *model.understand(asked)
+            return _Understood(asked.reply, asked.error_event, model, *model.understand(asked))
 
+        return understand() if len(body) < LARGE_BODY_BYTES else await asyncio.to_thread(understand)
+
+    async def _run(self, request: Request, caller: Caller, understood: "_Understood", held: Held) -> Response:
         exchange = exchange_of(request.scope)
-        small = len(body) < LARGE_BODY_BYTES
-        asked, model, text, said = understand() if small else await asyncio.to_thread(understand)
-        exchange.error_event = asked.error_event
+        exchange.error_event = understood.error_event
+        reply, model, text = understood.reply, understood.model, understood.text
         async with watched(request.scope):
             job = await model.pipeline.prepare(
                 text, card=model.card, account_id=caller.account_id, request_id=exchange.request_id
             )
+            held.release()  # what is left of the body is within the model's context
             opened = partial(model.pipeline.open, job)
             if text.stream:
-                return EventStream(opened, asked.reply.events, self._stream_limits)
+                return EventStream(opened, reply.events, self._stream_limits)
             async with opened() as run:
-                result = await asked.reply.json(run)
-        return asked.reply.response(result, exchange.request_id, said)
+                result = await reply.json(run)
+        return reply.response(result, exchange.request_id, understood.hints)
+
+
+@dataclass(frozen=True, slots=True)
+class _Understood:
+    reply: Reply
+    error_event: ErrorEvent
+    model: ServedModel
+    text: TextRequest
+    hints: list[str]

@@ -18,6 +18,9 @@ from app.errors import OutOfCapacity
 log = logging.getLogger(__name__)
 
 START_MAX_S = 60.0
+NOWHERE = "/"
+"""The child's working directory. The paths of its arguments are absolute."""
+
 ANSWER_MAX_BYTES = 16 * 1024**2
 WAIT_MAX_S = 15.0
 """How long a job may wait for those before it. Then the client is asked to come again."""
@@ -113,14 +116,16 @@ class Helper:
             raise OutOfCapacity("No JSON schema can be read now.", BUSY_RETRY_AFTER_S) from None
 
     async def _start(self) -> asyncio.subprocess.Process:
-        """Returns once the child has said that it takes jobs."""
+        """Returns once the child has said that it takes jobs. It imports nothing from where the server was started."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
             self._module,
             *self._arguments(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            cwd=NOWHERE,
             limit=ANSWER_MAX_BYTES,
         )
         assert process.stdout is not None

@@ -15,6 +15,7 @@ from app.catalog.cards import ModelCard
 from app.engines.engine import Deltas, Engine
 from app.errors import LoraUnsupported, OutOfCapacity, RequestTimeout
 from app.inference.admission import Admission, Ticket
+from app.inference.engine_fields import asks_more, check_engine
 from app.inference.limits import LEAST_ANSWER_TOKENS, check_limits, fitted
 from app.inference.prompt import PromptBuilder
 from app.inference.shaping import Shaping
@@ -150,10 +151,28 @@ class Pipeline:
         adapter = await self._adapter(request, card, account_id)
         prompt = await self._prompt(builder, request, card)
         request = _fitted(request, prompt, card)
+        if asks_more(request):
+            self._check_engine(request, builder)
         if self._shaping.wanted(request):
             async with within(self._deadline_s, RequestTimeout):
-                request = await self._shaping.constrain(request)
+                request = await self._shaping.constrain(request, opens_turn=prompt.opens_turn)
         return Job(request, prompt, adapter, account_id, request_id)
+
+    async def count(self, request: TextRequest, *, card: ModelCard, account_id: str) -> int:
+        """Tokens of the prompt, also of one that is too long. Raises leaves of `app.errors`, ContextExceeded where the
+        number of its characters alone says that it is.
+        """
+        builder = self._require_ready()
+        await self._adapter(request, card, account_id)
+        least = builder.count_at_least(builder.chars(request))
+        check_limits(
+            max_input_tokens=None,
+            max_total_tokens=card.limits.max_total_tokens,
+            prompt_tokens=least,
+            max_tokens=0,
+            at_least=True,
+        )
+        return len((await asyncio.to_thread(builder.build, request)).token_ids)
 
     @asynccontextmanager
     async def open(self, job: Job) -> AsyncIterator[Run]:
@@ -183,6 +202,11 @@ class Pipeline:
     def _shaped(self, deltas: Deltas, request: TextRequest) -> AsyncIterator[Delta]:
         """The engine's own deltas for a plain request: it pays nothing for what others ask."""
         return self._shaping.apply(deltas, request) if self._shaping.wanted(request) else deltas
+
+    def _check_engine(self, request: TextRequest, builder: PromptBuilder) -> None:
+        """Raises BadInput for what the engine does not have."""
+        engine, vocab_size = self.engine, builder.vocab_size
+        check_engine(request, engine.has, compiles_grammars=engine.compiles_grammars, vocab_size=vocab_size)
 
     def _weights_folder(self) -> Path:
         assert self._prompts is not None

@@ -36,6 +36,10 @@ class PromptBuilder:
         assert self._tokenizer.weights is not None
         return self._tokenizer.weights
 
+    @property
+    def vocab_size(self) -> int:
+        return self._tokenizer.vocab_size
+
     def build(self, request: TextRequest) -> Prompt:
         """The whole prompt, BOS included. `raw` text goes verbatim, with exactly one BOS in front."""
         if request.raw:

@@ -16,7 +16,7 @@ from app.errors import BadInput, LoraUnsupported
 from app.inference.json_mode import read_json_format
 from app.inference.sampling import sampling_of
 from app.inference.tools import read_tool_calls, read_tools
-from app.types import Message, Sampling, TextRequest
+from app.types import Message, Sampling, TextFormat, TextRequest
 
 MIN_MAX_TOKENS = 1
 # Between the text parts of a message, as in mistral-common's v1 tokenizer; empty parts are left out.
@@ -36,6 +36,10 @@ class Extras:
     min_tokens: int = 0
     one_call: bool = False
     may_be_cut: bool = False
+    min_p: float = 0.0
+    stop_token_ids: tuple[int, ...] = ()
+    bad_words: tuple[str, ...] = ()
+    text_format: TextFormat | None = None
 
 
 NO_EXTRAS = Extras()
@@ -62,7 +66,8 @@ def build_request(
     tools, tool_choice = ((), "auto") if branch.name == "prompt" else read_tools(body)
     json_format = read_json_format(_response_format(branch, body))
     if extras is not NO_EXTRAS:
-        sampling = _with_extras(sampling, extras, shaped=bool(tools) or json_format is not None)
+        shaped = bool(tools) or json_format is not None or extras.text_format is not None
+        sampling = _with_extras(sampling, extras, shaped=shaped)
     return TextRequest(
         prompt=_prompt(body) if branch.name == "prompt" else None,
         messages=_messages(body) if branch.name != "prompt" else None,
@@ -71,6 +76,7 @@ def build_request(
         stream=body.get("stream") is True,
         lora=lora,
         json_format=json_format,
+        text_format=extras.text_format,
         tools=tools,
         tool_choice=tool_choice,
         one_call=extras.one_call,
@@ -84,13 +90,17 @@ def _with_extras(sampling: Sampling, extras: Extras, *, shaped: bool) -> Samplin
         raise _refusal(phrases.out_of_bounds(("min_tokens",), "<=", sampling.max_tokens))
     if shaped and (extras.ignore_eos or extras.min_tokens):
         name = "ignore_eos" if extras.ignore_eos else "min_tokens"
-        raise _refusal(f"'/{name}' does not go with tools or an answer in JSON: leave it out")
+        what = "tools or an answer in JSON" if extras.text_format is None else "structured_outputs"
+        raise _refusal(f"'/{name}' does not go with {what}: leave it out")
     return replace(
         sampling,
         stop=extras.stop,
         logprobs=extras.logprobs,
         ignore_eos=extras.ignore_eos,
         min_tokens=extras.min_tokens,
+        min_p=extras.min_p,
+        stop_token_ids=extras.stop_token_ids,
+        bad_words=extras.bad_words,
     )
 
 

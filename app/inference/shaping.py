@@ -1,4 +1,4 @@
-"""What a request wants its answer to be: JSON, or calls of tools. Plain requests never come here.
+"""What a request wants its answer to be: JSON, calls of tools, or one of some texts. Plain requests never come here.
 
 Before the run the answer's grammar is built and tried out; in the run the deltas are read, checked and changed.
 """
@@ -11,6 +11,7 @@ from app.inference.checked_json import CheckedJson
 from app.inference.grammars import Grammars
 from app.inference.json_mode import PATH, grammar_of_json
 from app.inference.schemas import Schemas
+from app.inference.text_format import CheckedText, grammar_of_text, schema_of
 from app.inference.tool_calls import ToolCalls
 from app.inference.tool_grammar import grammar_of_calls
 from app.types import Delta, Grammar, TextRequest
@@ -25,19 +26,22 @@ class Shaping:
 
     @staticmethod
     def wanted(request: TextRequest) -> bool:
-        return request.json_format is not None or bool(request.tools)
+        return request.json_format is not None or bool(request.tools) or request.text_format is not None
 
-    async def constrain(self, request: TextRequest) -> TextRequest:
-        """The request with its grammar. Raises BadInput, JsonModeUnmet or OutOfCapacity."""
+    async def constrain(self, request: TextRequest, *, opens_turn: bool = True) -> TextRequest:
+        """The request with its grammar; `opens_turn` is the prompt's. Raises BadInput, JsonModeUnmet or OutOfCapacity."""
         for tool in request.tools:
             await self._schemas.admit(("tools", tool.name, "parameters"), tool.parameters)
         if request.json_format is not None and request.json_format.schema is not None:
             await self._schemas.admit(PATH, request.json_format.schema)
-        grammar = _grammar(request)
+        if request.text_format is not None and (schema := schema_of(request.text_format)) is not None:
+            await self._schemas.admit(request.text_format.path, schema)
+        grammar = _grammar(request, opens_turn)
+        what = "schema" if request.text_format is None else request.text_format.path[-1]
         if self._grammars is not None:
             for tried, name in _parts(request):
                 await self._grammars.admit(tried, name)
-            grammar = await self._grammars.admit(grammar)
+            grammar = await self._grammars.admit(grammar, f"the {what}")
         return replace(request, sampling=replace(request.sampling, grammar=grammar))
 
     def apply(self, deltas: AsyncIterator[Delta], request: TextRequest) -> AsyncIterator[Delta]:
@@ -47,6 +51,8 @@ class Shaping:
             deltas = ToolCalls(
                 deltas, request.tools, self._schemas, must_call=must_call, one_call=request.one_call
             )
+        if request.text_format is not None:
+            deltas = CheckedText(deltas, request.text_format, self._schemas)
         if request.json_format is not None:
             deltas = CheckedJson(
                 deltas,
@@ -63,7 +69,9 @@ class Shaping:
             await self._grammars.stop()
 
 
-def _grammar(request: TextRequest) -> Grammar:
+def _grammar(request: TextRequest, opens_turn: bool) -> Grammar:
+    if request.text_format is not None:
+        return grammar_of_text(request.text_format, opens_turn=opens_turn)
     if request.tools:
         return grammar_of_calls(
             request.tools, request.tool_choice, request.json_format, one_call=request.one_call

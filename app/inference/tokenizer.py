@@ -26,6 +26,7 @@ class Tokenizer:
         self._plain = _plain(self._verbatim, definition)
         self.bos_id = self._control_id(BOS)
         self.eos_id = self._control_id(EOS)
+        self.vocab_size = len(definition["model"]["vocab"])
         self._max_token_chars = max(len(token) for token in definition["model"]["vocab"])
 
     @classmethod

@@ -48,7 +48,7 @@ def read_tools(body: dict[str, Any]) -> tuple[tuple[Tool, ...], ToolChoice]:
             return tools, "auto"
         case "none":
             return (), "none"
-        case "required":
+        case "required" | "any":
             _require_some(tools)
             return tools, "required"
     raise _refusal(phrases.not_in_enum(("tool_choice",), CHOICES, choice))

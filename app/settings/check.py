@@ -36,7 +36,13 @@ def model_mistakes(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the schema can't say: names given twice, engines that can't be shared, too large batches, arguments of
     another engine.
     """
-    return [*_duplicates(models), *_unequal(models), *_batches(models), *_foreign(models)]
+    return [
+        *_duplicates(models),
+        *_aliases_twice(models),
+        *_unequal(models),
+        *_batches(models),
+        *_foreign(models),
+    ]
 
 
 def did_you_mean(name: str, known: Iterable[str], kind: str = "") -> str:
@@ -120,6 +126,19 @@ def _duplicates(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield f"models[{index}].name: expected each card once, found {found(name)} again"
+
+
+def _aliases_twice(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Within one entry the schema has said so."""
+    owners: dict[str, int] = {}
+    for index, model in enumerate(models):
+        for alias in dict.fromkeys(model["aliases"] or ()):
+            other = owners.setdefault(alias, index)
+            if other != index:
+                yield (
+                    f"models[{index}].aliases: expected names that no other entry has, found {found(alias)}, "
+                    f"which is of models[{other}]"
+                )
 
 
 def _unequal(models: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,7 +1,9 @@
 """From a file and the environment to `Settings`, or to one `SettingsError` with a line per mistake."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,22 +15,29 @@ from app.settings.values import Ai, Limits, Model, Server, Settings
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent.parent
 DEFAULT_FILE: Final = CHECKOUT / "wrangler-like-config" / "outworker.toml"
+LIGHT_FILE: Final = DEFAULT_FILE.with_name("llamacpp.toml")
+"""The settings of the light installation, which has llama.cpp and no vLLM."""
 MAX_PORT: Final = 65535
+OWN: Final = ("name", "aliases")
+"""What an entry does not take from another with its weights."""
+HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str, str]) -> Settings:
-    """Read `path` (None: the checkout's outworker.toml) with the overrides of `[env.<env_name>]`.
+    """Read `path` (None: the checkout's file for what is installed) with the overrides of `[env.<env_name>]`.
 
-    `HOST`, `PORT` and `OUTWORKER_DATA_DIR` in `environ` win over the file; an empty value counts as not set.
+    `HOST`, `PORT` and `OUTWORKER_DATA_DIR` in `environ` win over the file, and `ALLOWED_HOSTS` adds to it; an empty
+    value counts as not set.
     Raises `SettingsError`: one line per mistake, each with the file, the key and what was expected.
     """
-    source = DEFAULT_FILE if path is None else path
+    source = default_file() if path is None else path
     document = read_document(source)
     _refuse(source, document_mistakes(document))
     merged = merge(defaults(), choose_env(source, document, env_name))
     models = _completed(merged["models"])
     _refuse(source, model_mistakes(models))
     server = {**merged["server"], **_from_environment(environ)}
+    server["allowed_hosts"] = [*server["allowed_hosts"], *_hosts(environ.get("ALLOWED_HOSTS", ""))]
     return Settings(
         name=merged["name"],
         account_id=merged["account_id"],
@@ -39,6 +48,12 @@ def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str,
         source=source,
         env_name=env_name,
     )
+
+
+def default_file() -> Path:
+    """The settings where none are named: an installation knows its engine."""
+    light = find_spec("vllm") is None and find_spec("xllamacpp") is not None
+    return LIGHT_FILE if light else DEFAULT_FILE
 
 
 def check_models(settings: Settings, known_cards: Collection[str]) -> None:
@@ -63,7 +78,8 @@ def _completed(models: Iterable[Document]) -> list[Document]:
     completed = []
     for model in models:
         weights = model.get("weights", defaults_of_entry["weights"])
-        entry = {**defaults_of_entry, **first.get(weights, {}), **model}
+        shared = {key: value for key, value in first.get(weights, {}).items() if key not in OWN}
+        entry = {**defaults_of_entry, **shared, **model}
         first.setdefault(weights, entry)
         completed.append(entry)
     return completed
@@ -94,6 +110,17 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _hosts(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if not HOST_NAME.fullmatch(name):
+            raise SettingsError(
+                f"environment: ALLOWED_HOSTS: expected names or addresses without a port, with commas between them, "
+                f"found {found(name)}"
+            )
+    return names
+
+
 def _server(values: Document) -> Server:
     lowered = {key: tuple(text.lower() for text in values[key]) for key in ("allowed_hosts", "cors_origins")}
     data_dir = CHECKOUT / Path(values["data_dir"]).expanduser()
@@ -101,7 +128,8 @@ def _server(values: Document) -> Server:
 
 
 def _model(values: Document) -> Model:
-    return Model(**_typed(Model, values))
+    aliases = values["aliases"]
+    return Model(**_typed(Model, {**values, "aliases": None if aliases is None else tuple(aliases)}))
 
 
 def _typed(kind: type, values: Document) -> dict[str, Any]:

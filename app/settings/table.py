@@ -17,13 +17,16 @@ _SOME_TEXT: Final = r"\S"
 _ACCOUNT: Final = "^[A-Za-z0-9_-]{1,64}$"
 _ORIGIN: Final = r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)$"
 _HOST: Final = r"^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$"
+_ALLOWED_HOST: Final = rf"^\*$|{_HOST}"
+_ALIAS: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$"
 ENV_NAME: Final = "^[A-Za-z0-9_-]+$"
 
 PATTERNS: Final[Mapping[str, str]] = {
     _SOME_TEXT: "a text that is not empty",
     _ACCOUNT: "1 to 64 letters, digits, - or _",
     _ORIGIN: 'an origin, scheme://host[:port], or "*"',
-    _HOST: "a host name or address without a port",
+    _ALLOWED_HOST: 'a host name or address without a port, or "*"',
+    _ALIAS: "1 to 128 letters, digits, -, _, . or /, the first a letter or digit",
     ENV_NAME: "a name of letters, digits, - and _",
 }
 """What a pattern stands for, for error texts."""
@@ -82,8 +85,8 @@ _SERVER = (
     Setting(
         "server.allowed_hosts",
         ["127.0.0.1", "localhost", "::1"],
-        "Names that a request's Host header may have, without port; add yours when host is not loopback.",
-        _texts(_HOST),
+        'Names that a request\'s Host header may have, without port; add yours when host is not loopback. "*" is any.',
+        _texts(_ALLOWED_HOST),
     ),
     Setting(
         "server.cors_origins",
@@ -113,6 +116,12 @@ _SERVER = (
 
 _MODELS = (
     Setting("models[].name", None, "Required. Name of a model card in schemas/.", _TEXT),
+    Setting(
+        "models[].aliases",
+        None,
+        "Other names of the model, which clients may ask for; absent: the last part of its name.",
+        _texts(_ALIAS),
+    ),
     Setting(
         "models[].weights",
         "stand-in",
@@ -187,11 +196,39 @@ _LIMITS = (
         "s",
     ),
     Setting(
+        "limits.stop_grace_s",
+        5,
+        "How long requests are still taken after SIGTERM, with /ready at 503; Ctrl-C waits for nothing.",
+        {"type": "number", "minimum": 0, "maximum": _DAY_S},
+        "s",
+    ),
+    Setting(
         "limits.max_body_bytes",
         10_000_000,
         "Largest request body; a larger one is answered 413 (code 3006).",
         _integer(1024, 1_000_000_000),
         "bytes",
+    ),
+    Setting(
+        "limits.max_bodies_bytes",
+        128_000_000,
+        "Request bodies held in memory in all, adapters excepted; more are answered 429 (code 3040).",
+        _integer(1024, 1_000_000_000_000),
+        "bytes",
+    ),
+    Setting(
+        "limits.max_account_bodies_bytes",
+        64_000_000,
+        "Request bodies of one account held in memory; more are answered 429 (code 3040).",
+        _integer(1024, 1_000_000_000_000),
+        "bytes",
+    ),
+    Setting(
+        "limits.body_deadline_s",
+        120,
+        "A request body that takes longer to arrive is ended with 408 (code 3007).",
+        _seconds(_DAY_S),
+        "s",
     ),
     Setting(
         "limits.max_header_bytes",
@@ -204,6 +241,13 @@ _LIMITS = (
         "limits.slow_sender_s",
         10,
         "A request whose bytes stop coming is closed after this.",
+        _seconds(3600),
+        "s",
+    ),
+    Setting(
+        "limits.keep_alive_s",
+        75,
+        "How long a connection may stay unused between two requests; clients are told, and get a little longer.",
         _seconds(3600),
         "s",
     ),
@@ -279,6 +323,13 @@ _LIMITS = (
         "A vLLM that can't be started again for so long ends the server (status 1); 0: it is tried for ever.",
         {"type": "number", "minimum": 0, "maximum": _DAY_S},
         "s",
+    ),
+    Setting(
+        "limits.max_log_bytes",
+        10_000_000,
+        "The log is moved to server.log.1 when it is larger; the file that had that name goes.",
+        _integer(100_000, 1_000_000_000_000),
+        "bytes",
     ),
 )
 

@@ -35,9 +35,13 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One served model card. Entries with equal `weights` differ in `name` only: they share an engine."""
+    """One served model card. Entries with equal `weights` differ in `name` and `aliases` only: they share an engine.
+
+    `aliases` None: see `app.settings.aliases`.
+    """
 
     name: str
+    aliases: tuple[str, ...] | None
     weights: str
     engine: EngineName
     adapters: bool
@@ -55,9 +59,14 @@ class Limits:
     max_waiting_tokens: int
     request_deadline_s: float
     drain_s: float
+    stop_grace_s: float
     max_body_bytes: int
+    max_bodies_bytes: int
+    max_account_bodies_bytes: int
+    body_deadline_s: float
     max_header_bytes: int
     slow_sender_s: float
+    keep_alive_s: float
     slow_reader_s: float
     ping_s: float
     max_connections: int
@@ -69,6 +78,7 @@ class Limits:
     engine_stall_s: float
     engine_step_s: float
     engine_give_up_s: float
+    max_log_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

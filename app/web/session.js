@@ -38,8 +38,8 @@ export class Session {
       h("h2", { id: "welcome-title" }, "Talk to the model that runs here"),
       h("p", {}, "This page asks the language model of this server, compares it with adapters of yours, and shows each request as code."),
       h("p", {}, "It needs a token. On the server's own terminal this command prints a link that signs you in:"),
-      h("pre", { tabindex: 0, "aria-label": "Command" }, h("code", {}, "outworker page")),
-      h("p", {}, "Elsewhere, paste a token that whoever runs the server gave you (", h("code", {}, "outworker token create"), ")."),
+      h("pre", { tabindex: 0, "aria-label": "Command" }, h("code", {}, ".venv/bin/outworker page")),
+      h("p", {}, "Elsewhere, paste a token that whoever runs the server gave you (", h("code", {}, ".venv/bin/outworker token create"), ")."),
     );
     this.dialog = h("dialog", { class: "token", "aria-labelledby": "token-title" }, h("h2", { id: "token-title" }, "Another token"));
     document.body.append(this.dialog);

@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.errors import StartupError
+from app.program import program
 from app.weights import modelscope
 from app.weights.failures import check_endpoint
 from app.weights.machine import cache_folder
@@ -16,7 +17,7 @@ def locate(variant: Variant) -> Path:
     if path is None:
         raise StartupError(
             f"weights: {variant.id} ({variant.size_gb:.2f} GB) is not in the cache: "
-            f"pull it with `outworker weights pull {variant.id}`"
+            f"pull it with `{program()} weights pull {variant.id}`"
         )
     return path
 

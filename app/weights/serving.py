@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from app.errors import SettingsError
+from app.program import program
 from app.settings import Model, Settings
 from app.settings.check import found, model_mistakes
 from app.settings.values import EngineName
@@ -122,7 +123,9 @@ def _expected(model: Model, variant: Variant | None, machine: Machine) -> tuple[
         return ["llamacpp"], ""
     if model.weights == STAND_IN:
         return list(ENGINE_PACKAGES), ""
-    why = ": llama.cpp loads one .gguf or .llamafile file, such as `outworker weights pull gguf-Q4_K_M` gets"
+    why = (
+        f": llama.cpp loads one .gguf or .llamafile file, such as `{program()} weights pull gguf-Q4_K_M` gets"
+    )
     return [engine for engine in ENGINE_PACKAGES if engine != "llamacpp"], why
 
 

@@ -11,6 +11,7 @@ import jsonschema_rs
 import orjson
 
 from app.errors import SettingsError, printable
+from app.program import program
 from app.settings import CHECKOUT
 from app.settings.check import did_you_mean
 
@@ -154,7 +155,7 @@ def named_variant(catalogues: tuple[Catalogue, ...], name: str) -> Variant:
     variant = next((v for each in catalogues for v in each.variants if v.id.casefold() == typed), None)
     if variant is None:
         near = did_you_mean(name, variant_ids(catalogues))
-        raise SettingsError(f"no variant {printable(name)}{near}: `outworker weights list` has them all")
+        raise SettingsError(f"no variant {printable(name)}{near}: `{program()} weights list` has them all")
     return variant
 
 

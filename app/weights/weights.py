@@ -21,11 +21,15 @@ ROUNDED: Final[Mapping[str, Rounding]] = {"8-bit": "8-bit", "4-bit": "4-bit"}
 
 
 class Weights:
-    """One setting `weights`, found or made when first asked for; threads that ask meanwhile wait."""
+    """One setting `weights`, found or made when first asked for; threads that ask meanwhile wait.
+
+    A relative path starts where this process stands now, wherever it goes.
+    """
 
     def __init__(self, name: str, data_dir: Path) -> None:
         self.name = name
         self._data_dir = data_dir
+        self._here = Path.cwd()
         self._lock = threading.Lock()
         self._path: Path | None = None
         self._folder: Path | None = None
@@ -66,14 +70,14 @@ class Weights:
         variant = find_variant(catalogues, self.name)
         if variant is not None:
             return locate(variant)
-        file = Path(self.name).expanduser()
+        file = self._here / Path(self.name).expanduser()
         if is_model_file(file):
             return file
         if file.suffix.lower() in MODEL_FILES:
             raise StartupError(f"weights: no file {self.name}: set weights to a file that is there")
         check_endpoint()
         try:
-            return find_weights(self.name)
+            return find_weights(self.name, self._here)
         except StartupError as error:
             near = did_you_mean(self.name, variant_ids(catalogues), "the variant ")
             raise StartupError(f"{error}{near}") from None

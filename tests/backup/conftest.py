@@ -12,7 +12,7 @@ from app.accounts.tokens import TokenStore
 from app.adapters.drafts import Draft, Drafts
 from app.adapters.findings import CONFIG_FILE
 from app.adapters.store import AdapterStore
-from app.database import DATABASE_FILE, close_database, open_database
+from app.database import DATABASE_FILE, checkpoint, open_database
 from app.types import StoredAdapter
 from tests.adapters.make import TINY, good
 
@@ -71,4 +71,4 @@ def data(tmp_path: Path) -> Iterator[Data]:
     data.add(tmp_path, "two", 2)
     data.draft("half", b"{}")
     yield data
-    close_database(data.database)
+    checkpoint(data.database)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.finetunes import CONFIG, PIRATE
+from tests.clients.situations import situations
 from tests.live.server import CHECKOUT, LiveServer
 
 
@@ -20,6 +21,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield server.wait_ready()
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="package")
+def situation(tmp_path_factory: pytest.TempPathFactory, standin_folder: Path) -> Iterator[str]:
+    """The argument of the programs in tests/clients/programs: servers that answer, call, refuse."""
+    with situations(tmp_path_factory.mktemp("situations"), standin_folder) as told:
+        yield told
 
 
 @pytest.fixture(scope="package")

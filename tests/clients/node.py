@@ -31,21 +31,21 @@ def server_environment(url: str, token: str) -> dict[str, str]:
     """What points Cloudflare's programs to the server at `url`."""
     return {
         "CLOUDFLARE_API_BASE_URL": f"{url}/client/v4",  # wrangler's name for it
-        "CLOUDFLARE_BASE_URL": f"{url}/client/v4",  # the cloudflare package's
+        "CLOUDFLARE_BASE_URL": f"{url}/client/v4",  # the cloudflare package's, and cf's
         "CLOUDFLARE_API_TOKEN": token,
         "CLOUDFLARE_ACCOUNT_ID": "local",
     }
 
 
 def node(
-    server: LiveServer | Served, home: Path, program: Path, *arguments: str | Path
+    server: LiveServer | Served, home: Path, program: Path, *arguments: str | Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run to its end with the server's address and token; `home` is its own folder too."""
     command = [BIN / "node", program, *arguments]
     return subprocess.run(
         command,
         cwd=home,
-        env={**own_environment(home), **server_environment(server.url, server.token)},
+        env={**own_environment(home), **server_environment(server.url, server.token), **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

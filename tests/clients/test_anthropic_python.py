@@ -48,7 +48,7 @@ async def test_messages(serve: Serve, client: Client) -> None:
             model=HF, max_tokens=99, messages=HELLO, stop_sequences=[" engine"]
         )
         assert [block.text for block in stopped.content if block.type == "text"] == ["This is the fake"]
-        assert (stopped.stop_reason, stopped.stop_sequence) == ("end_turn", None)
+        assert (stopped.stop_reason, stopped.stop_sequence) == ("stop_sequence", " engine")
 
 
 async def test_streams(serve: Serve, client: Client) -> None:

@@ -1,13 +1,16 @@
 """The command line in this process, against a server of this process or the test's own data directory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from app.cli import main
+from app.server_address import ServerAddress
+from app.server_lock import ServerLock
 from app.settings import CHECKOUT
 from tests.conftest import Served
 
@@ -53,16 +56,27 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 At = Callable[..., Awaitable[Done]]
 
 
+@contextmanager
+def uses(data_dir: Path, address: ServerAddress) -> Iterator[None]:
+    """A server at `address` uses the folder meanwhile."""
+    lock = ServerLock.take(data_dir)
+    address.write(data_dir)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 @pytest.fixture
-def at(command: Command, monkeypatch: pytest.MonkeyPatch) -> At:
+def at(command: Command) -> At:
     """`await at(served, "adapter", "push", …)`: as a person does beside a running server, with its development
     token."""
 
     async def run(served: Served, *arguments: str) -> Done:
         data_dir = served.settings.server.data_dir
         (data_dir / "dev-token").write_text(served.token + "\n")
-        monkeypatch.setenv("PORT", served.url.rpartition(":")[2])
-        done = await asyncio.to_thread(command, *arguments)
+        with uses(data_dir, ServerAddress("127.0.0.1", int(served.url.rpartition(":")[2]))):
+            done = await asyncio.to_thread(command, *arguments)
         assert served.token not in done.out + done.err
         return done
 

@@ -55,6 +55,7 @@ async def test_unfinished_ones_in_the_data_directory(serve: Serve, at: At) -> No
 
 
 def test_another_account(command: Command) -> None:
+    command("token", "create", "--account", "acme", "--scope", "ai:read", "--new-account")
     command("adapter", "add", str(PIRATE), "--name", "captain", "--account", "acme")
     assert command("adapter", "list").out == ""
     assert "captain" in command("adapter", "list", "--account", "acme").out

@@ -34,6 +34,21 @@ def test_pieces(stops: tuple[str, ...], pieces: tuple[str, ...], expected: objec
     assert shown(stops, *pieces) == expected
 
 
+@pytest.mark.parametrize(
+    ("stops", "text", "found"),
+    [
+        (("b", "abc"), "xabc", "b"),
+        (("abcd", "bc"), "xabcd", "bc"),
+        (("abc", "bc"), "xabc", "abc"),
+        (("z",), "a", None),
+    ],
+)
+def test_which_one_it_was(stops: tuple[str, ...], text: str, found: str | None) -> None:
+    texts = StopTexts(stops)
+    texts.add(text)
+    assert texts.found == found
+
+
 def test_where_none_is_looked_for_none_ends() -> None:
     texts = StopTexts(("ab",))
     assert texts.add("xab", look=False) == ("xab", False)

@@ -288,6 +288,18 @@ async def test_an_output_that_cannot_be_read_ends_its_own_request_only(tokenizer
         assert (on.core.aborted, on.deaths) == (["internal-a"], 0)
 
 
+async def test_an_output_of_another_vllm_ends_its_own_request_only(tokenizer: Any) -> None:
+    """As where a field has another name: the core goes on, and is not started again for each request."""
+    async with bench(tokenizer) as on:
+        broken, other = await reader(on.stream("a")), await reader(on.stream("b"))
+        on.put(SimpleNamespace(request_id="internal-a", finish_reason=None), output([5], None, "b"))
+        on.put(output([6], FINISHED.LENGTH, "b"))
+        with pytest.raises(InternalError):
+            await broken
+        assert [token for delta in await other for token in delta.token_ids] == [5, 6]
+        assert (on.core.aborted, on.deaths) == (["internal-a"], 0)
+
+
 async def test_an_abort_of_a_constrained_request_is_no_fault_of_its_schema(tokenizer: Any) -> None:
     async with bench(tokenizer) as on:
         task = await reader(on.constrained())

@@ -29,7 +29,7 @@ async def test_every_route_but_the_open_ones_asks_for_a_token(serve: Serve) -> N
         paths = [route.path for route in served.app.routes if isinstance(route, Route)]
         assert set(paths) >= OPEN
         for path in [*paths, "/nowhere", "/client/v4/accounts/local/nothing"]:
-            target = path.replace("{account_id}", "local").replace("{model:path}", HF)
+            target = path.replace("{account_id}", "local").replace("{model:model_name}", HF)
             for method in ("GET", "POST", "PUT", "DELETE"):
                 answer = await served.client.request(method, target, json={"prompt": "a"})
                 if path in OPEN:
@@ -117,5 +117,27 @@ async def test_unknown_paths_and_methods(serve: Serve) -> None:
 async def test_another_host_name_is_refused(serve: Serve) -> None:
     async with serve() as served:
         for host, status in (("evil.example", 421), ("localhost:1", 200), ("[::1]:80", 200), ("", 421)):
-            answer = await served.client.get("/health", headers={"host": host})
+            answer = await served.client.get("/openapi.json", headers={"host": host})
             assert answer.status_code == status, host
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+async def test_probes_may_name_any_host_or_none(serve: Serve, path: str) -> None:
+    async with serve() as served:
+        for host in ("10.1.2.3", "10.1.2.3:8788", "[fe80::1]", "evil.example", "", "outworker_upstream"):
+            for method in ("GET", "HEAD", "OPTIONS"):
+                answer = await served.client.request(method, path, headers={"host": host})
+                assert answer.status_code in (200, 204), (host, method)
+        for request in (f"GET {path}", f"HEAD {path}", f"OPTIONS {path}", "OPTIONS /", "OPTIONS *"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
+            writer.write(f"{request} HTTP/1.0\r\n\r\n".encode())
+            async with asyncio.timeout(5):
+                answer_line = (await reader.read()).split(b"\r\n")[0]
+            writer.close()
+            assert answer_line in (b"HTTP/1.1 200 OK", b"HTTP/1.1 204 No Content"), request
+
+
+async def test_any_host_where_the_settings_say_so(serve: Serve) -> None:
+    async with serve(server={"allowed_hosts": ("*",)}) as served:
+        for host in ("evil.example", "10.1.2.3:80", ""):
+            assert (await served.client.get("/openapi.json", headers={"host": host})).status_code == 200

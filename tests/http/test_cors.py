@@ -41,3 +41,19 @@ async def test_another_origin_stays_out(serve: Serve) -> None:
         headers = {**PREFLIGHT, "origin": "http://evil.example"}
         preflight = await served.client.options(served.path(), headers=headers)
         assert "access-control-allow-origin" not in preflight.headers
+
+
+async def test_a_private_network_is_named_to_listed_origins(serve: Serve) -> None:
+    """Browsers ask before a page of the internet may reach a machine of this network."""
+    asked = {**PREFLIGHT, "access-control-request-private-network": "true"}
+    async with serve(server={"cors_origins": (ORIGIN,)}) as served:
+        preflight = await served.client.options(served.path(), headers=asked)
+        assert preflight.status_code == 200
+        assert preflight.headers["access-control-allow-private-network"] == "true"
+        assert preflight.headers["access-control-allow-origin"] == ORIGIN
+        other = await served.client.options(served.path(), headers={**asked, "origin": "http://evil.example"})
+        assert other.status_code == 400
+        assert "access-control-allow-origin" not in other.headers
+        assert "access-control-allow-private-network" not in other.headers
+        plain = await served.client.options(served.path(), headers=PREFLIGHT)
+        assert "access-control-allow-private-network" not in plain.headers

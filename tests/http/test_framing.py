@@ -3,8 +3,10 @@
 Where we are stricter than h11 the connection is refused with an error and closed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import combinations
+from random import Random
 
 import pytest
 
@@ -40,6 +42,21 @@ def splits(data: bytes) -> Iterator[list[bytes]]:
     for at in range(1, len(data)):
         yield [data[:at], data[at:]]
     yield [data[at : at + 1] for at in range(len(data))]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", SHAPES)
+async def test_every_two_cuts_give_the_same_reading(name: str, times: Callable[[int], int]) -> None:
+    """Three packets, the application running between them or not."""
+    data = SHAPES[name]
+    listener = Listener()
+    whole = await listener.read([data])
+    pairs = list(combinations(range(1, len(data)), 2))
+    chosen = Random(name).sample(pairs, min(len(pairs), times(2000)))
+    for first, second in chosen:
+        pieces = [data[:first], data[first:second], data[second:]]
+        for at_once in (False, True):
+            assert await listener.read(pieces, at_once) == whole, (pieces, at_once)
 
 
 def test_the_corpus_is_large() -> None:

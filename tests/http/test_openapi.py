@@ -75,7 +75,7 @@ async def test_every_route_and_method_is_described(serve: Serve) -> None:
         for route in served.app.routes:
             if isinstance(route.endpoint, PageFile):
                 continue  # a page is for people
-            target = route.path.replace("{account_id}", "local").replace("{model:path}", "none")
+            target = route.path.replace("{account_id}", "local").replace("{model:model_name}", "none")
             for method in METHODS:
                 answer = await served.client.request(method, target.replace("{finetune}", "none"))
                 if answer.status_code != 405 or _code(answer.json()) != 7001:

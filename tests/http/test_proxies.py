@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import HF, Serve, Served
-from tests.http.proxies import caddy, haproxy, nginx, nginx_unbuffered
+from tests.http.proxies import caddy, haproxy, haproxy_state, nginx, nginx_unbuffered
 
 pytestmark = pytest.mark.anyio
 
@@ -112,3 +112,41 @@ async def test_an_upgrade_through_a_proxy_is_answered_with_its_body(
             for _ in range(3):
                 answer = await client.post(served.path(), json={"prompt": "a"}, headers=headers)
                 assert (answer.status_code, answer.json()["success"]) == (200, True)
+
+
+CHECKS = {
+    "HTTP/1.0, as HAProxy has it": "option httpchk",
+    "HTTP/1.0": "option httpchk GET /health",
+    "readiness": "option httpchk GET /ready",
+    "HTTP/1.1 and an address": (
+        "option httpchk\n    http-check send meth GET uri /ready ver HTTP/1.1 hdr Host 10.1.2.3:8788"
+    ),
+    "HEAD": "option httpchk HEAD /health",
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+async def test_haproxys_own_check_sees_a_server_that_is_up(
+    served: Served, check: str, tmp_path: Path
+) -> None:
+    with haproxy(tmp_path, port_of(served), check=CHECKS[check]) as port:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            await up(client)
+            async with asyncio.timeout(10):
+                while (state := haproxy_state(tmp_path)).startswith("UP 1/") or "/" in state:
+                    await asyncio.sleep(0.05)
+            await asyncio.sleep(0.3)  # three checks more
+            assert haproxy_state(tmp_path) == "UP"
+            assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize("proxy", [nginx, caddy])
+async def test_a_probe_through_a_proxy_that_names_its_upstream(
+    served: Served, proxy: Proxy, tmp_path: Path
+) -> None:
+    """nginx sends `Host: outworker` unless it is told otherwise."""
+    with proxy(tmp_path, port_of(served), host="outworker") as port:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            await up(client)
+            assert (await client.get("/ready")).status_code == 200
+            assert (await client.get("/openapi.json")).status_code == 421

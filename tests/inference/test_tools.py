@@ -117,7 +117,7 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("choice", "text"),
         [
-            ("any", "enum any not in auto,none,required at '/tool_choice'"),
+            ("all", "enum all not in auto,none,required at '/tool_choice'"),
             (True, "Type mismatch of '/tool_choice', 'string' not in 'boolean'"),
             ([], "Type mismatch of '/tool_choice', 'string' not in 'array','binary'"),
             ({}, "enum null not in function at '/tool_choice/type'"),

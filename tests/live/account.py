@@ -28,7 +28,14 @@ class Account:
     def new(cls, server: LiveServer, account_id: str) -> Self:
         """Another account, with a token from the command line."""
         made = outworker(
-            "token", "create", "--account", account_id, "--scope", "ai:write", data_dir=server.data_dir
+            "token",
+            "create",
+            "--account",
+            account_id,
+            "--new-account",
+            "--scope",
+            "ai:write",
+            data_dir=server.data_dir,
         )
         assert made.returncode == 0, made.stderr
         return cls(server, account_id, made.stdout.split()[-1])

@@ -19,6 +19,7 @@ from app.accounts.page_codes import PageCodes, page_link
 from app.database import open_database
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+COMMAND = str(Path(sys.executable).with_name("outworker"))
 SETTINGS = Path(__file__).with_name("outworker.toml")
 HF = "@hf/mistral/mistral-7b-instruct-v0.2"
 CF = "@cf/mistral/mistral-7b-instruct-v0.2-lora"
@@ -45,12 +46,15 @@ class LiveServer:
 
     data_dir: Path
     settings: Path = SETTINGS
+    folder: Path = CHECKOUT
+    """Where the command is given."""
+
     lines: list[str] = field(default_factory=list)
 
     def start(self) -> Self:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "serve", "--config", str(self.settings)],
-            cwd=CHECKOUT,
+            [COMMAND, "serve", "--config", str(self.settings)],
+            cwd=self.folder,
             env={**os.environ, "OUTWORKER_DATA_DIR": str(self.data_dir), "PORT": "0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

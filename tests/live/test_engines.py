@@ -24,6 +24,14 @@ from app.standin.text import Entry, load
 from tests.adapters.make import Adapter
 from tests.live.account import Account
 from tests.live.server import HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
+from tests.live.structured import (  # noqa: F401  they run here, where engines are started
+    test_a_message_says_which_text_ended_it,
+    test_a_token_that_a_grammar_forbids_has_a_number,
+    test_an_answer_is_of_another_form,
+    test_an_answer_is_one_of_the_choices,
+    test_fields_of_vllm,
+    test_forms_that_are_none,
+)
 from tests.live.variants import committed, said, slightly_other
 
 pytestmark = pytest.mark.engine

@@ -14,10 +14,19 @@ import psutil
 import pytest
 
 from app.sockets import SocketFolder
+from tests.hostile import hostile, imported
 from tests.live.server import READY_S, SETTINGS, LiveServer, is_alive, sse_events
 
 pytestmark = pytest.mark.engine
 
+IN_JSON = {
+    "prompt": "Is it?",
+    "max_tokens": 60,
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"type": "object", "properties": {"is": {"type": "boolean"}}, "required": ["is"]},
+    },
+}
 STREAMS = 64
 GROWTH_MIB = 6
 """What a revival may leave behind on average. A vLLM of before that is not let go of is 30."""
@@ -30,12 +39,14 @@ LONG = {"prompt": "Say hello", "temperature": 5, "seed": 1, "max_tokens": 400, "
 def test_start_kill_start_drain(tmp_path: Path, times: Callable[[int], int]) -> None:
     data_dir = tmp_path / "data"
     orphans = start_and_kill(data_dir)
-    server = LiveServer(data_dir, watched_closely(tmp_path)).start()
+    server = LiveServer(data_dir, watched_closely(tmp_path), hostile(tmp_path / "hostile")).start()
     try:
         server.wait_ready()
         assert any(f"ended {len(orphans)} processes" in line for line in server.lines), server.lines
         assert not any(is_alive(orphan) for orphan in orphans)
         survive_the_engine_s_death(server, signal.SIGSTOP)
+        assert server.run(IN_JSON).status_code == 200
+        assert imported(tmp_path / "hostile") == []
         leave_nothing_behind(server, times(10))
         drain(server)
         assert not SocketFolder.of(data_dir).path.exists()
@@ -65,11 +76,10 @@ def start_and_kill(data_dir: Path) -> list[psutil.Process]:
     return left
 
 
-def watched_closely(folder: Path, **limits: float) -> Path:
-    """Settings for an engine that is given up after a few silent seconds, and more `limits`."""
-    lines = "".join(f"{name} = {value}\n" for name, value in {"engine_stall_s": 4, **limits}.items())
+def watched_closely(folder: Path) -> Path:
+    """Settings for an engine that is lost after a few silent seconds."""
     settings = folder / "watched.toml"
-    settings.write_text(f"{SETTINGS.read_text()}\n{lines}")
+    settings.write_text(f"{SETTINGS.read_text()}\nengine_stall_s = 4\n")
     return settings
 
 
@@ -153,16 +163,3 @@ def footprint(server: LiveServer) -> tuple[int, int, int]:
 
 def socket_names(server: LiveServer) -> list[str]:
     return [str(each.laddr) for each in server.server_process().net_connections("unix") if each.laddr]
-
-
-def test_an_engine_that_can_t_be_started_again_ends_the_server(tmp_path: Path) -> None:
-    """Here within less than vLLM needs; the weights are gone too. Status 1 is for systemd to act on."""
-    server = LiveServer(tmp_path / "data", watched_closely(tmp_path, engine_give_up_s=3)).start()
-    try:
-        server.wait_ready()
-        for process in server.engine_processes():
-            process.kill()
-        assert server.process.wait(60) == 1
-        assert any("vLLM could not be started again for 3 s" in line for line in server.lines), server.lines
-    finally:
-        server.stop()

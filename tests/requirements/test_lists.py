@@ -1,9 +1,11 @@
 """requirements/*.txt: every package has one version and the hashes of its files, for every Python that is supported."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from requirements import audit, sbom
 from requirements.index import is_of, pythons_without_wheel
 from requirements.lists import HERE, Pin, read_list, write_list
 from requirements.lock import DEV, LISTS, PYTHON_MINORS, TORCH_CPU, torch_index
@@ -100,3 +102,41 @@ def test_only_the_setup_script_names_pytorchs_index() -> None:
 
 def test_dev_asks_for_nothing_twice() -> None:
     assert len(set(DEV)) == len(DEV)
+
+
+def test_the_bill_of_materials_has_every_package() -> None:
+    for name, lists in sbom.SETS.items():
+        pins = [pin for listed in lists for pin in read_list(HERE / f"{listed}.txt")]
+        bill = sbom.bill(name, pins)
+        assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+        told = {(item["name"], item["version"], len(item["hashes"])) for item in bill["components"]}
+        assert told == {(pin.name, pin.version, len(pin.hashes)) for pin in pins}
+        refs = [item["bom-ref"] for item in bill["components"]]
+        assert len(set(refs)) == len(refs)
+        assert bill["dependencies"] == [{"ref": "outworker@0.1.0", "dependsOn": refs}]
+        assert bill == sbom.bill(name, pins)
+
+
+def test_all_lists_are_audited(tmp_path: Path) -> None:
+    files = [path.read_text().splitlines() for path in audit.written(tmp_path)]
+    for lines in files:
+        assert len({line.partition("==")[0] for line in lines}) == len(lines)
+    asked = {line for lines in files for line in lines}
+    assert "torch==2.13.0" in asked
+    for name in LISTS:
+        for pin in read_list(HERE / f"{name}.txt"):
+            assert f"{pin.name}=={pin.version.partition('+')[0]}" in asked
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "expected"),
+    [
+        (0, "No known vulnerabilities found\n", 0),
+        (1, "Found 1 known vulnerability in 1 package\n", audit.FOUND),
+        (1, "Found 12 known vulnerabilities in 3 packages\n", audit.FOUND),
+        (1, "ERROR:pip_audit._cli:Could not connect to the index\n", audit.UNKNOWN),
+        (2, "", audit.UNKNOWN),
+    ],
+)
+def test_how_the_audit_ends(status: int, said: str, expected: int) -> None:
+    assert audit.judged(subprocess.CompletedProcess([], status, "", said)) == expected

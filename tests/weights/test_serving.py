@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsError
+from app.program import program
 from app.settings import Settings, load_settings
 from app.weights.machine import Machine
 from app.weights.serving import check_pairs, with_words
@@ -207,9 +208,7 @@ def test_llama_cpp_takes_one_file(settings: Settings) -> None:
         with pytest.raises(SettingsError) as caught:
             check_pairs(replace(settings, models=models))
         line = f'expected "vllm" or "transformers" for the weights "{weights}", found "llamacpp"'
-        why = (
-            "llama.cpp loads one .gguf or .llamafile file, such as `outworker weights pull gguf-Q4_K_M` gets"
-        )
+        why = f"llama.cpp loads one .gguf or .llamafile file, such as `{program()} weights pull gguf-Q4_K_M` gets"
         assert str(caught.value).endswith(f"{line}: {why}")
 
 
@@ -276,7 +275,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     done = outworker("serve", *words, "--size-in-billions", "7", data_dir=tmp_path, **cache)
     assert done.returncode == 2
     assert "weights gguf-Q6_K with llamacpp: as the command line says" in done.stdout
-    assert "pull it with `outworker weights pull gguf-Q6_K`" in done.stdout
+    assert f"pull it with `{program()} weights pull gguf-Q6_K`" in done.stdout
 
 
 def test_a_pair_that_can_not_be_is_refused_at_the_start(tmp_path: Path) -> None:

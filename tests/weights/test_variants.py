@@ -9,6 +9,7 @@ import pytest
 
 from app.engines.weights import LEFT_OUT, REPOSITORY_FILES
 from app.errors import SettingsError
+from app.program import program
 from app.weights.variants import (
     FOLDER,
     SCHEMA_FILE,
@@ -127,7 +128,7 @@ class TestLookup:
 
     def test_an_unknown_id(self) -> None:
         with pytest.raises(
-            SettingsError, match=r"no variant awk; did you mean awq\?: `outworker weights list`"
+            SettingsError, match=rf"no variant awk; did you mean awq\?: `{program()} weights list`"
         ):
             named_variant(CATALOGUES, "awk")
 

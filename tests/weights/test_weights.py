@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsError, StartupError
+from app.program import program
 from app.weights import STAND_IN, Weights
 from tests.hub.server import Hub
 from tests.weights.conftest import Folder, Puller
@@ -26,6 +27,19 @@ def test_a_folder(tmp_path: Path) -> None:
 def test_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").touch()
     assert Weights(str(tmp_path / "a.gguf"), tmp_path).path() == tmp_path / "a.gguf"
+
+
+@pytest.mark.parametrize("name", ["a", "./a", "a/a.gguf"])
+def test_a_relative_path_starts_where_the_command_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The server goes elsewhere before the weights are looked for."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "a.gguf").touch()
+    monkeypatch.chdir(tmp_path)
+    weights = Weights(name, tmp_path / "data")
+    monkeypatch.chdir("/")
+    assert weights.path() == tmp_path / name
 
 
 @pytest.mark.parametrize(
@@ -69,7 +83,7 @@ def test_a_variant_that_is_not_pulled(puller: Puller) -> None:
     line = served(puller, "gguf-Q6_K", "llamacpp")
     assert (
         line
-        == "weights: gguf-Q6_K (5.94 GB) is not in the cache: pull it with `outworker weights pull gguf-Q6_K`"
+        == f"weights: gguf-Q6_K (5.94 GB) is not in the cache: pull it with `{program()} weights pull gguf-Q6_K`"
     )
 
 

@@ -10,8 +10,8 @@ from app.types import Sampling
 SEEDS: Final = 2**32 - 1
 """Seeds are taken modulo this: llama.cpp has 32 bits, and the last number means any seed."""
 
-SAMPLERS: Final = ("penalties", "temperature", "top_k", "top_p")
-"""The samplers that count, in vLLM's order. min_p, typical_p, DRY, XTC and mirostat are llama.cpp's alone."""
+SAMPLERS: Final = ("penalties", "temperature", "min_p", "top_k", "top_p")
+"""The samplers that count, in vLLM's order. typical_p, DRY, XTC and mirostat are llama.cpp's alone."""
 
 
 def body_of(
@@ -46,7 +46,7 @@ def _samplers(sampling: Sampling, window: int) -> dict[str, Any]:
         "temperature": sampling.temperature,
         "top_k": sampling.top_k,
         "top_p": sampling.top_p,
-        "min_p": 0.0,
+        "min_p": sampling.min_p,
         "typical_p": 1.0,
         "top_n_sigma": -1.0,
         "xtc_probability": 0.0,

@@ -48,6 +48,7 @@ class LlamaCppEngine:
     """
 
     compiles_grammars = False
+    has = frozenset({"min_p"})
 
     def __init__(
         self,

@@ -45,8 +45,13 @@ def _sequence(rules: Rules, part: dict[str, Any]) -> str:
 
 def _or(rules: Rules, part: dict[str, Any]) -> str:
     tags = [element for element in part["elements"] if element["type"] == "tag"]
-    others = [_body(rules, element) for element in part["elements"] if element["type"] != "tag"]
-    return choice([*others, *([_tags(rules, tags)] if tags else [])])
+    texts = {element["value"]: "" for element in part["elements"] if element["type"] == "const_string"}
+    others = [
+        _body(rules, element)
+        for element in part["elements"]
+        if element["type"] not in ("tag", "const_string")
+    ]
+    return choice([*others, *([branches(texts)] if texts else []), *([_tags(rules, tags)] if tags else [])])
 
 
 def _tag(rules: Rules, part: dict[str, Any]) -> str:

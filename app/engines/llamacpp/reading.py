@@ -78,7 +78,8 @@ class Reading:
         self.ended = ended is not None or stopped
         if not shown and not ids and not self.ended:
             return None
-        return Delta(shown, ids, "stop" if stopped else ended, 0, logprobs)
+        reason = "stop" if stopped else ended
+        return Delta(shown, ids, reason, 0, logprobs, stop_text=self._stops.found)
 
     def _ids(self, text: str, count: int, *, cut: bool) -> list[int]:
         """`cut` says that the request's end came over tokens that had become no text yet."""

@@ -43,6 +43,7 @@ class TransformersEngine:
     """
 
     compiles_grammars = True
+    has = frozenset({"min_p", "stop_token_ids"})
 
     def __init__(
         self,

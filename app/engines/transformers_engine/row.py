@@ -61,10 +61,12 @@ class Row:
         self._tokens.append(drawn.token_id)
         text, reason = self._shown(drawn.token_id)
         logprobs = () if self._sampling.logprobs is None else (self._vocabulary.shown(drawn),)
-        return Delta(text, [drawn.token_id], reason, 0, logprobs)
+        return Delta(text, [drawn.token_id], reason, 0, logprobs, stop_text=self._text.stop_text)
 
     def _shown(self, token_id: int) -> tuple[str, FinishReason | None]:
         if token_id in self._vocabulary.end_ids and not self._sampling.ignore_eos:
+            return self._text.rest(), "stop"
+        if token_id in self._sampling.stop_token_ids:
             return self._text.rest(), "stop"
         text, stopped = self._text.add(token_id)
         if stopped:

@@ -1,5 +1,6 @@
 """From logits to one token, in vLLM's order: grammar, end token, penalties, temperature, top_k, top_p, draw."""
 
+import math
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Sampler:
     ) -> None:
         self._sampling = sampling
         self._constraint = constraint
-        self._end_ids = list(end_ids)
+        self._end_ids = [*(() if sampling.ignore_eos else end_ids), *sampling.stop_token_ids]
         self._drawn = Counter[int]()
         self._repeatable = set(prompt_ids) if sampling.repetition_penalty != 1.0 else set[int]()
         self._generator = torch.Generator()
@@ -64,7 +65,7 @@ class Sampler:
 
     def _forbid_end(self, logits: torch.Tensor) -> None:
         """No end before `min_tokens`, unless the grammar allows nothing else."""
-        if self._sampling.ignore_eos or self._drawn.total() >= self._sampling.min_tokens:
+        if not self._end_ids or self._drawn.total() >= self._sampling.min_tokens:
             return
         allowed = logits[self._end_ids]
         logits[self._end_ids] = NO_TOKEN
@@ -88,6 +89,8 @@ class Sampler:
         if sampling.temperature == 0:
             return int(logits.argmax())
         logits /= max(sampling.temperature, VLLM_MIN_TEMPERATURE)
+        if sampling.min_p > 0:
+            logits[logits < logits.max() + math.log(sampling.min_p)] = NO_TOKEN
         if 0 < sampling.top_k < logits.shape[0]:
             _keep_likeliest(logits, sampling.top_k)
         if sampling.top_p < 1.0:

@@ -30,6 +30,11 @@ class AnswerText:
         self._tokens += 1
         return self._stops.add(self._decode(token_id), look=self._tokens > self._min_tokens)
 
+    @property
+    def stop_text(self) -> str | None:
+        """The stop text that came."""
+        return self._stops.found
+
     def rest(self) -> str:
         """What is still held, at the end of the answer. Bytes that became no character are lost."""
         return self._stops.rest()

@@ -26,6 +26,7 @@ from app.errors import (
     PermissionMissing,
     RequestAborted,
     RequestTimeout,
+    TooManyConnections,
 )
 from app.http.envelope import JsonResponse, error_items, failure
 
@@ -54,6 +55,7 @@ WORDS: Mapping[type[ApiError], Words] = MappingProxyType(
         FinetuneNotFound: Words(anthropic="not_found_error", code="model_not_found", param="model"),
         ContextExceeded: Words(code="context_length_exceeded"),
         OutOfCapacity: Words("rate_limit_error", "overloaded_error", "rate_limit_exceeded"),
+        TooManyConnections: Words("server_error", "overloaded_error", "server_error"),
         RequestTimeout: Words("timeout_error", "timeout_error", "timeout"),
         RequestAborted: Words("server_error", "api_error", "server_error"),
         InternalError: Words("server_error", "api_error", "server_error"),

@@ -5,6 +5,8 @@ from typing import Any
 
 from app.http.dialects.dialect import Asked
 from app.http.dialects.error_objects import messages_error
+from app.http.dialects.fields import MESSAGES
+from app.http.dialects.history import DROPPED_BLOCKS, is_dropped
 from app.http.dialects.messages_reply import MessagesReply
 from app.http.dialects.reading import (
     copied,
@@ -23,10 +25,10 @@ from app.inference.request import Extras
 
 SHARED = ("stream", "temperature", "top_p", "top_k", "max_tokens", "lora", "seed", "repetition_penalty")
 REQUIRED = ("model", "messages", "max_tokens")
+COUNTED = ("model", "messages")
 TEXT_BLOCKS = ("text",)
-THOUGHTS = ("thinking", "redacted_thinking")
 BLOCKS = ("text", "tool_use", "tool_result")
-CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+CHOICES = {"auto": "auto", "any": "required", "none": "none", "required": "required"}
 PLAIN_TOOLS = (None, "custom")
 
 
@@ -38,8 +40,15 @@ class MessagesDialect:
 
     def parse(self, body: Any) -> Asked:
         """Raises BadInput for what can't be served and what the card's schema can't see."""
-        given = read_object(body, REQUIRED)
+        return self._parse(read_object(body, REQUIRED))
+
+    def parse_count(self, body: Any) -> Asked:
+        """The body of a count, which has no answer and so no `max_tokens`."""
+        return self._parse({"max_tokens": 1, **read_object(body, COUNTED)})
+
+    def _parse(self, given: dict[str, Any]) -> Asked:
         model, adapter = read_model(given)
+        MESSAGES.check(given)
         system = joined(("system",), given.get("system"), TEXT_BLOCKS)
         opening = [{"role": "system", "content": system}] if system else []
         return Asked(
@@ -76,7 +85,7 @@ def _turns(path: tuple[str, ...], role: Any, blocks: list[Any]) -> Iterator[dict
             calls.append(function_call(block.get("id"), block.get("name"), block.get("input")))
         elif kind == "text":
             texts.append(block)
-        elif kind not in THOUGHTS:
+        elif not is_dropped(block, DROPPED_BLOCKS):
             raise other_type(here, BLOCKS, kind)
     if texts or calls:
         turn = {"role": role, "content": joined(path, texts, TEXT_BLOCKS)}
@@ -89,7 +98,7 @@ def _beyond_the_schema(given: dict[str, Any]) -> dict[str, Any]:
         unchecked["tools"] = [_tool(index, tool) for index, tool in enumerate(read_items(given, "tools"))]
     choice = given.get("tool_choice")
     if choice is not None:
-        unchecked["tool_choice"] = _choice(typed(("tool_choice",), choice, dict, "object"))
+        unchecked["tool_choice"] = _choice(choice)
     schema = _schema(given)
     if schema is not None:
         unchecked["response_format"] = {"type": "json_schema", "json_schema": {"name": "", "schema": schema}}
@@ -104,12 +113,15 @@ def _tool(index: int, tool: dict[str, Any]) -> dict[str, Any]:
     return {**named, "parameters": tool.get("input_schema")}
 
 
-def _choice(choice: dict[str, Any]) -> Any:
-    kind = choice.get("type")
+def _choice(choice: Any) -> Any:
+    """An object of that type; a word alone, as OpenAI's clients send it, means the same."""
+    if isinstance(choice, str):
+        choice = {"type": choice}
+    kind = typed(("tool_choice",), choice, dict, "object").get("type")
     if kind == "tool":
         return named_choice(choice.get("name"))
     if not isinstance(kind, str) or kind not in CHOICES:
-        raise other_type(("tool_choice",), (*CHOICES, "tool"), kind)
+        raise other_type(("tool_choice",), ("auto", "any", "none", "tool"), kind)
     return CHOICES[kind]
 
 

@@ -15,7 +15,6 @@ from app.http.padding import Padding
 from app.inference.pipeline import Run
 from app.types import FinishReason, ToolCall, Usage
 
-# A stop text ends an answer as its own end does: the engine does not say which one it was.
 STOP_REASONS: Mapping[FinishReason, str] = MappingProxyType(
     {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 )
@@ -47,21 +46,23 @@ class MessagesReply:
         answer = await whole(run)
         content = [_text(answer.text)] if answer.text else []
         content += [_tool_use(call, orjson.loads(call.arguments)) for call in answer.tool_calls]
-        stop_reason = STOP_REASONS.get(answer.finish_reason) if answer.finish_reason else None
-        return {**self._message(run.usage), "content": content, "stop_reason": stop_reason}
+        ended = _ending(answer.finish_reason, answer.stop_text)
+        return {**self._message(run.usage), "content": content, **ended}
 
     def events(self, run: Run) -> Frames:
         """A block of text delta by delta, each call whole, then stop reason and usage."""
         blocks = Blocks(self._padding)
         frame = _frame("message_start", message=self._message(run.usage))
         reason: FinishReason | None = None
+        stop_text: str | None = None
         while (delta := (yield frame)) is not None:
             refuse_aborted(delta)
             reason = delta.finish_reason or reason
+            stop_text = delta.stop_text or stop_text
             frame = blocks.text(delta.text) if delta.text else b""
             for call in delta.tool_calls:
                 frame += blocks.call(call)
-        ended = {**ENDING, "stop_reason": STOP_REASONS.get(reason) if reason else None}
+        ended = {**ENDING, **_ending(reason, stop_text)}
         yield (
             blocks.close()
             + _frame("message_delta", delta=ended, usage=_counts(run.usage))
@@ -128,6 +129,13 @@ class Blocks:
 
 def _frame(kind: str, **fields: Any) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps({"type": kind, **fields}) + b"\n\n"
+
+
+def _ending(reason: FinishReason | None, stop_text: str | None) -> dict[str, Any]:
+    """A stop text after calls ends them, and then they are the reason."""
+    if reason == "stop" and stop_text is not None:
+        return {"stop_reason": "stop_sequence", "stop_sequence": stop_text}
+    return {"stop_reason": STOP_REASONS.get(reason) if reason else None, "stop_sequence": None}
 
 
 def _text(text: str) -> dict[str, Any]:

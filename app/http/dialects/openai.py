@@ -6,8 +6,11 @@ from typing import Any
 
 from app.http.dialects.dialect import Asked
 from app.http.dialects.error_objects import openai_error
+from app.http.dialects.fields import CHAT, COMPLETIONS
+from app.http.dialects.history import older_call, spoken
 from app.http.dialects.openai_chat import ChatReply
 from app.http.dialects.openai_completions import CompletionReply
+from app.http.dialects.openai_extras import read_extras, seeded
 from app.http.dialects.reading import (
     MAX_LOGPROBS,
     copied,
@@ -16,14 +19,12 @@ from app.http.dialects.reading import (
     read_flag,
     read_model,
     read_object,
-    read_stop,
     refusal,
-    refuse_all,
     typed,
     unsupported,
 )
+from app.http.dialects.tool_choices import chosen
 from app.http.padding import Padding
-from app.inference.request import Extras
 
 # Fields that mean the same in a card's schema, ours beside OpenAI's: clients send those as extra fields.
 SHARED = (
@@ -38,25 +39,7 @@ SHARED = (
     "repetition_penalty",
     "raw",
 )
-REFUSED: Mapping[str, str] = MappingProxyType({"logit_bias": "leave it out"})
-REFUSED_IN_CHAT: Mapping[str, str] = MappingProxyType(
-    {
-        **REFUSED,
-        "functions": "send tools",
-        "function_call": "send tool_choice",
-        "audio": "only text is served",
-    }
-)
-REFUSED_IN_COMPLETIONS: Mapping[str, str] = MappingProxyType(
-    {
-        **REFUSED,
-        "echo": "the answer has the new text alone",
-        "suffix": "this model writes on from the end of the prompt",
-        "tools": "send messages to chat/completions",
-        "tool_choice": "send messages to chat/completions",
-    }
-)
-ROLES: Mapping[str, str] = MappingProxyType({"developer": "system"})
+ROLES: Mapping[str, str] = MappingProxyType({"developer": "system", "function": "tool"})
 TEXT_PARTS = ("text",)
 
 
@@ -68,34 +51,37 @@ class OpenAiDialect:
 
     def parse_chat(self, body: Any) -> Asked:
         """Raises BadInput for what can't be served and what the card's schema can't see."""
-        given = read_object(body, ("model", "messages"))
+        given = seeded(read_object(body, ("model", "messages")))
         model, adapter = read_model(given)
-        refuse_all(given, REFUSED_IN_CHAT)
+        CHAT.check(given)
         _refuse_several(given, "n")
+        extras, form = read_extras(given, _chat_logprobs(given), given.get("response_format"))
         return Asked(
             model,
             {**_common(given), "messages": read_messages(given["messages"])},
             ChatReply(given["model"], self._padding, with_usage=_with_usage(given)),
             adapter,
-            _extras(given, _chat_logprobs(given)),
-            unchecked=_beyond_the_schema(given),
+            extras,
+            unchecked={**chosen(given.get("tool_choice"), given.get("tools")), **form},
             error_event=openai_error,
         )
 
     def parse_completion(self, body: Any) -> Asked:
         """The prompt is raw text that the model continues; `"raw": false` makes it a user's turn."""
-        given = read_object(body, ("model", "prompt"))
+        given = seeded(read_object(body, ("model", "prompt")))
         model, adapter = read_model(given)
-        refuse_all(given, REFUSED_IN_COMPLETIONS)
+        COMPLETIONS.check(given)
         _refuse_several(given, "n")
         _refuse_several(given, "best_of")
+        logprobs = read_count(given, "logprobs", MAX_LOGPROBS)
+        extras, form = read_extras(given, logprobs, given.get("response_format"))
         return Asked(
             model,
             {"raw": True, **_common(given), "prompt": _prompt(given["prompt"])},
             CompletionReply(given["model"], self._padding, with_usage=_with_usage(given)),
             adapter,
-            _extras(given, read_count(given, "logprobs", MAX_LOGPROBS)),
-            unchecked=_beyond_the_schema(given),
+            extras,
+            unchecked=form,
             error_event=openai_error,
         )
 
@@ -106,27 +92,6 @@ def _common(given: dict[str, Any]) -> dict[str, Any]:
         if given.get(name) is not None:
             return {**body, "max_tokens": given[name]}
     return body
-
-
-def _extras(given: dict[str, Any], logprobs: int | None) -> Extras:
-    """`ignore_eos` and `min_tokens` are vLLM's, which its clients send beside OpenAI's fields."""
-    return Extras(
-        read_stop(given, "stop"),
-        logprobs,
-        read_flag(given, "ignore_eos"),
-        read_count(given, "min_tokens") or 0,
-        one_call=given.get("parallel_tool_calls") is False,
-        may_be_cut=True,
-    )
-
-
-def _beyond_the_schema(given: dict[str, Any]) -> dict[str, Any]:
-    """Tools need no descriptions here, and a format may be of text: OpenAI's forms are wider than the published ones."""
-    unchecked = copied(given, ("tools", "tool_choice", "response_format"))
-    answer = unchecked.get("response_format")
-    if isinstance(answer, dict) and answer.get("type") == "text":
-        del unchecked["response_format"]
-    return unchecked
 
 
 def read_messages(messages: Any) -> Any:
@@ -143,8 +108,13 @@ def _message(index: int, message: Any) -> Any:
     role = read.get("role")
     if isinstance(role, str):
         read["role"] = ROLES.get(role, role)
-    if "content" in message or "tool_calls" in read:
-        read["content"] = joined(("messages", str(index), "content"), message.get("content"), TEXT_PARTS)
+    if role == "assistant" and "tool_calls" not in read and (calls := older_call(message)):
+        read["tool_calls"] = calls
+    path = ("messages", str(index), "content")
+    if role == "assistant":
+        read["content"] = spoken(path, message, TEXT_PARTS)
+    elif "content" in message:
+        read["content"] = joined(path, message["content"], TEXT_PARTS)
     return read
 
 

@@ -34,6 +34,7 @@ class Answer:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     tool_calls: list[ToolCall] = field(default_factory=list)
     finish_reason: FinishReason | None = None
+    stop_text: str | None = None
 
 
 async def whole(run: Run) -> Answer:
@@ -47,6 +48,7 @@ async def whole(run: Run) -> Answer:
         answer.logprobs += delta.logprobs
         answer.tool_calls += delta.tool_calls
         answer.finish_reason = delta.finish_reason or answer.finish_reason
+        answer.stop_text = delta.stop_text or answer.stop_text
     answer.text = "".join(pieces)
     return answer
 

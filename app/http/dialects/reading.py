@@ -4,7 +4,7 @@ A field is copied as it is wherever the card's schema describes it: that schema 
 Here is refused only what the schema can't see. A null counts as absent, because these clients send nulls.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from math import inf
 from typing import Any
 
@@ -14,7 +14,9 @@ from app.errors import BadInput, printable
 from app.inference.request import PARTS_JOINT
 
 ADAPTER_MARK = ":"
-MAX_STOP_TEXTS = 4
+MAX_STOP_TEXTS = 16
+MAX_TOKEN_IDS = 64
+MAX_BAD_WORDS = 64
 MAX_STOP_CHARS = 256
 MAX_LOGPROBS = 20
 
@@ -54,25 +56,37 @@ def copied(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: body[name] for name in names if body.get(name) is not None}
 
 
-def refuse_all(body: dict[str, Any], refused: Mapping[str, str]) -> None:
-    """Refuse what would change the answer and can't be served; `refused` says for each what to send instead."""
-    for name, instead in refused.items():
-        if body.get(name):
-            raise unsupported((name,), instead)
-
-
 def read_stop(body: dict[str, Any], name: str) -> tuple[str, ...]:
     """One text or a list of them."""
     value = body.get(name)
+    if isinstance(value, str):
+        return (_text((name, "0"), value),)
+    return read_texts(body, name, MAX_STOP_TEXTS)
+
+
+def read_texts(body: dict[str, Any], name: str, most: int = MAX_BAD_WORDS) -> tuple[str, ...]:
+    """A list of texts, none of them empty."""
+    texts = _few(body, name, most)
+    return tuple(_text((name, str(index)), text) for index, text in enumerate(texts))
+
+
+def read_token_ids(body: dict[str, Any], name: str) -> tuple[int, ...]:
+    """A list of numbers from 0."""
+    ids = _few(body, name, MAX_TOKEN_IDS)
+    return tuple(_whole((name, str(index)), token_id) for index, token_id in enumerate(ids))
+
+
+def _few(body: dict[str, Any], name: str, most: int) -> list[Any]:
+    value = body.get(name)
     if value is None:
-        return ()
-    texts = [value] if isinstance(value, str) else typed((name,), value, list, "array")
-    if len(texts) > MAX_STOP_TEXTS:
-        raise refusal(phrases.too_long((name,), MAX_STOP_TEXTS))
-    return tuple(_stop_text((name, str(index)), text) for index, text in enumerate(texts))
+        return []
+    items: list[Any] = typed((name,), value, list, "array")
+    if len(items) > most:
+        raise refusal(phrases.too_long((name,), most))
+    return items
 
 
-def _stop_text(path: Path, text: Any) -> str:
+def _text(path: Path, text: Any) -> str:
     if not typed(path, text, str, "string"):
         raise refusal(phrases.too_short(path, 1))
     if len(text) > MAX_STOP_CHARS:
@@ -80,16 +94,31 @@ def _stop_text(path: Path, text: Any) -> str:
     return str(text)
 
 
+def _whole(path: Path, value: Any, high: float = inf) -> int:
+    typed(path, value, int, "integer")
+    if not 0 <= value <= high:
+        relation, limit = (">=", 0) if value < 0 else ("<=", high)
+        raise refusal(phrases.out_of_bounds(path, relation, limit))
+    return int(value)
+
+
+def read_share(body: dict[str, Any], name: str) -> float:
+    """A number from 0 to 1; 0 without one."""
+    value = body.get(name)
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise refusal(phrases.wrong_type((name,), "number", value))
+    if not 0 <= value <= 1:
+        relation, limit = (">=", 0) if value < 0 else ("<=", 1)
+        raise refusal(phrases.out_of_bounds((name,), relation, limit))
+    return float(value)
+
+
 def read_count(body: dict[str, Any], name: str, high: float = inf) -> int | None:
     """A whole number from 0 to `high`; without it, what it may be at most is for others to say."""
     value = body.get(name)
-    if value is None:
-        return None
-    typed((name,), value, int, "integer")
-    if not 0 <= value <= high:
-        relation, limit = (">=", 0) if value < 0 else ("<=", high)
-        raise refusal(phrases.out_of_bounds((name,), relation, limit))
-    return int(value)
+    return None if value is None else _whole((name,), value, high)
 
 
 def read_flag(body: dict[str, Any], name: str) -> bool:
@@ -97,25 +126,35 @@ def read_flag(body: dict[str, Any], name: str) -> bool:
     return value is not None and bool(typed((name,), value, bool, "boolean"))
 
 
-def joined(path: Path, content: Any, kinds: Collection[str]) -> Any:
+def joined(path: Path, content: Any, kinds: Collection[str], dropped: Collection[str] = ()) -> Any:
     """Parts of text as one text, null as none; anything else stays for the card's schema to judge.
 
     Joined here because a card may know texts only. Raises BadInput for a part that is none of `kinds`: an image that
-    is silently left out gives a wrong answer.
+    is silently left out gives a wrong answer. Those of `dropped` are left out.
     """
     if content is None:
         return ""
     if not isinstance(content, list):
         return content
-    texts = (_part((*path, str(index)), part, kinds) for index, part in enumerate(content))
+    texts = (
+        _part((*path, str(index)), part, kinds)
+        for index, part in enumerate(content)
+        if not _is_of(part, dropped)
+    )
     return PARTS_JOINT.join(text for text in texts if text)
+
+
+def _is_of(part: Any, kinds: Collection[str]) -> bool:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return isinstance(kind, str) and kind in kinds
 
 
 def _part(path: Path, part: Any, kinds: Collection[str]) -> str:
     kind = typed(path, part, dict, "object").get("type")
     if kind not in kinds:
         raise refusal(phrases.not_in_enum((*path, "type"), kinds, kind))
-    return str(typed((*path, "text"), part.get("text"), str, "string"))
+    key = "refusal" if kind == "refusal" else "text"
+    return str(typed((*path, key), part.get(key), str, "string"))
 
 
 def read_items(body: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -5,39 +5,52 @@ from types import MappingProxyType
 from typing import Any
 
 from app.http.dialects.dialect import Asked
+from app.http.dialects.fields import RESPONSES
+from app.http.dialects.history import DROPPED_ITEMS, REFUSED_ITEMS, THOUGHTS, custom_call, is_dropped
+from app.http.dialects.openai_extras import read_extras, seeded
 from app.http.dialects.reading import (
     MAX_LOGPROBS,
     copied,
     function_call,
     joined,
-    named_choice,
     other_type,
     read_count,
     read_items,
     read_model,
     read_object,
     refusal,
-    refuse_all,
     typed,
+    unsupported,
 )
 from app.http.dialects.responses_reply import ResponsesReply
+from app.http.dialects.tool_choices import chosen
 from app.http.padding import Padding
 from app.inference.nesting import nests_deeper_than
-from app.inference.request import Extras
 
-SHARED = ("stream", "temperature", "top_p", "lora", "top_k", "seed", "repetition_penalty")
-NOT_STORED = "send the whole conversation as input: nothing is stored here"
-REFUSED: Mapping[str, str] = MappingProxyType(
-    {
-        "previous_response_id": NOT_STORED,
-        "conversation": NOT_STORED,
-        "prompt": "send instructions and input",
-        "background": "leave it out: answers come at once",
-    }
+SHARED = (
+    "stream",
+    "temperature",
+    "top_p",
+    "lora",
+    "top_k",
+    "seed",
+    "repetition_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+    "raw",
 )
 ROLES: Mapping[str, str] = MappingProxyType({"developer": "system"})
 TEXT_PARTS = ("input_text", "output_text", "text")
-ITEMS = ("message", "function_call", "function_call_output", "reasoning")
+ITEMS = (
+    "message",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "reasoning",
+)
+OUTPUTS = ("function_call_output", "custom_tool_call_output")
+FORMATS = ("text", "json_object", "json_schema")
 LOGPROBS = "message.output_text.logprobs"
 # Parts of the body are in the answer again, and orjson writes at most 254 levels.
 MAX_LEVELS = 200
@@ -51,17 +64,16 @@ class ResponsesDialect:
 
     def parse(self, body: Any) -> Asked:
         """Raises BadInput for what can't be served and what the card's schema can't see."""
-        given = read_object(body, ("model", "input"))
+        given = seeded(read_object(body, ("model", "input")))
         if nests_deeper_than(given, MAX_LEVELS):
             raise refusal(f"'/' must nest at most {MAX_LEVELS} levels deep")
         model, adapter = read_model(given)
-        refuse_all(given, REFUSED)
+        RESPONSES.check(given)
         native = {**copied(given, SHARED), "messages": list(_messages(given))}
         if given.get("max_output_tokens") is not None:
             native["max_tokens"] = given["max_output_tokens"]
-        one_call = given.get("parallel_tool_calls") is False
-        extras = Extras(logprobs=_logprobs(given), one_call=one_call, may_be_cut=True)
-        unchecked = _beyond_the_schema(given)
+        extras, form = read_extras(given, _logprobs(given), _format(given))
+        unchecked = {**_tools(given), **form}
         reply = ResponsesReply(given, self._padding)
         return Asked(
             model, native, reply, adapter, extras, unchecked=unchecked, error_event=reply.error_event
@@ -79,7 +91,7 @@ def _messages(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"role": "user", "content": given["input"]}
         return
     for index, item in enumerate(read_items(given, "input")):
-        if item.get("type") != "reasoning":
+        if not is_dropped(item, DROPPED_ITEMS):
             yield _message(("input", str(index)), item)
 
 
@@ -87,29 +99,28 @@ def _message(path: tuple[str, ...], item: dict[str, Any]) -> dict[str, Any]:
     kind = item.get("type", "message")
     if kind == "message":
         role = typed((*path, "role"), item.get("role"), str, "string")
-        content = joined((*path, "content"), item.get("content"), TEXT_PARTS)
+        kinds = (*TEXT_PARTS, "refusal") if role == "assistant" else TEXT_PARTS
+        content = joined((*path, "content"), item.get("content"), kinds, THOUGHTS)
         return {"role": ROLES.get(role, role), "content": content}
     if kind == "function_call":
         call = function_call(item.get("call_id"), item.get("name"), item.get("arguments"))
         return {"role": "assistant", "content": "", "tool_calls": [call]}
-    if kind == "function_call_output":
+    if kind == "custom_tool_call":
+        return {"role": "assistant", "content": "", "tool_calls": [custom_call(item)]}
+    if kind in OUTPUTS:
         content = joined((*path, "output"), item.get("output"), TEXT_PARTS)
         return {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
+    if isinstance(kind, str) and kind in REFUSED_ITEMS:
+        raise unsupported(path, REFUSED_ITEMS[kind])
     raise other_type(path, ITEMS, kind)
 
 
-def _beyond_the_schema(given: dict[str, Any]) -> dict[str, Any]:
-    unchecked: dict[str, Any] = {}
+def _tools(given: dict[str, Any]) -> dict[str, Any]:
+    """The tools and the choice among them, as chat has them."""
+    tools = None
     if given.get("tools") is not None:
-        unchecked["tools"] = [_tool(index, tool) for index, tool in enumerate(read_items(given, "tools"))]
-    choice = given.get("tool_choice")
-    if choice is not None:
-        named = isinstance(choice, dict) and choice.get("type") == "function"
-        unchecked["tool_choice"] = named_choice(choice.get("name")) if named else choice
-    answer = _format(given)
-    if answer is not None:
-        unchecked["response_format"] = answer
-    return unchecked
+        tools = [_tool(index, tool) for index, tool in enumerate(read_items(given, "tools"))]
+    return chosen(given.get("tool_choice"), tools)
 
 
 def _tool(index: int, tool: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +136,10 @@ def _format(given: dict[str, Any]) -> dict[str, Any] | None:
     answer: dict[str, Any] = typed(("text", "format"), text.get("format") or {}, dict, "object")
     if answer.get("type") in (None, "text"):
         return None
-    if answer["type"] != "json_schema":
+    if answer["type"] == "json_object":
         return answer
+    if answer["type"] != "json_schema":
+        raise other_type(("text", "format"), FORMATS, answer["type"])
     typed(("text", "format", "schema"), answer.get("schema"), dict, "object")
     return {"type": "json_schema", "json_schema": {"name": "", **copied(answer, ("name", "schema"))}}
 

@@ -10,6 +10,7 @@ from itertools import chain
 from types import MappingProxyType
 
 from app.http.openapi.failures import Shape
+from app.http.routes.health import BELOW_ACCOUNT
 
 CLIENT = "/client/v4"
 ACCOUNT = f"{CLIENT}/accounts/{{account_id}}"
@@ -104,6 +105,8 @@ def _other_apis() -> Table:
         ),
         "responses": ("OpenAI's responses", "ResponsesBody", Answer("Response", events="ResponsesEvent")),
         "messages": ("Anthropic's messages", "MessagesBody", Answer("Message", events="MessagesEvent")),
+        "messages/count_tokens": ("Tokens of such a message", "MessagesCount", Answer("MessageTokens")),
+        "responses/input_tokens": ("Tokens of a response's input", "ResponsesBody", Answer("ResponseTokens")),
     }
     posts = {
         (f"{ACCOUNT}/ai/v1/{path}", "POST"): Operation(
@@ -112,7 +115,7 @@ def _other_apis() -> Table:
             answer,
             body,
             statuses=RUN_STATUSES,
-            failures=Shape.ANTHROPIC if path == "messages" else Shape.OPENAI,
+            failures=Shape.ANTHROPIC if path.startswith("messages") else Shape.OPENAI,
         )
         for path, (summary, body, answer) in bodies.items()
     }
@@ -251,6 +254,15 @@ def _server() -> Table:
         ("/ready", "GET"): Operation(
             tag, "Whether every engine can serve", Answer("Readiness"), unready="Readiness"
         ),
+        **{
+            (ACCOUNT + path, "GET"): Operation(
+                tag,
+                "Whether every engine can serve, for load generators",
+                Answer("Readiness"),
+                unready="Readiness",
+            )
+            for path in BELOW_ACCOUNT
+        },
         ("/openapi.json", "GET"): Operation(tag, "This document", Answer("Document")),
         ("/playground/token", "POST"): Operation(
             tag,

@@ -1,6 +1,6 @@
 """`…/ai/models/search`, `…/ai/models/schema`, `…/ai/tasks/search`, `…/ai/authors/search`: what is served here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -25,9 +25,10 @@ def served_cards(models: Iterable[ServedModel]) -> tuple[ModelCard, ...]:
 
 
 class CatalogueHandlers:
-    """The same answers for every account."""
+    """The same answers for every account. `aliases` are card names by other names of theirs."""
 
-    def __init__(self, cards: Sequence[ModelCard]) -> None:
+    def __init__(self, cards: Sequence[ModelCard], aliases: Mapping[str, str]) -> None:
+        self._aliases = aliases
         self._cards = {card.name: card for card in cards}
         self._tasks = dialect.tasks_of(cards)
         self._authors = dialect.authors_of(cards)
@@ -42,7 +43,7 @@ class CatalogueHandlers:
 
     async def schema(self, request: Request, caller: Caller) -> Response:
         name = required(request.query_params, "model")
-        card = self._cards.get(name)
+        card = self._cards.get(self._aliases.get(name, name))
         if card is None:
             raise NoSuchModel(name)
         rendered = dialect.render_schema(card, details=flag(request.query_params, "details"))

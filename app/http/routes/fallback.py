@@ -5,8 +5,11 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import NoRoute, NoSuchObject
 from app.http.auth import FindCaller, authenticate
+from app.http.endpoint import options
 
 ACCOUNTS_PREFIX = "/client/v4/accounts/"
+WHOLE_SERVER = ("/", "*")
+METHODS = ("GET", "HEAD", "POST", "DELETE")
 
 
 class Fallback:
@@ -17,6 +20,9 @@ class Fallback:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        if request.method == "OPTIONS" and scope["path"] in WHOLE_SERVER:
+            await options(METHODS)(scope, receive, send)
+            return
         await authenticate(request, self._find_caller, "ai:read")
         if scope["path"].startswith(ACCOUNTS_PREFIX):
             raise NoSuchObject(scope["path"])

@@ -1,7 +1,5 @@
 """`…/ai/v1/chat/completions`, `completions`, `responses`, `messages` and `models`: other APIs' clients, unchanged."""
 
-import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +10,7 @@ from app.catalog.cards import ModelCard
 from app.errors import NoSuchModel
 from app.http.boundary import PathRule
 from app.http.dialects.error_objects import messages_failure, openai_failure
+from app.http.dialects.error_paths import COMPATIBLE, MESSAGES
 from app.http.dialects.messages import MessagesDialect
 from app.http.dialects.openai import OpenAiDialect
 from app.http.dialects.responses import ResponsesDialect
@@ -20,13 +19,11 @@ from app.http.padding import Padding
 from app.http.serving import Serving
 from app.types import Caller
 
-_MESSAGES = re.compile(r"/client/v4/accounts/[^/]+/ai/v1/messages(/.*)?", re.DOTALL)
-_PATHS = re.compile(r"/client/v4/accounts/[^/]+/ai/v1(/.*)?", re.DOTALL)
 ANTHROPIC_HEADER = b"anthropic-version"
 PATH_RULES = (
-    PathRule(None, _MESSAGES, failure=messages_failure),
-    PathRule(None, _PATHS, failure=messages_failure, header=ANTHROPIC_HEADER),
-    PathRule(None, _PATHS, failure=openai_failure),
+    PathRule(None, MESSAGES, failure=messages_failure),
+    PathRule(None, COMPATIBLE, failure=messages_failure, header=ANTHROPIC_HEADER),
+    PathRule(None, COMPATIBLE, failure=openai_failure),
 )
 """Who asks for models, or for what is not there, is known by the header that clients of Anthropic's API send."""
 
@@ -39,7 +36,12 @@ class OpenAiHandlers:
         self._openai = OpenAiDialect(padding)
         self._responses = ResponsesDialect(padding)
         self._messages = MessagesDialect(padding)
-        self._models = list(_models(model.card for model in serving.models.values()))
+        cards = [model.card for model in serving.models.values()]
+        aliases = ((alias, serving.models[name].card) for alias, name in serving.aliases.items())
+        self._models = [
+            *(_model(card.name, card) for card in cards),
+            *(_model(alias, card) for alias, card in aliases),
+        ]
 
     async def chat(self, request: Request, caller: Caller) -> Response:
         return await self._serving.answer(request, caller, self._openai.parse_chat)
@@ -52,6 +54,16 @@ class OpenAiHandlers:
 
     async def messages(self, request: Request, caller: Caller) -> Response:
         return await self._serving.answer(request, caller, self._messages.parse)
+
+    async def count_message(self, request: Request, caller: Caller) -> Response:
+        """Anthropic's `count_tokens`."""
+        tokens = await self._serving.count(request, caller, self._messages.parse_count)
+        return JsonResponse({"input_tokens": tokens})
+
+    async def count_response(self, request: Request, caller: Caller) -> Response:
+        """OpenAI's `input_tokens`."""
+        tokens = await self._serving.count(request, caller, self._responses.parse)
+        return JsonResponse({"object": "response.input_tokens", "input_tokens": tokens})
 
     async def models(self, request: Request, caller: Caller) -> Response:
         return JsonResponse({"object": "list", "data": self._models})
@@ -66,14 +78,13 @@ class OpenAiHandlers:
         raise NoSuchModel(name)
 
 
-def _models(cards: Iterable[ModelCard]) -> Iterable[dict[str, Any]]:
-    for card in cards:
-        yield {
-            "id": card.name,
-            "object": "model",
-            "created": _epoch_s(card.raw.get("created_at")),
-            "owned_by": card.author,
-        }
+def _model(name: str, card: ModelCard) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": _epoch_s(card.raw.get("created_at")),
+        "owned_by": card.author,
+    }
 
 
 def _epoch_s(created_at: Any) -> int:

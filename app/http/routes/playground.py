@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from app.http.exchange import exchange_of
 WEB = Path(__file__).resolve().parents[2] / "web"
 INDEX = "index.html"
 TOKEN_PATH = "/playground/token"  # noqa: S105
+NOBODY = ""  # the account of those who have no token yet
 CODE_BODY_MAX_BYTES = 1024
 
 # Only what this server sends runs, loads or is asked; scripts can make text of text, never markup.
@@ -85,16 +87,21 @@ class CodeExchange:
     machine comes from the same place as the person at the terminal. Raises PageCodeRefused.
     """
 
-    def __init__(self, sign_in: PageSignIn, slow_sender_s: float) -> None:
+    def __init__(self, sign_in: PageSignIn, limits: BodyLimits) -> None:
         self._sign_in = sign_in
-        self._limits = BodyLimits(CODE_BODY_MAX_BYTES, slow_sender_s)
+        self._limits = replace(limits, max_bytes=CODE_BODY_MAX_BYTES)
+        self._thread = ThreadPoolExecutor(1, "page-code")  # strangers may ask: they wait for each other
 
     async def __call__(self, request: Request) -> Response:
-        body = parse_json(await read_body(request, self._limits))
+        with self._limits.room.of(NOBODY) as held:
+            body = parse_json(await read_body(request, self._limits, held))
         code = body.get("code") if isinstance(body, dict) else None
-        if not isinstance(code, str) or not await asyncio.to_thread(self._sign_in.codes.take, code):
+        if not isinstance(code, str) or not await self._take(code):
             raise PageCodeRefused
         answer = {"account_id": self._sign_in.account_id, "token": self._sign_in.token}
         response = success(answer, exchange_of(request.scope).request_id)
         response.headers["cache-control"] = "no-store"
         return response
+
+    async def _take(self, code: str) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._sign_in.codes.take, code)

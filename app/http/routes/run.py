@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,16 +9,6 @@ from app.http.dialects.native import NO_QUERY, NativeDialect, RunQuery
 from app.http.query import flag
 from app.http.serving import Serving
 from app.types import Caller
-
-
-class ModelName(PathConvertor):
-    """A model's name, slashes and all, but for the one word that the proxy of wrangler 3 has (`…/ai/run/proxy`)."""
-
-    regex = "(?!proxy$).*"
-
-
-MODEL_NAME = "model_name"
-register_url_convertor(MODEL_NAME, ModelName())
 
 
 class RunHandlers:

@@ -99,7 +99,7 @@ async def test_arguments_that_break_the_parameters(serve: Serve) -> None:
 async def test_refusals(serve: Serve) -> None:
     async with serve() as served:
         for more, text in (
-            ({"tool_choice": "any"}, "enum any not in auto,none,required at '/tool_choice'"),
+            ({"tool_choice": "all"}, "enum all not in auto,none,required at '/tool_choice'"),
             ({"tools": [WEATHER, WEATHER]}, "'/tools/1' has the name of another tool, get_weather"),
             (
                 {"tools": [WEATHER | {"parameters": PARAMETERS | {"required": ["a", "a"]}}]},

@@ -124,7 +124,7 @@ def test_stop() -> None:
 @pytest.mark.parametrize(
     ("stop", "text"),
     [
-        (["a"] * 5, "Length of '/stop' must be <= 4"),
+        (["a"] * 17, "Length of '/stop' must be <= 16"),
         ("", "Length of '/stop/0' must be >= 1 not met"),
         (["a" * 257], "Length of '/stop/0' must be <= 256"),
         ([5], "Type mismatch of '/stop/0', 'string' not in 'number','integer'"),

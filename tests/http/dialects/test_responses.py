@@ -109,7 +109,7 @@ def test_tools_formats_and_probabilities() -> None:
         ({"input": None}, "required properties at '/' are 'model,input'"),
         ({"input": 5}, "Type mismatch of '/input', 'array' not in 'number','integer'"),
         ({"input": ["a"]}, "Type mismatch of '/input/0', 'object' not in 'string'"),
-        ({"input": [{"type": "item_reference"}]}, "enum item_reference not in message,.* at '/input/0/type'"),
+        ({"input": [{"type": "nothing"}]}, "enum nothing not in message,.* at '/input/0/type'"),
         ({"input": [{"content": "a"}]}, "Type mismatch of '/input/0/role', 'string' not in 'null'"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},

@@ -99,7 +99,7 @@ async def test_no_run_without_a_token(serve: Serve, way: str) -> None:
 
 async def test_the_binding_s_host_on_the_binding_s_paths_only(serve: Serve) -> None:
     async with serve() as served:
-        for path in ("/health", "/ready", served.path(), PROXY, "/client/v4/user", "/runs", "/", "/run2/x"):
+        for path in ("/openapi.json", served.path(), PROXY, "/client/v4/user", "/runs", "/", "/run2/x"):
             answer = await served.client.get(path, headers=BINDING)
             assert (answer.status_code, answer.json()["errors"][0]["code"]) == (421, 7004), path
         answer = await served.client.post(PROXY, json=ASK, headers={**MODEL, **BINDING, "x-forwarded": RUN})

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.banner import STAND_IN_NOTE
@@ -165,6 +166,7 @@ def catalogue(
         settings,
         [EngineGroup(FakeEngine(), weights, tuple(cards), lambda: prompts, lambda: pytest.fail("not read"))],
         find_caller=find_caller,
+        running=Running(lambda asked: set()),
         resolver=resolver,
         finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
     )

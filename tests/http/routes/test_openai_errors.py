@@ -1,5 +1,6 @@
 """Every way to fail below `/ai/v1`, over a real socket: the envelope, and beside it the error of the client's API."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -170,3 +171,30 @@ async def test_elsewhere_the_envelope_stands_alone(serve: Serve) -> None:
                 path, json={"messages": HELLO, "max_tokens": "x"}, headers=ANTHROPIC
             )
             assert answer.json().keys() == {"result", "success", "errors", "messages"}, path
+
+
+FRAMING = {
+    b"Host: x\r\nTransfer-Encoding: gzip\r\n\r\n": 501,
+    b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n": 400,
+    b"Host: x\r\nContent-Length: a\r\n\r\n": 400,
+    b"Host: x\r\nHost: y\r\n\r\n": 400,
+    b"X-Long: " + b"x" * 70_000: 431,
+    b"X-Long: " + b"x" * 70_000 + b"\r\n\r\n": 431,
+}
+
+
+@pytest.mark.parametrize("rest", FRAMING, ids=lambda rest: rest[:40].decode())
+async def test_bytes_that_are_no_request_to_a_path_that_is_known(serve: Serve, rest: bytes) -> None:
+    wanted = {"messages": "type", "chat/completions": "error", "models?x=1": "error", "/": None}
+    async with serve() as served:
+        for path, key in wanted.items():
+            target = f"{ROOT}/{path}" if path != "/" else f"/client/v4/accounts/local/ai/run/{HF}"
+            reader, writer = await asyncio.open_connection(*served.url.removeprefix("http://").split(":"))
+            writer.write(f"POST {target} HTTP/1.1\r\n".encode() + rest)
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+            assert head.startswith(b"HTTP/1.1 %d " % FRAMING[rest]), (path, head)
+            found = orjson.loads(body)
+            assert found["errors"][0]["message"]
+            assert {"type", "error", "request_id"} <= found.keys() if key == "type" else "type" not in found
+            assert ("error" in found) == (key is not None)

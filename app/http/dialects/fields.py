@@ -1,0 +1,179 @@
+"""What becomes of each field that OpenAI's, Anthropic's, Mistral's or vLLM's requests have: nothing is lost in silence.
+
+A field is served, or it can't change an answer here, or it is refused with what to do instead. `docs/sampling.md` shows
+the same; a test finds a field of the installed packages that is in no list.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from app.http.dialects.reading import unsupported
+
+LEAVE_OUT: Final = "leave it out"
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Of one kind of request. `refused` says what to send instead, `as_is` which value of such a field is what happens
+    anyway; where it has none, that is every empty one.
+    """
+
+    served: frozenset[str]
+    changes_nothing: frozenset[str]
+    refused: Mapping[str, str]
+    as_is: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self, body: Mapping[str, Any]) -> None:
+        """Raises BadInput for a field that would change the answer and can't be served."""
+        for name in self.refused.keys() & body.keys():
+            value = body[name]
+            if value is not None and (value != self.as_is[name] if name in self.as_is else value):
+                raise unsupported((name,), self.refused[name])
+
+
+SAMPLING: Final = frozenset(
+    {
+        *("model", "stream", "temperature", "top_p", "top_k", "min_p", "seed", "random_seed"),
+        *("frequency_penalty", "presence_penalty", "repetition_penalty"),
+        *("stop", "stop_token_ids", "bad_words", "ignore_eos", "min_tokens"),
+        *("structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar"),
+        *("lora", "raw"),
+    }
+)
+IRRELEVANT: Final = frozenset(
+    {
+        # Who asks, what is kept of it, how soon and where it is computed.
+        *(
+            "user",
+            "metadata",
+            "store",
+            "service_tier",
+            "safety_identifier",
+            "priority",
+            "request_id",
+            "session_id",
+        ),
+        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "cache_salt"),
+        *("kv_transfer_params", "ec_transfer_params", "routed_experts_prompt_start", "stream_interval"),
+        # Thoughts and pictures: no model here has them. Templates here take no arguments.
+        *("reasoning_effort", "include_reasoning", "thinking_token_budget", "verbosity", "prompt_mode"),
+        *("media_io_kwargs", "mm_processor_kwargs", "mm_payload", "return_mm_kwargs", "chat_template_kwargs"),
+        # Of what is refused, or is so already.
+        *("length_penalty", "truncation_side", "spaces_between_special_tokens", "continue_final_message"),
+        "prediction",
+    }
+)
+REFUSED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "logit_bias": LEAVE_OUT,
+        "allowed_token_ids": "send structured_outputs with a choice or a grammar",
+        "use_beam_search": LEAVE_OUT,
+        "echo": "the answer has the new text alone",
+        "prompt_logprobs": LEAVE_OUT,
+        "logprob_token_ids": "send top_logprobs",
+        "include_stop_str_in_output": "a stop text is no part of the answer",
+        "skip_special_tokens": "control tokens are no part of the answer",
+        "add_special_tokens": "the server begins a prompt with one <s>, and only one",
+        "truncate_prompt_tokens": "shorten the prompt",
+        "return_token_ids": "send logprobs",
+        "return_tokens_as_token_ids": "send logprobs",
+        "return_token_offsets": "send logprobs",
+        "repetition_detection": "send a repetition_penalty",
+        "watermarking": LEAVE_OUT,
+        "vllm_xargs": LEAVE_OUT,
+        "moderation": LEAVE_OUT,
+    }
+)
+AS_IS: Final[Mapping[str, Any]] = MappingProxyType({"skip_special_tokens": True})
+
+CHAT: Final = Fields(
+    SAMPLING
+    | {
+        *(
+            "messages",
+            "max_tokens",
+            "max_completion_tokens",
+            "n",
+            "logprobs",
+            "top_logprobs",
+            "stream_options",
+        ),
+        *("tools", "tool_choice", "parallel_tool_calls", "response_format"),
+    },
+    IRRELEVANT,
+    {
+        **REFUSED,
+        "functions": "send tools",
+        "function_call": "send tool_choice",
+        "audio": "only text is served",
+        "modalities": "only text is served",
+        "web_search_options": "the server does not search: send a tool that does",
+        "documents": "send their text in a message",
+        "chat_template": "send a prompt to completions",
+        "add_generation_prompt": "send a last message of the assistant, which is continued",
+        "return_prompt_text": LEAVE_OUT,
+        "safe_prompt": "send a system message",
+    },
+    {**AS_IS, "modalities": ["text"], "add_generation_prompt": True},
+)
+COMPLETIONS: Final = Fields(
+    SAMPLING | {"prompt", "max_tokens", "n", "best_of", "logprobs", "stream_options", "response_format"},
+    IRRELEVANT,
+    {
+        **REFUSED,
+        "suffix": "this model writes on from the end of the prompt",
+        "prompt_embeds": "send the prompt's text",
+        "tools": "send messages to chat/completions",
+        "tool_choice": "send messages to chat/completions",
+    },
+    {**AS_IS, "add_special_tokens": True},
+)
+NOT_STORED: Final = "send the whole conversation as input: nothing is stored here"
+RESPONSES: Final = Fields(
+    SAMPLING
+    | {
+        *("input", "instructions", "max_output_tokens", "top_logprobs", "include", "text"),
+        *("tools", "tool_choice", "parallel_tool_calls"),
+    },
+    IRRELEVANT
+    | {
+        *("reasoning", "max_tool_calls", "truncation", "stream_options", "access_programs", "image"),
+        "context_management",
+    },
+    {
+        **REFUSED,
+        "previous_response_id": NOT_STORED,
+        "conversation": NOT_STORED,
+        "previous_input_messages": NOT_STORED,
+        "prompt": "send instructions and input",
+        "background": "leave it out: answers come at once",
+        "enable_response_messages": LEAVE_OUT,
+    },
+    AS_IS,
+)
+MESSAGES: Final = Fields(
+    frozenset(
+        {
+            *("model", "messages", "max_tokens", "system", "stream", "temperature", "top_p", "top_k"),
+            *("stop_sequences", "tools", "tool_choice", "output_config", "output_format"),
+            *("lora", "seed", "repetition_penalty"),
+        }
+    ),
+    frozenset(
+        {
+            *(
+                "metadata",
+                "service_tier",
+                "speed",
+                "inference_geo",
+                "thinking",
+                "cache_control",
+                "diagnostics",
+            ),
+            *("user_profile_id", "workspace_id", "context_management", "betas"),
+        }
+    ),
+    {"container": "the server runs no code: leave it out", "mcp_servers": "send the tools themselves"},
+)
