@@ -146,9 +146,10 @@ class RequestReader:
         self._fields = []
         self._recording, self._complete = True, False
         try:
-            self._parser.feed_data(raw)
-        except httptools.HttpParserUpgrade:
-            self._parse_without_upgrade()
+            try:
+                self._parser.feed_data(raw)
+            except httptools.HttpParserUpgrade:
+                self._parse_without_upgrade()  # only now is the body's framing checked
         except httptools.HttpParserError as error:
             raise _refusal(raw, error) from None
         finally:
