@@ -57,7 +57,6 @@ REASONS: Final = {
     "unexpected control character": "a line break or another control character inside a text: write \\n",
     "unexpected content after document": "something follows the value: one body is one JSON value",
     "unexpected character, expected a string key": "a property's name in double quotes was expected",
-    "depth limit exceeded": "arrays and objects stand too deep in each other",
 }
 """The parser's words in ours; the others of its own are good as they are."""
 

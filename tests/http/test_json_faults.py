@@ -81,7 +81,6 @@ def test_valid_json_that_a_parser_does_not_take(body: bytes, value: Any) -> None
         (b"<prompt>hi</prompt>", "the body is markup"),
         (b"%7B%22a%22%3A1%7D", "the body is percent-encoded: send it plain"),
         (b"hello", "line 1, column 1: unexpected character, expected a JSON value"),
-        (b"[" * 5000, "line 1, column 1026: arrays and objects stand too deep in each other"),
     ],
 )
 def test_what_is_not_json_says_where_and_why(body: bytes, why: str) -> None:

@@ -55,7 +55,7 @@ async def test_an_unused_connection_is_closed(serve: Serve, monkeypatch: pytest.
         reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
         for _ in range(3):
             writer.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            assert b"200 OK" in await reader.readuntil(b"}")
+            assert b"200 OK" in await reader.readuntil(b"}\n")
             await asyncio.sleep(0.1)
         async with asyncio.timeout(5):
             assert await reader.read() == b""
