@@ -8,7 +8,18 @@ import pytest
 
 APP = Path(__file__).parents[1] / "app"
 FLOORS = [
-    {"errors", "types", "files", "interruption", "milestones", "recent", "program", "tally", "memory_return"},
+    {
+        "errors",
+        "types",
+        "files",
+        "interruption",
+        "milestones",
+        "recent",
+        "program",
+        "tally",
+        "memory_return",
+        "log_keeper",
+    },
     {"reserve", "server_lock", "sockets"},
     {"account_ids", "settings", "database", "processes", "server_address", "constrained"},
     {"catalog", "adapters", "accounts", "engines"},
