@@ -18,6 +18,7 @@ from types import FrameType
 from app import log_keeper
 from app.errors import StartupError
 from app.processes import ProcessRecord, isolated
+from app.program import CALLED_FROM_VARIABLE
 
 REPORT_FD_VARIABLE = "OUTWORKER_REPORT_FD"
 LOG_END_S = 5.0
@@ -82,7 +83,11 @@ class Launcher:
 
     def _start(self, write_end: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "app.serve", *self._arguments]
-        environment = {**isolated(os.environ), REPORT_FD_VARIABLE: str(write_end)}
+        environment = {
+            **isolated(os.environ),
+            REPORT_FD_VARIABLE: str(write_end),
+            CALLED_FROM_VARIABLE: str(Path.cwd()),
+        }
         output = self._open_log()
         try:
             return subprocess.Popen(  # noqa: S603  our own interpreter and module

@@ -1,9 +1,14 @@
 """How a person calls the programs of this installation, where its hints are read."""
 
+import os
 import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Final
+
+CALLED_FROM_VARIABLE: Final = "OUTWORKER_CALLED_FROM"
+"""The folder where the person is: a server's own working directory is another one."""
 
 
 def program(name: str = "outworker") -> str:
@@ -15,5 +20,5 @@ def program(name: str = "outworker") -> str:
     found = shutil.which(name)
     if not script.exists() or (found is not None and script.samefile(found)):
         return name
-    here = Path.cwd()
+    here = Path(os.environ.get(CALLED_FROM_VARIABLE) or Path.cwd())
     return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))

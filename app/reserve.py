@@ -15,6 +15,7 @@ from typing import Final, Self, TypeVar
 
 from sqlalchemy import Engine
 
+from app.database import checkpoint
 from app.errors import StorageError
 from app.files import PRIVATE_FILE_MODE
 
@@ -29,14 +30,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """The file `reserve` of a data directory; none where the database is no file."""
+    """The file `reserve` of a data directory; none where the database is no file. `engine` is the opened database."""
 
     path: Path | None
+    engine: Engine | None = None
 
     @classmethod
     def of(cls, engine: Engine) -> Self:
         database = engine.url.database if engine.url.get_backend_name() == "sqlite" else None
-        return cls(Path(database).with_name(RESERVE_FILE) if database else None)
+        return cls(Path(database).with_name(RESERVE_FILE) if database else None, engine)
 
     def keep(self) -> None:
         """Make the file where as much again would stay free."""
@@ -63,6 +65,8 @@ class Reserve:
             self.path.unlink(missing_ok=True)
             return action()
         finally:
+            if self.engine is not None:
+                checkpoint(self.engine)  # SQLite's log grew into the room
             _grow(self.path, RESERVE_BYTES)  # what was not needed must not go to whoever filled the disk
 
 

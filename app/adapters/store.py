@@ -14,7 +14,7 @@ from app.adapters.disk import disk_errors
 from app.adapters.names import can_name_adapter, checked_name
 from app.adapters.rows import AdapterRow
 from app.errors import AdapterRefused, OperatorError, printable
-from app.reserve import RESERVE_FILE, Reserve
+from app.reserve import Reserve
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class AdapterStore:
     def __init__(self, engine: Engine, data_dir: Path) -> None:
         self._engine = engine
         self.blobs = Blobs(data_dir / "adapters")
-        self.reserve = Reserve(data_dir / RESERVE_FILE)
+        self.reserve = Reserve.of(engine)
         with disk_errors():
             self._undo_unfinished()
 

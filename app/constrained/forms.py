@@ -6,11 +6,16 @@ check of the finished answer has the last word.
 """
 
 import json
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
+from app.constrained.language import TooLarge
 from app.constrained.merging import Form, merged, own, without_kind
 from app.constrained.schemas import DATA, REFERENCES, References, changed, parts
+
+MAX_S: Final = 2.5
+"""Of computing, for one schema."""
 
 MAX_FORMS: Final = 256
 MAX_COMPARED: Final = 48
@@ -36,7 +41,8 @@ _TELLING: Final = frozenset(("const", "enum", "pattern"))
 class Forms:
     """Of the parts of one root schema."""
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, seconds: float = MAX_S) -> None:
+        self._until = time.process_time() + seconds
         dialect = root.get("$schema") if isinstance(root, dict) else None
         self._old = isinstance(dialect, str) and any(draft in dialect for draft in OLD_DRAFTS)
         self.root = _localized(root)
@@ -45,7 +51,7 @@ class Forms:
         self._looped = False
 
     def of(self, schema: Any) -> list[Form]:
-        """The alternatives, none where nothing satisfies it; `{}` is anything."""
+        """The alternatives, none where nothing satisfies it; `{}` is anything. Raises TooLarge."""
         if not isinstance(schema, dict) or not schema:
             return [] if schema is False else [{}]
         key = json.dumps(schema, sort_keys=True)
@@ -63,17 +69,23 @@ class Forms:
         self._looped |= around
         return found
 
+    def _crossed(self, some: list[Form], others: list[Form]) -> list[Form]:
+        """What satisfies one of these and one of those."""
+        if time.process_time() > self._until:
+            raise TooLarge
+        return _distinct(one for a in some for b in others if (one := merged(a, b)) is not None)
+
     def _expanded(self, schema: dict[str, Any]) -> list[Form]:
         if "$ref" in schema:
             target = self.of(self._target(schema["$ref"]))
             rest = {
                 name: value for name, value in schema.items() if name not in ("$ref", "$defs", "definitions")
             }
-            return target if self._old or not rest else _crossed(target, self.of(rest))
+            return target if self._old or not rest else self._crossed(target, self.of(rest))
         mine = own(schema)
         found = [] if mine is None else [mine]
         for alternatives in self._applied(schema):
-            found = _crossed(found, alternatives)
+            found = self._crossed(found, alternatives)
         return [_closed(form, schema) for form in found]
 
     def _applied(self, schema: dict[str, Any]) -> Iterable[list[Form]]:
@@ -104,16 +116,18 @@ class Forms:
         for number, forms in enumerate(alternatives):
             rest = forms
             for other, others in enumerate(alternatives):
-                denied = self.denied(schemas[other]) if other != number and _crossed(rest, others) else None
+                denied = (
+                    self.denied(schemas[other]) if other != number and self._crossed(rest, others) else None
+                )
                 if denied is not None:
-                    rest = _crossed(rest, self._any(denied))
+                    rest = self._crossed(rest, self._any(denied))
             found += rest
         return _distinct(found)
 
     def _conditional(self, condition: Any, then: Any, otherwise: Any) -> list[Form]:
-        met = _crossed(self.of(condition), self.of(then))
+        met = self._crossed(self.of(condition), self.of(then))
         denied = self.denied(condition)
-        unmet = self.of(otherwise) if denied is None else _crossed(self._any(denied), self.of(otherwise))
+        unmet = self.of(otherwise) if denied is None else self._crossed(self._any(denied), self.of(otherwise))
         return _distinct([*met, *unmet])
 
     def _dependent(self, schema: dict[str, Any]) -> Iterable[list[Form]]:
@@ -121,7 +135,7 @@ class Forms:
             needs = schema.get(word)
             for name, need in needs.items() if isinstance(needs, dict) else ():
                 with_it = {"required": [name, *need]} if isinstance(need, list) else need
-                present = _crossed(self.of({"required": [name]}), self.of(with_it))
+                present = self._crossed(self.of({"required": [name]}), self.of(with_it))
                 yield _distinct([*present, *self.of({"properties": {name: False}})])
 
     def denied(self, schema: Any) -> list[Any] | None:
@@ -252,11 +266,6 @@ def _closed(form: Form, schema: dict[str, Any]) -> Form:
         if word in schema and alike not in form:
             form = {**form, alike: schema[word]}
     return form
-
-
-def _crossed(some: list[Form], others: list[Form]) -> list[Form]:
-    """What satisfies one of these and one of those."""
-    return _distinct(one for a in some for b in others if (one := merged(a, b)) is not None)
 
 
 def _distinct(forms: Iterable[Form]) -> list[Form]:

@@ -60,11 +60,11 @@ class CannotConvert(ValueError):
 class Rules:
     """Rules by name. `add` names one, `text` is the whole grammar with the rule `root`."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = MAX_S) -> None:
         self._rules = dict(BASIC_RULES)
         self._names: dict[str, str] = {}
         self._left = MAX_CHARS
-        self._until = time.process_time() + MAX_S
+        self._until = time.process_time() + seconds
 
     @property
     def seconds(self) -> float:

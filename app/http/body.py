@@ -19,6 +19,7 @@ from app.interruption import within
 # A client that is told 413 while it still sends would see a reset instead of the answer; so that much is read and
 # thrown away first.
 DISCARD_MAX_BYTES = 64_000_000
+UNCOUNTED_BYTES = 65_536  # a body that came whole: its connection has held as much before
 MAX_LENGTH_DIGITS = 20
 WHOLE_KEY = "outworker.whole"
 """In the scope, put there by `app.http.protocol`: says whether the request has arrived to its last byte."""
@@ -73,14 +74,15 @@ async def _collect(request: Request, limits: BodyLimits, held: Held) -> bytes:
     while more and size <= patience_bytes:
         message = await _receive(request, limits.slow_sender_s)
         chunk = message.get("body", b"")
+        more = message.get("more_body", False)
         size += len(chunk)
         if size <= limits.max_bytes:
-            held.grow(len(chunk))
+            if more or size > UNCOUNTED_BYTES:
+                held.grow(len(chunk))
             chunks.append(chunk)
         else:
             held.release()
             chunks.clear()
-        more = message.get("more_body", False)
     if size > limits.max_bytes:
         raise RequestTooLarge(limits.max_bytes)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -18,6 +18,8 @@ STALLED_S = 2.0
 """A connection that took nothing for so long may be ended to make room for another."""
 BYTES_ACKED_AT = 120
 """Where `struct tcp_info` of Linux has `tcpi_bytes_acked` (since 4.1), 64 bits."""
+KEPT_KEY = "outworker.kept"
+"""In the scope of a request that a token came with: its connection is not ended for another one."""
 IPV6_NETWORK_BITS = 64  # what one customer has at the least; he may choose the rest of the address at will
 
 
@@ -38,7 +40,7 @@ class Connection(Protocol):
     client: tuple[str, int] | None
 
     def expendable(self) -> bool:
-        """Whether no request is being answered on it."""
+        """Whether nothing is being answered on it to somebody with a token."""
 
     def cut(self) -> None:
         """End it at once."""
@@ -96,7 +98,7 @@ class Connections:
             del self._by_peer[peer]
 
     def _make_room(self, among: dict[Connection, None], bound: str) -> TooManyConnections | None:
-        """End the one that is missed least: who does not read, then who asked nothing for longest."""
+        """End the one that is missed least: who does not read, then the oldest that answers nobody with a token."""
         idle = None
         stalled = asyncio.get_running_loop().time() - min(STALLED_S, self._limits.slow_reader_s / 2)
         for connection in among:
@@ -109,7 +111,7 @@ class Connections:
         if idle is None:
             self._count("connections refused")
             return TooManyConnections(bound)
-        self._end(idle, "idle connections ended for others")
+        self._end(idle, "connections without a valid token ended for others")
         return None
 
     def _end(self, connection: Connection, why: str) -> None:

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.errors import ApiError, MalformedHttp
 from app.http.body import WHOLE_KEY
-from app.http.connections import Connections
+from app.http.connections import KEPT_KEY, Connections
 from app.http.cycle import OldCycle
 from app.http.dialects.error_paths import failure_at
 from app.http.disconnect import DEPARTURE_KEY, Departure
@@ -57,8 +57,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()  # without lingering: there is no room for it
 
     def expendable(self) -> bool:
-        """Whether no request is being answered here."""
-        return not self._answering()
+        """Whether nothing is being answered here to somebody with a token."""
+        return not any(cycle.scope.get(KEPT_KEY) for cycle in self._running if not cycle.response_complete)
 
     def cut(self) -> None:
         """End it at once, whatever still waits to be written."""

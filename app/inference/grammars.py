@@ -14,6 +14,7 @@ from app.types import Grammar
 MODULE: Final = "app.inference.grammar_helper"
 COMPILE_MAX_S: Final = 8.0
 MAX_REMEMBERED: Final = 512
+MAX_REMEMBERED_CHARS: Final = 32_000_000
 
 
 class Verdict(NamedTuple):
@@ -40,14 +41,22 @@ class Grammars:
             self._verdicts[key] = await self._verdict(tag)
         self._verdicts.move_to_end(key)
         verdict = self._verdicts[key]
-        while len(self._verdicts) > MAX_REMEMBERED:
-            self._verdicts.popitem(last=False)
+        self._forget_some()
         if verdict.tag is None:
             raise JsonModeUnmet(f"No grammar can be made of {name}: {verdict.wrong}")
         return Grammar(structural_tag=verdict.tag)
 
     async def stop(self) -> None:
         await self._helper.stop()
+
+    def _forget_some(self) -> None:
+        """The oldest, where they are too many or too long."""
+        chars = sum(len(verdict.tag or "") for verdict in self._verdicts.values())
+        while len(self._verdicts) > MAX_REMEMBERED or (
+            chars > MAX_REMEMBERED_CHARS and len(self._verdicts) > 1
+        ):
+            _, oldest = self._verdicts.popitem(last=False)
+            chars -= len(oldest.tag or "")
 
     async def _verdict(self, tag: str) -> Verdict:
         """A looser grammar is made where the exact one takes too much."""

@@ -78,5 +78,10 @@ ALL_PROGRAMS = (
         {"openai": ALL - {"streamed"}, "anthropic": frozenset({"object", "tools", "failures"})},
         OTHER_PYTHON,
     ),
-    _python("openai-agents", "ask_agents.py", {"chat": ALL, "responses": ALL}, OTHER_PYTHON),
+    _python(
+        "openai-agents",
+        "ask_agents.py",
+        {"chat": ALL, "responses": ALL, "alias": frozenset({"text", "lora"})},
+        OTHER_PYTHON,
+    ),
 )

@@ -11,6 +11,9 @@ from app.engines.llamacpp.json_grammar import json_rule
 from app.errors import JsonModeUnmet
 from app.types import Grammar
 
+MAX_S: Final = 0.3
+"""Of computing what patterns and bounds allow, in all: it is done where nothing else happens meanwhile."""
+
 KEPT_GRAMMARS: Final = 16
 """A client's requests often bring the same schema; a grammar is up to MAX_CHARS long."""
 
@@ -18,7 +21,7 @@ KEPT_GRAMMARS: Final = 16
 @lru_cache(KEPT_GRAMMARS)
 def gbnf_of(grammar: Grammar) -> str:
     """Raises JsonModeUnmet with what has no grammar. The same text for the same grammar, whoever asks."""
-    rules = Rules()
+    rules = Rules(MAX_S)
     try:
         if grammar.json_schema is not None:
             root = f"{BLANK} {json_rule(rules, json.loads(grammar.json_schema))}"

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from app.constrained.gbnf import BLANK, CannotConvert, Rules, choice, repeated
+from app.constrained.language import TooLarge
 from app.constrained.numbers import number_body
 from app.constrained.texts import text_body
 from app.engines.llamacpp.branches import TooWide, branches
@@ -35,9 +36,12 @@ KINDS: Final = (*IMPLIED, "integer", *WORDS)
 
 
 def json_rule(rules: Rules, schema: Any) -> str:
-    """The name of the rule for values that satisfy `schema`. Raises CannotConvert."""
-    schemas = Schemas(schema)
-    return _Values(rules, schemas).rule([schemas.root])
+    """The name of the rule for values that satisfy `schema`. Raises CannotConvert. What takes too long is any value."""
+    try:
+        schemas = Schemas(schema)
+        return _Values(rules, schemas).rule([schemas.root])
+    except TooLarge:
+        return "object" if isinstance(schema, dict) and schema.get("type") == "object" else "value"
 
 
 class _Values:

@@ -7,6 +7,9 @@ from typing import Any, Final
 from app.constrained.forms import Forms
 from app.constrained.gbnf import CannotConvert
 
+MAX_S: Final = 0.3
+"""Of computing: it is done where nothing else happens meanwhile."""
+
 MAX_READ_CHARS: Final = 4_000_000
 """Of schemas in JSON, taken together over all the places that refer to them."""
 
@@ -17,7 +20,7 @@ class Schemas:
     """Of one root, which is what `#` refers to."""
 
     def __init__(self, root: Any) -> None:
-        self._forms = Forms(root)
+        self._forms = Forms(root, MAX_S)
         self.root = self._forms.root
         self._left = MAX_READ_CHARS
 

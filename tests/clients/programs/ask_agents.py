@@ -12,6 +12,7 @@ from agents import (
     Runner,
     StopAtTools,
     function_tool,
+    set_default_openai_client,
 )
 from asking import CALLING, HELLO, LORA, MODEL, OBJECTS, PLAIN, WEATHER, WHERE, Place, failures_of, tell
 from openai import AsyncOpenAI
@@ -87,8 +88,23 @@ def described(error: Any) -> dict[str, Any]:
     return {"status": error.status_code, "code": error.code, "type": error.type}
 
 
+async def by_alias(model: str) -> Any:
+    """Without a provider, as most of its users have it: what stands before a slash would be another provider's name."""
+    client = AsyncOpenAI(base_url=PLAIN.v1, api_key=PLAIN.token, max_retries=0)
+    set_default_openai_client(client, use_for_tracing=False)
+    return (await Runner.run(Agent(name="Asking", model=model), HELLO)).final_output
+
+
+async def aliases() -> dict[str, Any]:
+    return {"text": await by_alias(last_part(MODEL)), "lora": await by_alias(last_part(LORA))}
+
+
+def last_part(model: str) -> str:
+    return model.rpartition("/")[2]
+
+
 async def main() -> None:
-    tell(chat=await told(False), responses=await told(True))
+    tell(chat=await told(False), responses=await told(True), alias=await aliases())
 
 
 asyncio.run(main())

@@ -19,7 +19,7 @@ const answer = await client(plain).chat.complete({ model, messages });
 const events = await collected(await client(plain).chat.stream({ model, messages }));
 const pieces = events.map(({ data }) => data.choices[0]?.delta.content ?? "");
 const question = asked(WEATHER);
-const first = (await client(calling).chat.complete({ model, messages: question, tools, toolChoice: "required" })).choices[0];
+const first = (await client(calling).chat.complete({ model, messages: question, tools, toolChoice: "any" })).choices[0];
 const [call] = first.message.toolCalls;
 const result = { role: "tool", name: "get_weather", toolCallId: call.id, content: "Sun." };
 const after = await client(plain).chat.complete({ model, messages: [...question, first.message, result], tools });
