@@ -8,9 +8,21 @@ import pytest
 
 APP = Path(__file__).parents[1] / "app"
 FLOORS = [
-    {"errors", "types", "files", "interruption", "milestones", "recent", "program", "tally", "memory_return"},
-    {"reserve", "server_lock", "sockets"},
+    {
+        "errors",
+        "types",
+        "files",
+        "interruption",
+        "milestones",
+        "recent",
+        "program",
+        "tally",
+        "memory_return",
+        "log_keeper",
+    },
+    {"server_lock", "sockets"},
     {"account_ids", "settings", "database", "processes", "server_address", "constrained"},
+    {"reserve"},
     {"catalog", "adapters", "accounts", "engines"},
     {"inference"},
     {"http", "web"},

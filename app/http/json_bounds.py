@@ -29,7 +29,7 @@ def check_json_bounds(body: bytes) -> None:
     if _separators(bare) + openings >= MAX_JSON_VALUES:
         raise RequestTooLarge(MAX_JSON_VALUES, "the body's JSON must have at most", "values")
     if openings > MAX_JSON_DEPTH and _depth(bare) > MAX_JSON_DEPTH:
-        raise IncompleteRequest(f"JSON that nests at most {MAX_JSON_DEPTH} deep")
+        raise IncompleteRequest(f"valid JSON that nests at most {MAX_JSON_DEPTH} deep")
 
 
 def _separators(body: bytes) -> int:

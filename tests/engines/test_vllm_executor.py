@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ALONE = """
-import sys, psutil, torch, torch.distributed as dist
+import os, sys, psutil, torch, torch.distributed as dist
 from app.engines.vllm_executor import no_ports
 made = dist.new_group
 with no_ports(1):
@@ -16,6 +16,7 @@ with no_ports(1):
     dist.init_process_group(backend="gloo", store=store, world_size=1, rank=0)
     group = dist.new_group([0], backend="gloo")
 assert dist.new_group is made
+os.unlink(sys.argv[1])  # as the executor does when all have met
 number, others, objects = torch.tensor([7]), [torch.tensor([0])], [None]
 dist.all_reduce(number, group=group)
 dist.broadcast(number, src=0, group=group)
@@ -25,6 +26,7 @@ dist.barrier(group=group)
 assert (number.item(), others[0].item(), objects) == (7, 7, ["mine"])
 listening = [c for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN]
 print("ports:", len(listening))
+dist.destroy_process_group()
 """
 ONE_OF_TWO = """
 import torch.distributed as dist

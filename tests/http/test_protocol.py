@@ -212,15 +212,15 @@ async def test_an_upgrade_is_ignored_and_the_body_is_a_body(serve: Serve, upgrad
         reader, writer = await connect(served)
         writer.write(f"{stranger}content-length: {len(smuggled)}\r\n\r\n".encode())
         async with asyncio.timeout(5):
-            assert b"9106" in await reader.readuntil(b"[]}")
+            assert b"9106" in await reader.readuntil(b"[]}\n")
             writer.write(smuggled)
             head = f"{inner}connection: upgrade, http2-settings\r\nupgrade: {upgrade}\r\n"
             writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-            answer = await reader.readuntil(b"[]}")
+            answer = await reader.readuntil(b"[]}\n")
             assert answer.startswith(b"HTTP/1.1 200")
             assert b"connection: close" not in answer.lower()
             writer.write(request(served, body))
-            assert (await reader.readuntil(b"[]}")).startswith(b"HTTP/1.1 200")
+            assert (await reader.readuntil(b"[]}\n")).startswith(b"HTTP/1.1 200")
         writer.write_eof()
         assert await reader.read() == b""
         writer.close()

@@ -133,7 +133,7 @@ async def test_many_streams_of_many_tokens(serve: Serve, times: Callable[[int], 
     """Half of them are revoked while all run: those end, the others don't."""
     engine = FakeEngine(delay_s=0.05, endless=True)
     async with serve(engine, limits={"max_waiting_requests": 100_000}) as served:
-        tokens = [token_of(served) for _ in range(times(400))]
+        tokens = [token_of(served) for _ in range(times(200))]
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=served.url, limits=limits, timeout=60) as client:
             body = {**ASK, "prompt": "a", "stream": True}

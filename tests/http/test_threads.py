@@ -44,7 +44,7 @@ async def test_a_locked_database_holds_up_only_its_changes(
 ) -> None:
     """Every token is a new one, so that each request needs its look."""
     async with serve() as served:
-        count = max(40, times(200))
+        count = max(40, times(80))
         for number in range(count if change == "deletes" else 0):
             made = await served.client.post(
                 FINETUNES, json={"model": HF, "name": f"old-{number}", "description": "x"}

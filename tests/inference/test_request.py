@@ -289,13 +289,13 @@ def test_tools_are_carried(card: ModelCard) -> None:
         request = built(card, {"messages": [ok], "tools": [form], "tool_choice": "required"})
         assert (request.tools, request.tool_choice) == ((tool,), "required")
     assert built(card, {"messages": [ok], "tools": []}).tools == ()
-    assert "'/tool_choice'" in refusal(card, {"messages": [ok], "tool_choice": "any"})
+    assert "'/tool_choice'" in refusal(card, {"messages": [ok], "tool_choice": "all"})
 
 
 @both
 @pytest.mark.parametrize("tools", ["x", 5, None, [{"name": "x"}]])
 def test_tools_beside_a_prompt_are_ignored(card: ModelCard, tools: Any) -> None:
-    request = built(card, {"prompt": "a", "tools": tools, "tool_choice": "any"})
+    request = built(card, {"prompt": "a", "tools": tools, "tool_choice": "all"})
     assert (request.tools, request.tool_choice) == ((), "auto")
 
 

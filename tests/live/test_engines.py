@@ -22,6 +22,8 @@ import pytest
 
 from app.standin.text import Entry, load
 from tests.adapters.make import Adapter
+from tests.inference.corpus import __main__ as corpus
+from tests.inference.corpus import load as load_corpus
 from tests.live.account import Account
 from tests.live.server import HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
 from tests.live.structured import (  # noqa: F401  they run here, where engines are started
@@ -366,3 +368,15 @@ def call_or_delete(account: Account, name: str, deletes: bool) -> httpx.Response
     if deletes:
         return account.send("DELETE", f"finetunes/{name}")
     return account.ask("Who are you?", name)
+
+
+@pytest.mark.soak
+def test_answers_satisfy_their_schemas(server: LiveServer, request: pytest.FixtureRequest) -> None:
+    """A few of the corpus, all of it in `make soak`. llama.cpp's grammars leave patterns and bounds to the check."""
+    whole = request.config.getoption("--soak")
+    counted = corpus.count(server, load_corpus()[:: 1 if whole else 24], 3 if whole else 1)
+    ended = sum(counted.values()) - counted["cut", True] - counted["cut", False]
+    valid = counted["valid", True] + counted["valid", False]
+    least = 0.6 if 'engine = "llamacpp"' in server.settings.read_text() else 0.99 if whole else 0.85
+    assert valid >= least * ended
+    assert counted["cut", True] <= 0.01 * ended + (not whole)

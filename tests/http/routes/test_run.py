@@ -154,7 +154,6 @@ async def test_refusals(serve: Serve) -> None:
         b"\xff\xfe",
         b'{"prompt": NaN}',
         b'{"prompt": "a", "temperature": 1e999}',
-        b"[" * 10_000 + b"]" * 10_000,
         b'{"prompt": "a"} x',
     ],
 )
