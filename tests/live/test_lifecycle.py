@@ -29,7 +29,7 @@ IN_JSON = {
 }
 STREAMS = 64
 GROWTH_MIB = 6
-"""What a revival may leave behind on average. A vLLM of before that is not let go of is 30."""
+"""What a revival may leave behind on average. Without a whole collection it was 50."""
 NOISE_MIB = 20
 
 LONG = {"prompt": "Say hello", "temperature": 5, "seed": 1, "max_tokens": 400, "stream": True}
