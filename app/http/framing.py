@@ -52,6 +52,8 @@ class Sink(Protocol):
     def begin_request(self, head: Head) -> None: ...
     def take_body(self, piece: bytes) -> None: ...
     def end_request(self) -> None: ...
+    def is_full(self) -> bool:
+        """Whether no more requests may begin now."""
 
 
 class RequestReader:
@@ -77,11 +79,20 @@ class RequestReader:
         """A request has begun to arrive, and not ended."""
         return self.in_body or bool(self._begun)
 
-    def feed(self, data: bytes) -> None:
-        """Raises the ApiError that refuses the connection: nothing may be fed after it."""
+    def feed(self, data: bytes) -> bytes:
+        """What is left because the sink is full: to be fed again, before what comes later.
+
+        Raises the ApiError that refuses the connection: nothing may be fed after it.
+        """
         at = 0
         while at < len(data) and not self.closed:
-            at = self._feed_body(data, at) if self.in_body else self._feed_head(data, at)
+            if self.in_body:
+                at = self._feed_body(data, at)
+            elif self._sink.is_full():
+                return data[at:]
+            else:
+                at = self._feed_head(data, at)
+        return b""
 
     # The head
 
@@ -149,9 +160,10 @@ class RequestReader:
         self._fields = []
         self._recording, self._complete = True, False
         try:
-            self._parser.feed_data(raw)
-        except httptools.HttpParserUpgrade:
-            self._parse_without_upgrade()
+            try:
+                self._parser.feed_data(raw)
+            except httptools.HttpParserUpgrade:
+                self._parse_without_upgrade()  # only now is the body's framing checked
         except httptools.HttpParserError as error:
             raise _refusal(raw, error) from None
         finally:

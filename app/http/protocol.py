@@ -10,6 +10,7 @@ import re
 from typing import Any, cast
 from urllib.parse import unquote
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import ApiError, MalformedHttp
@@ -24,10 +25,20 @@ from app.http.presence import Presence
 from app.http.sse import ABORT_KEY
 
 MAX_PIPELINED = 16
-"""Requests that may wait on a connection for the answer before theirs; behind them it is not read."""
+"""Requests that may wait on a connection for the answer before theirs; what is behind them is not read."""
 
 LINGER_S = 1.0
 """How long a refused sender is still listened to: closed at once it would see a reset instead of the answer."""
+
+
+class HeldFlow(FlowControl):
+    """Does not read while it is `held`, though uvicorn resumes with each answer and each wait for a body."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -45,7 +56,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.flow: HeldFlow = HeldFlow(transport)
         self._reader = RequestReader(self, self.max_header_bytes)
+        self._unread = b""  # requests behind those that may wait
+        self._ended = False  # the client has closed its half behind them
         self._refusal: ApiError | None = None
         self._running: list[RequestResponseCycle] = []  # begun or waiting for their turn, oldest first
         self._timer: asyncio.TimerHandle | None = None
@@ -82,18 +96,29 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refusal is not None or self._reader.closed:
             return  # nobody's: the last request has come
         self._unset_keepalive_if_required()
+        self._feed(self._unread + data)
+
+    def _feed(self, data: bytes) -> None:
         answered = self.cycle
         try:
-            self._reader.feed(data)
+            self._unread, refusal = self._reader.feed(data), None
         except ApiError as error:
-            self._refuse(error)
+            self._unread, refusal = b"", error
+        self.flow.held = bool(self._unread)
+        if refusal is not None:
+            self._refuse(refusal)
             return
+        if self.is_full():
+            self.flow.pause_reading()
         unfinished = self._reader.in_message or self.cycle is answered
         if unfinished and not self._reader.in_body and self._timer is None:
             self._expect_progress()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client says nothing more: what it asked in full is answered, if it is still there. True: not yet closed."""
+        if self._unread:
+            self._ended = True  # looked at again when that is read
+            return True
         if self._refusal is None and self._reader.in_message:
             self._refuse(MalformedHttp("the connection was closed before the request's end"))
         self._reader.closed = True
@@ -128,8 +153,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self._start_asgi_task(cycle, self.app)
         else:
             self.pipeline.appendleft((cycle, self.app))
-            if len(self.pipeline) >= MAX_PIPELINED:
-                self.flow.pause_reading()
         self._running.append(cycle)
 
     def take_body(self, piece: bytes) -> None:
@@ -138,6 +161,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def end_request(self) -> None:
         self._stop_timer()
         self.on_message_complete()
+
+    def is_full(self) -> bool:
+        return len(self.pipeline) >= MAX_PIPELINED
 
     def _scope(self, head: Head) -> dict[str, Any]:
         path = head.path.decode("ascii")
@@ -172,11 +198,23 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
+        if self._unread:
+            self._go_on()
+            return
         if self._refusal is not None:
             if not self._answering():
                 self._say_no(self._refusal)
         elif self._reader.in_message:
             self._expect_progress()  # answered before the body was read: its rest may not take for ever
+
+    def _go_on(self) -> None:
+        """Read the requests that there was no room for, some at a time: what is left is copied each time."""
+        if len(self.pipeline) > MAX_PIPELINED // 2:
+            return
+        self._unset_keepalive_if_required()
+        self._feed(self._unread)
+        if self._ended and not self._unread and not self.eof_received():
+            self.transport.close()
 
     def shutdown(self) -> None:
         if self._refusal is not None and not self._answering():

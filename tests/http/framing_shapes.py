@@ -56,6 +56,12 @@ _upgrades = {
             b"0\r\n\r\n", fields + CHUNKED + b"Content-Length: 5\r\n"
         )
         + GET,
+        f"upgrade {name}: another coding": _chunks(b"0\r\n\r\n", fields + b"Transfer-Encoding: gzip\r\n")
+        + GET,
+        f"upgrade {name}: a coding that is none": _chunks(
+            b"0\r\n\r\n", b"Transfer-Encoding: c\thunked\r\n" + fields
+        )
+        + GET,
     }.items()
 }
 

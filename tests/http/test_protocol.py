@@ -6,6 +6,8 @@ import json
 import pytest
 
 from app.engines.fake import FakeEngine
+from app.http.framing import Head
+from app.http.protocol import MAX_PIPELINED, GuardedProtocol
 from tests.conftest import Serve, Served
 
 pytestmark = pytest.mark.anyio
@@ -231,3 +233,32 @@ async def test_http_1_0_gets_no_chunks(serve: Serve) -> None:
         assert b"transfer-encoding" not in head.lower()
         assert body.startswith(b"data: ")
         assert body.endswith(b"data: [DONE]\n\n")
+
+
+async def test_requests_behind_those_that_may_wait_are_not_begun(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = []
+    begin = GuardedProtocol.begin_request
+
+    def noted(self: GuardedProtocol, head: Head) -> None:
+        begin(self, head)
+        waiting.append(len(self.pipeline))
+
+    monkeypatch.setattr(GuardedProtocol, "begin_request", noted)
+    probe = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with_body = b"POST /playground/token HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}"
+    last = probe.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    async with serve() as served:
+        for count in (1, MAX_PIPELINED + 1, 1000):
+            for asked in (probe, with_body):
+                assert (await raw(served, asked * count + last + probe)).count(b"HTTP/1.1 ") == count + 1
+        refused = await raw(served, probe * 300 + b"junk\r\n\r\n")
+        assert (refused.count(b" 200 OK"), refused.count(b" 400 Refused")) == (300, 1)
+        reader, writer = await connect(served)
+        writer.write(probe * 300)
+        writer.write_eof()
+        async with asyncio.timeout(5):
+            assert (await reader.read()).count(b" 200 OK") == 300
+        writer.close()
+    assert max(waiting) == MAX_PIPELINED
