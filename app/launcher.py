@@ -120,8 +120,13 @@ class Launcher:
             return
         if self._keeper is None or self._keeper.poll() is not None:
             words = (log_keeper.__file__, str(self._log.file.absolute()), str(self._log.max_bytes))
+            # Not our own output: it outlives us where an engine does, and who reads ours would wait for it.
             self._keeper = subprocess.Popen(  # noqa: S603  our own interpreter and file
-                [sys.executable, "-I", "-S", *words], stdin=self._log_end, start_new_session=True
+                [sys.executable, "-I", "-S", *words],
+                stdin=self._log_end,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     def _end_log(self) -> None:

@@ -119,6 +119,21 @@ def test_a_running_server_s_log(server: LiveServer) -> None:
     assert server.process.poll() is None
 
 
+def test_who_reads_a_killed_launcher_hears_its_end(server: LiveServer) -> None:
+    """The keeper outlives it, as an engine may that has the log open: what it holds is not the launcher's output."""
+    left = server.server_process()
+    left.suspend()
+    keeper = keeper_of(server)
+    server.process.kill()
+    server.process.wait(10)
+    server._reader.join(10)
+    try:
+        assert not server._reader.is_alive()
+        assert keeper.is_running()
+    finally:
+        left.kill()
+
+
 def keeper_of(server: LiveServer) -> psutil.Process:
     (keeper,) = (
         child

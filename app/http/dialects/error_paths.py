@@ -7,8 +7,9 @@ from urllib.parse import unquote
 from app.http.dialects.error_objects import messages_failure, openai_failure
 from app.http.envelope import Failure, failure
 
-MESSAGES: Final = re.compile(r"/client/v4/accounts/[^/]+/ai/v1/messages(/.*)?", re.DOTALL)
-COMPATIBLE: Final = re.compile(r"/client/v4/accounts/[^/]+/ai/v1(/.*)?", re.DOTALL)
+# A base URL with a slash at its end makes two of one: that is no route, and whose client asked is known all the same.
+MESSAGES: Final = re.compile(r"/client/v4/accounts/[^/]+/+ai/+v1/+messages(/.*)?", re.DOTALL)
+COMPATIBLE: Final = re.compile(r"/client/v4/accounts/[^/]+/+ai/+v1(/.*)?", re.DOTALL)
 _TARGET: Final = re.compile(r"(?:https?://[^/?]+)?([^?]*)", re.IGNORECASE)
 
 

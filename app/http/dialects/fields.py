@@ -62,7 +62,7 @@ IRRELEVANT: Final = frozenset(
         *("media_io_kwargs", "mm_processor_kwargs", "mm_payload", "return_mm_kwargs", "chat_template_kwargs"),
         # Of what is refused, or is so already.
         *("length_penalty", "truncation_side", "spaces_between_special_tokens", "continue_final_message"),
-        "prediction",
+        *("prediction", "guided_decoding_backend"),
     }
 )
 REFUSED: Final[Mapping[str, str]] = MappingProxyType(
@@ -81,12 +81,22 @@ REFUSED: Final[Mapping[str, str]] = MappingProxyType(
         "return_tokens_as_token_ids": "send logprobs",
         "return_token_offsets": "send logprobs",
         "repetition_detection": "send a repetition_penalty",
+        "guided_whitespace_pattern": LEAVE_OUT,
         "watermarking": LEAVE_OUT,
         "vllm_xargs": LEAVE_OUT,
         "moderation": LEAVE_OUT,
     }
 )
 AS_IS: Final[Mapping[str, Any]] = MappingProxyType({"skip_special_tokens": True})
+# What another path takes is no field of the path it was sent to, and would be lost.
+ONE_ANSWER: Final = "one request gives one answer"
+SEND_FORMAT: Final = "send response_format"
+SEND_CONFIG: Final = "send output_config with a format"
+SEND_STOP: Final = "send stop"
+SEND_SYSTEM: Final = "send a system message"
+SEND_TOOLS: Final = "send tools"
+SEND_CHOICE: Final = "send tool_choice"
+TEXT: Final[Mapping[str, str]] = MappingProxyType({"type": "text"})
 
 CHAT: Final = Fields(
     SAMPLING
@@ -95,6 +105,7 @@ CHAT: Final = Fields(
             "messages",
             "max_tokens",
             "max_completion_tokens",
+            "max_output_tokens",
             "n",
             "logprobs",
             "top_logprobs",
@@ -105,8 +116,8 @@ CHAT: Final = Fields(
     IRRELEVANT,
     {
         **REFUSED,
-        "functions": "send tools",
-        "function_call": "send tool_choice",
+        "functions": SEND_TOOLS,
+        "function_call": SEND_CHOICE,
         "audio": "only text is served",
         "modalities": "only text is served",
         "web_search_options": "the server does not search: send a tool that does",
@@ -114,19 +125,32 @@ CHAT: Final = Fields(
         "chat_template": "send a prompt to completions",
         "add_generation_prompt": "send a last message of the assistant, which is continued",
         "return_prompt_text": LEAVE_OUT,
-        "safe_prompt": "send a system message",
+        "safe_prompt": SEND_SYSTEM,
+        "best_of": ONE_ANSWER,
+        "stop_sequences": SEND_STOP,
+        "system": SEND_SYSTEM,
+        "instructions": SEND_SYSTEM,
+        **dict.fromkeys(("text", "output_format", "output_config"), SEND_FORMAT),
     },
-    {**AS_IS, "modalities": ["text"], "add_generation_prompt": True},
+    {**AS_IS, "modalities": ["text"], "add_generation_prompt": True, "best_of": 1},
 )
 COMPLETIONS: Final = Fields(
-    SAMPLING | {"prompt", "max_tokens", "n", "best_of", "logprobs", "stream_options", "response_format"},
+    SAMPLING
+    | {
+        *("prompt", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of"),
+        *("logprobs", "stream_options", "response_format"),
+    },
     IRRELEVANT,
     {
         **REFUSED,
         "suffix": "this model writes on from the end of the prompt",
         "prompt_embeds": "send the prompt's text",
-        "tools": "send messages to chat/completions",
-        "tool_choice": "send messages to chat/completions",
+        **dict.fromkeys(("tools", "tool_choice", "functions"), "send messages to chat/completions"),
+        "top_logprobs": "send their number as logprobs",
+        "stop_sequences": SEND_STOP,
+        "system": "write it into the prompt",
+        "instructions": "write it into the prompt",
+        **dict.fromkeys(("text", "output_format", "output_config"), SEND_FORMAT),
     },
     {**AS_IS, "add_special_tokens": True},
 )
@@ -134,7 +158,16 @@ NOT_STORED: Final = "send the whole conversation as input: nothing is stored her
 RESPONSES: Final = Fields(
     SAMPLING
     | {
-        *("input", "instructions", "max_output_tokens", "top_logprobs", "include", "text"),
+        *(
+            "input",
+            "instructions",
+            "max_output_tokens",
+            "max_completion_tokens",
+            "max_tokens",
+            "top_logprobs",
+            "include",
+            "text",
+        ),
         *("tools", "tool_choice", "parallel_tool_calls"),
     },
     IRRELEVANT
@@ -150,8 +183,16 @@ RESPONSES: Final = Fields(
         "prompt": "send instructions and input",
         "background": "leave it out: answers come at once",
         "enable_response_messages": LEAVE_OUT,
+        "system": "send instructions",
+        "n": ONE_ANSWER,
+        "best_of": ONE_ANSWER,
+        "logprobs": "send top_logprobs",
+        "stop_sequences": SEND_STOP,
+        **dict.fromkeys(("response_format", "output_format", "output_config"), "send text with a format"),
+        "functions": SEND_TOOLS,
+        "function_call": SEND_CHOICE,
     },
-    AS_IS,
+    {**AS_IS, "n": 1, "best_of": 1, "response_format": TEXT},
 )
 MESSAGES: Final = Fields(
     frozenset(
@@ -175,5 +216,29 @@ MESSAGES: Final = Fields(
             *("user_profile_id", "workspace_id", "context_management", "betas"),
         }
     ),
-    {"container": "the server runs no code: leave it out", "mcp_servers": "send the tools themselves"},
+    {
+        **REFUSED,
+        "container": "the server runs no code: leave it out",
+        "mcp_servers": "send the tools themselves",
+        **dict.fromkeys(
+            ("structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar"),
+            SEND_CONFIG,
+        ),
+        **dict.fromkeys(("response_format", "text", "allowed_token_ids"), SEND_CONFIG),
+        **dict.fromkeys(
+            ("min_p", "stop_token_ids", "bad_words", "ignore_eos", "min_tokens", "logprobs", "top_logprobs"),
+            "send messages to chat/completions",
+        ),
+        **dict.fromkeys(("frequency_penalty", "presence_penalty"), "send repetition_penalty"),
+        "random_seed": "send seed",
+        "stop": "send stop_sequences",
+        "n": ONE_ANSWER,
+        "best_of": ONE_ANSWER,
+        "instructions": "send system",
+        "raw": "send a prompt to completions",
+        "parallel_tool_calls": "send a tool_choice with disable_parallel_tool_use",
+        "functions": SEND_TOOLS,
+        "function_call": SEND_CHOICE,
+    },
+    {**AS_IS, "n": 1, "best_of": 1, "response_format": TEXT, "parallel_tool_calls": True},
 )

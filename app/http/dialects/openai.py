@@ -17,6 +17,7 @@ from app.http.dialects.reading import (
     joined,
     read_count,
     read_flag,
+    read_limit,
     read_model,
     read_object,
     refusal,
@@ -41,6 +42,7 @@ SHARED = (
 )
 ROLES: Mapping[str, str] = MappingProxyType({"developer": "system", "function": "tool"})
 TEXT_PARTS = ("text",)
+LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
 class OpenAiDialect:
@@ -87,11 +89,7 @@ class OpenAiDialect:
 
 
 def _common(given: dict[str, Any]) -> dict[str, Any]:
-    body = copied(given, SHARED)
-    for name in ("max_completion_tokens", "max_tokens"):
-        if given.get(name) is not None:
-            return {**body, "max_tokens": given[name]}
-    return body
+    return {**copied(given, SHARED), **read_limit(given, LIMITS)}
 
 
 def read_messages(messages: Any) -> Any:

@@ -56,6 +56,11 @@ def copied(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: body[name] for name in names if body.get(name) is not None}
 
 
+def read_limit(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The first of those that is there, as `max_tokens`: clients mix up the names that other paths have for it."""
+    return next(({"max_tokens": body[name]} for name in names if body.get(name) is not None), {})
+
+
 def read_stop(body: dict[str, Any], name: str) -> tuple[str, ...]:
     """One text or a list of them."""
     value = body.get(name)

@@ -16,6 +16,7 @@ from app.http.dialects.reading import (
     other_type,
     read_count,
     read_items,
+    read_limit,
     read_model,
     read_object,
     refusal,
@@ -49,6 +50,7 @@ ITEMS = (
     "custom_tool_call_output",
     "reasoning",
 )
+LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 OUTPUTS = ("function_call_output", "custom_tool_call_output")
 FORMATS = ("text", "json_object", "json_schema")
 LOGPROBS = "message.output_text.logprobs"
@@ -69,9 +71,11 @@ class ResponsesDialect:
             raise refusal(f"'/' must nest at most {MAX_LEVELS} levels deep")
         model, adapter = read_model(given)
         RESPONSES.check(given)
-        native = {**copied(given, SHARED), "messages": list(_messages(given))}
-        if given.get("max_output_tokens") is not None:
-            native["max_tokens"] = given["max_output_tokens"]
+        native = {
+            **copied(given, SHARED),
+            **read_limit(given, LIMITS),
+            "messages": list(_messages(given)),
+        }
         extras, form = read_extras(given, _logprobs(given), _format(given))
         unchecked = {**_tools(given), **form}
         reply = ResponsesReply(given, self._padding)

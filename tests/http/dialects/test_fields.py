@@ -1,6 +1,7 @@
 """Every field of the installed packages' requests is served, changes nothing, or is refused; docs say which."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -46,6 +47,42 @@ def test_every_published_field_has_its_place(api: str) -> None:
     assert not fields.served & fields.changes_nothing
     assert not (fields.served | fields.changes_nothing) & fields.refused.keys()
     assert fields.as_is.keys() <= fields.refused.keys()
+
+
+SHOWN_ELSEWHERE = {"include", "stream_options", "parallel_tool_calls"}
+"""What only some paths have, and what changes no answer on the others."""
+SAID_OTHERWISE = {"messages", "prompt", "input", "max_completion_tokens", "max_output_tokens"}
+"""Every path requires its own name for it, the last two beside `max_tokens` of messages."""
+
+
+@pytest.mark.parametrize("api", PUBLISHED)
+def test_what_another_path_serves_is_not_lost(api: str) -> None:
+    fields, _ = PUBLISHED[api]
+    elsewhere = set[str]().union(*(other.served for other, _ in PUBLISHED.values()))
+    known = fields.served | fields.changes_nothing | fields.refused.keys()
+    assert elsewhere - known <= SHOWN_ELSEWHERE | SAID_OTHERWISE
+
+
+@pytest.mark.parametrize("api", PUBLISHED)
+def test_what_bounds_an_answer_is_lost_nowhere(api: str) -> None:
+    """As vLLM's and OpenAI's clients send it, older names and other paths' names too."""
+    parse, body = PARSERS[api]
+    plain = parse(body)
+    for sent in (
+        {"structured_outputs": {"choice": ["yes", "no"]}},
+        {"guided_choice": ["yes", "no"]},
+        {"response_format": {"type": "json_object"}},
+        {"guided_json": {"type": "object"}, "guided_whitespace_pattern": "x"},
+        {"logit_bias": {"5": 100}},
+        {"n": 2},
+        {"best_of": 2},
+        {"stop": ["x"]},
+        {"min_p": 0.5},
+        {"frequency_penalty": 1.5},
+    ):
+        with suppress(BadInput):
+            asked = parse({**body, **sent})
+            assert (asked.unchecked, asked.extras, asked.body) != (plain.unchecked, plain.extras, plain.body)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +163,7 @@ CHECKED_ELSEWHERE = {"model", "n", "best_of", "stream_options"}
 OTHER_FORM: dict[tuple[str, str], dict[str, Any]] = {
     ("completions", "logprobs"): {"logprobs": 2},
     ("completions", "raw"): {"raw": False},
+    ("responses", "top_logprobs"): {"top_logprobs": 2},
     ("messages", "tools"): {"tools": [{"name": "f", "input_schema": {}}]},
     ("messages", "tool_choice"): {"tool_choice": {"type": "auto"}},
 }

@@ -119,6 +119,15 @@ async def test_what_is_not_there(serve: Serve, method: str) -> None:
 
 
 @pytest.mark.parametrize("path", BODIES)
+async def test_a_base_url_with_a_slash_at_its_end(serve: Serve, path: str) -> None:
+    async with serve() as served:
+        for doubled in (ROOT.replace("/ai/", "/ai//"), f"{ROOT}/", ROOT.replace("/ai/", "//ai/")):
+            target = served.url + f"{doubled}/{path}"
+            answer = await served.client.post(target, json=BODIES[path])
+            check(answer, 404, "invalid_request_error", "not_found_error", messages=path == "messages")
+
+
+@pytest.mark.parametrize("path", BODIES)
 async def test_what_the_server_can_not_do(serve: Serve, path: str) -> None:
     body = BODIES[path]
     async with serve(FakeEngine(start_s=60), wait_ready=False) as served:
