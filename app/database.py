@@ -83,6 +83,13 @@ TOKENS = Table(
 )
 
 # Beside `tokens`, so that a database of before has it too; without a foreign key, so that revoking is one deletion.
+TOKEN_USES = Table(
+    "token_uses",
+    METADATA,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("last_used_at", String(40), nullable=False),
+)
+
 TOKEN_NAMES = Table(
     "token_names",
     METADATA,

@@ -24,6 +24,7 @@ from app.accounts.authority import Authority
 from app.accounts.development import development_token
 from app.accounts.page_codes import PageCodes, page_link
 from app.accounts.running import Running
+from app.accounts.token_uses import TokenUses
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.assembly import Assembly
@@ -121,13 +122,14 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             end_with(failure)
 
     assembly = Assembly(settings, cards, stores.adapters, lost=end_with)
+    uses = TokenUses(stores.tokens.used)
     resolver = Resolver(stores.adapters, stores.drafts, time.monotonic)
     server = http_server(
         settings,
         create_app(
             settings,
             assembly.groups(),
-            find_caller=Authority(stores.tokens, time.monotonic).caller,
+            find_caller=Authority(stores.tokens, time.monotonic, uses).caller,
             running=Running(stores.tokens.revoked),
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
@@ -140,7 +142,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     reached("listening")
     port = listening.getsockname()[1]
     report(_starting(settings, port))
-    await _until_stopped(settings, server, listening, record, stores)
+    await _until_stopped(settings, server, listening, record=record, stores=stores, uses=uses)
     return _status(failures, report)
 
 
@@ -148,11 +150,14 @@ async def _until_stopped(
     settings: Settings,
     server: DrainingServer,
     listening: socket.socket,
+    *,
     record: ProcessRecord,
     stores: Stores,
+    uses: TokenUses,
 ) -> None:
     """Serve, and leave nothing running and the data directory whole."""
     recorder = asyncio.create_task(_record_children(record))
+    writer = asyncio.create_task(uses.watch())
     sockets = SocketFolder.of(settings.server.data_dir)
     try:
         # Libraries look for parts of theirs where a process stands: here nobody else writes.
@@ -162,6 +167,8 @@ async def _until_stopped(
         await server.serve(sockets=[listening])
     finally:
         recorder.cancel()
+        writer.cancel()
+        uses.flush()
         end_descendants()
         sockets.remove()
         forget(settings.server.data_dir)

@@ -6,6 +6,8 @@ Nothing here is imported beyond the standard library: what must not wait for a s
 import errno
 import fcntl
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,6 +19,10 @@ LOCK_FILE: Final = "server.lock"
 
 NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 HOLDER_MAX_BYTES: Final = 64
+
+TRIES: Final = 20
+PAUSE_S: Final = 0.01
+"""Between two tries: a command that asks whether it is held (`is_held`) holds it for a moment itself."""
 
 
 class ServerLock:
@@ -41,7 +47,7 @@ class ServerLock:
                 f"data directory {data_dir}: {error.strerror}; set OUTWORKER_DATA_DIR to a folder you may write to"
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
             holder = os.pread(descriptor, HOLDER_MAX_BYTES, 0)
             os.close(descriptor)
@@ -69,6 +75,16 @@ def is_held(data_dir: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _lock(descriptor: int) -> None:
+    """Raises `OSError`."""
+    for _ in range(TRIES - 1):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(PAUSE_S)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _refusal(data_dir: Path, error: OSError, holder: bytes) -> StartupError:

@@ -43,7 +43,7 @@ def test_every_connection_is_prepared(tmp_path: Path) -> None:
 
 def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
     first = open_database(url(tmp_path))
-    tables = {"schema_version", "token_names", "tokens", "page_codes", "adapters", "drafts"}
+    tables = {"schema_version", "token_names", "token_uses", "tokens", "page_codes", "adapters", "drafts"}
     assert set(inspect(first).get_table_names()) == tables
     with first.begin() as connection:
         connection.execute(

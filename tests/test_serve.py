@@ -1,6 +1,7 @@
 """`outworker serve` with the fake engine: what starts, what is refused in one line, how it ends."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -125,6 +126,14 @@ def test_the_commands_find_the_server_of_their_data_directory(fake: LiveServer) 
     refused = outworker("page", "--config", str(FAKE), data_dir=fake.data_dir)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith(f"outworker: no server uses {fake.data_dir}: start it with ")
+
+
+def test_when_a_token_was_used_last_is_listed(tmp_path: Path) -> None:
+    server = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
+    assert server.run({"prompt": "a"}).status_code == 200
+    assert server.stop() == 0  # what was noted is written at the end at the latest
+    listed = outworker("token", "list", data_dir=server.data_dir).stdout
+    assert re.search(r"  used \d{4}-\d\d-\d\dT\d\d:\d\d\+00:00", listed), listed
 
 
 def test_ready_says_how_far_the_start_is(tmp_path: Path) -> None:

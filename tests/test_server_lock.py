@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from app.errors import StartupError
-from app.server_lock import LOCK_FILE, ServerLock
+from app.server_lock import LOCK_FILE, ServerLock, is_held
 
 ROOT = Path(__file__).parents[1]
 HOLDER = """
@@ -80,3 +81,21 @@ def test_a_folder_that_cannot_have_one_is_one_line(tmp_path: Path) -> None:
             ServerLock.take(folder)
         assert "\n" not in str(refused.value)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_who_asks_whether_it_is_held_keeps_nobody_from_it(tmp_path: Path) -> None:
+    ServerLock.take(tmp_path).release()
+    with ThreadPoolExecutor(1) as other:
+        asking = True
+
+        def ask() -> None:
+            while asking:
+                is_held(tmp_path)
+
+        asked = other.submit(ask)
+        try:
+            for _ in range(500):
+                ServerLock.take(tmp_path).release()
+        finally:
+            asking = False
+        asked.result()

@@ -50,14 +50,18 @@ class PageCodes:
         return code
 
     def take(self, code: str) -> bool:
-        """Use `code` up. False when it is unknown, was used or is too old; of several calls at once one gets True."""
+        """Use `code` up. False when it is unknown, was used or is too old; of several calls at once one gets True.
+
+        A code that doesn't work is only looked up: a stranger waits for no lock, and holds none.
+        """
         if CODE.fullmatch(code) is None:
             return False
-        statement = delete(PAGE_CODES).where(
-            PAGE_CODES.c.code_sha256 == _sha256(code), PAGE_CODES.c.expires_at > self._clock()
-        )
+        it = (PAGE_CODES.c.code_sha256 == _sha256(code), PAGE_CODES.c.expires_at > self._clock())
+        with self._engine.connect() as connection:
+            if connection.execute(select(PAGE_CODES.c.code_sha256).where(*it)).first() is None:
+                return False
         with self._engine.begin() as connection:
-            return connection.execute(statement).rowcount == 1
+            return connection.execute(delete(PAGE_CODES).where(*it)).rowcount == 1
 
 
 def _sha256(code: str) -> str:

@@ -5,15 +5,15 @@ import hmac
 import re
 import secrets
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, insert, select, update
 
 from app.account_ids import checked_account_id
 from app.accounts.scopes import checked_scopes, effective_scopes
-from app.database import TOKEN_NAMES, TOKENS
+from app.database import TOKEN_NAMES, TOKEN_USES, TOKENS
 from app.errors import OperatorError, printable
 from app.reserve import Reserve
 from app.types import Caller
@@ -28,13 +28,14 @@ TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{43}}")
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """What is known of a token after it was shown. `created_at` is ISO 8601 in UTC; `name` may be empty."""
+    """What is known of a token after it was shown. Times are ISO 8601 in UTC; `name` and `last_used_at` may be empty."""
 
     id: str
     account_id: str
     scopes: tuple[str, ...]
     created_at: str
     name: str = ""
+    last_used_at: str = ""
 
 
 class TokenStore:
@@ -65,8 +66,9 @@ class TokenStore:
         """The tokens of one account, or of all, oldest first. Raises `OperatorError` for an impossible
         account id."""
         query = (
-            select(TOKENS, TOKEN_NAMES.c.name)
+            select(TOKENS, TOKEN_NAMES.c.name, TOKEN_USES.c.last_used_at)
             .outerjoin(TOKEN_NAMES, TOKEN_NAMES.c.token_id == TOKENS.c.id)
+            .outerjoin(TOKEN_USES, TOKEN_USES.c.token_sha256 == TOKENS.c.token_sha256)
             .order_by(TOKENS.c.created_at, TOKENS.c.id)
         )
         if account_id is not None:
@@ -74,7 +76,14 @@ class TokenStore:
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return [
-            TokenRecord(row.id, row.account_id, tuple(row.scopes.split()), row.created_at, row.name or "")
+            TokenRecord(
+                row.id,
+                row.account_id,
+                tuple(row.scopes.split()),
+                row.created_at,
+                row.name or "",
+                row.last_used_at or "",
+            )
             for row in rows
         ]
 
@@ -108,6 +117,18 @@ class TokenStore:
         if row is None or not hmac.compare_digest(row.token_sha256, token_sha256):
             return None
         return Caller(row.account_id, effective_scopes(row.scopes.split()), token_sha256)
+
+    def used(self, times: Mapping[str, str]) -> None:
+        """Keep when tokens were used last, by their sha256, in one transaction. One that was revoked is left out."""
+        uses = TOKEN_USES.c
+        with self._engine.begin() as connection:
+            for token, at in times.items():
+                where = uses.token_sha256 == token
+                if connection.execute(update(TOKEN_USES).where(where).values(last_used_at=at)).rowcount:
+                    continue
+                known = select(TOKENS.c.token_sha256).where(TOKENS.c.token_sha256 == token)
+                if connection.execute(known).first() is not None:
+                    connection.execute(insert(TOKEN_USES).values(token_sha256=token, last_used_at=at))
 
     def revoked(self, token_sha256s: Collection[str]) -> set[str]:
         """Those of the sums that no token has, with a look for each thousand of them."""

@@ -96,7 +96,8 @@ def _check_database(place: Path, database: Path) -> None:
         with closing(sqlite3.connect(database)) as connection:
             (whole,) = connection.execute("PRAGMA integrity_check").fetchone()
             (version,) = connection.execute("SELECT version FROM schema_version").fetchone()
-    except (sqlite3.Error, TypeError) as error:
+            version = int(version)  # SQLite keeps any type in any column
+    except (sqlite3.Error, TypeError, ValueError) as error:
         raise broken(place, f"{DATABASE_FILE} can't be read ({error})") from error
     if whole != "ok":
         raise broken(place, f"{DATABASE_FILE} is damaged")
@@ -132,6 +133,7 @@ def _opened(place: Path) -> Iterator[Open]:
         yield lambda name: _open_file(place, name)
         return
     try:
+        _read_headers(place)
         with tarfile.open(place, "r:") as archive:
             yield lambda name: _open_member(place, archive, name)
     except FileNotFoundError:
@@ -140,12 +142,22 @@ def _opened(place: Path) -> Iterator[Open]:
         raise broken(place, "not a tar file of `outworker backup`") from None
 
 
-def _open_file(place: Path, name: str) -> IO[bytes]:
+def _read_headers(place: Path) -> None:
+    """Raises `OperatorError` for what tarfile stumbles over: it believes the numbers in other programs' headers."""
     try:
-        descriptor = os.open(place / name, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        raise broken(place, f"has no {name}") from None
-    return os.fdopen(descriptor, "rb")
+        with tarfile.open(place, "r:") as archive:
+            archive.getmembers()
+    except (ValueError, LookupError, ArithmeticError, MemoryError):
+        raise broken(place, "not a tar file of `outworker backup`") from None
+
+
+def _open_file(place: Path, name: str) -> IO[bytes]:
+    path = place / name
+    if not os.path.lexists(path):
+        raise broken(place, f"has no {name}")
+    if path.is_symlink() or not path.is_file():
+        raise broken(place, f"{name} is not a file")
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 def _open_member(place: Path, archive: tarfile.TarFile, name: str) -> IO[bytes]:

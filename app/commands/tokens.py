@@ -10,6 +10,13 @@ def list_tokens(stores: Stores, account: str | None) -> None:
         stores.check_account(account)
     records = stores.tokens.list(account)
     print_columns(
-        (record.id, record.account_id, ",".join(sorted(record.scopes)), record.created_at, record.name)
+        (
+            record.id,
+            record.account_id,
+            ",".join(sorted(record.scopes)),
+            f"made {record.created_at}",
+            f"used {record.last_used_at or 'never'}",
+            record.name,
+        )
         for record in records
     )

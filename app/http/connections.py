@@ -82,7 +82,8 @@ class Connections:
         elif len(self._all) >= self._limits.max_connections:
             refusal = self._make_room(self._all, f"the most are {self._limits.max_connections}")
         if refusal is None:
-            self._all[connection] = peers[connection] = None
+            # Looked up again: the last of a peer's takes its place among the peers with it, and may have made the room.
+            self._all[connection] = self._by_peer[_peer(connection)][connection] = None
             self._sweep_later()
         elif not peers:
             del self._by_peer[_peer(connection)]

@@ -18,6 +18,7 @@ MAX_LENGTH_DIGITS = 20
 CHUNK_OVERHEAD_BYTES = 32  # a chunk's size line, and room for a short extension
 
 REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/1\.([01])\r\n")
+LOOSE_LINE = re.compile(rb"[^ \r\n]{1,32} +([!-~]+)")
 REQUEST_LINE_BEGUN = re.compile(rb"[A-Z-]{1,32}(?: |\Z)")
 BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 TRANSFER_CODING = re.compile(rb"\r\ntransfer-encoding[ \t]*:([^\r\n]*)", re.IGNORECASE)
@@ -71,7 +72,7 @@ class RequestReader:
         self._overhead_bytes = 0
         self.in_body = self.closed = False
         self.target = b""
-        """Of the request that is being read, empty while it is not known."""
+        """Of the request that is being read, empty while it is not known; of a refused line, what stands there."""
 
     @property
     def in_message(self) -> bool:
@@ -120,6 +121,8 @@ class RequestReader:
         found = line.match(self._begun)
         if found and line is REQUEST_LINE:
             self.target = found[2]
+        else:
+            self.target = _loose_target(self._begun)
         if len(self._begun) > self._max_header_bytes:
             raise HeadersTooLarge(self._max_header_bytes)
         if not found:
@@ -129,7 +132,7 @@ class RequestReader:
 
     def _read_head(self, raw: bytes) -> None:
         line = REQUEST_LINE.match(raw)
-        self.target = line[2] if line is not None else b""
+        self.target = line[2] if line is not None else _loose_target(raw)
         if len(raw) > self._max_header_bytes:
             raise HeadersTooLarge(self._max_header_bytes)
         if line is None:
@@ -261,6 +264,12 @@ def _host(fields: list[Field], minor: bytes) -> bytes:
     if len(hosts) > 1 or (minor == b"1" and not hosts):
         raise MalformedHttp("HTTP/1.1 has exactly one Host header")
     return hosts[0] if hosts else b""
+
+
+def _loose_target(raw: bytes | bytearray) -> bytes:
+    """Says only how the refusal is written: such a request is never served."""
+    loose = LOOSE_LINE.match(raw)
+    return loose[1] if loose is not None else b""
 
 
 def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:

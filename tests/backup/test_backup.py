@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -158,8 +159,13 @@ def escape(manifest: dict[str, object]) -> None:
 def other_database(folder: Path) -> None:
     """Of another program, with a manifest that fits."""
     (folder / "outworker.db").unlink()
-    with closing(sqlite3.connect(folder / "outworker.db")) as database:
-        database.execute("CREATE TABLE other (x)")
+    change_database(folder, "CREATE TABLE other (x)")
+
+
+def change_database(folder: Path, statement: str) -> None:
+    """With a manifest that fits."""
+    with closing(sqlite3.connect(folder / "outworker.db", isolation_level=None)) as database:
+        database.execute(statement)
     content = (folder / "outworker.db").read_bytes()
     entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     rewrite(folder, lambda manifest: manifest["files"].update({"outworker.db": entry}))  # type: ignore[attr-defined]
@@ -176,11 +182,23 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a missing file": lambda folder: (folder / "dev-token").unlink(),
     "a cut database": cut_database,
     "another program's database": other_database,
+    "a version that is no number": lambda folder: change_database(
+        folder, "UPDATE schema_version SET version = 'newest'"
+    ),
+    "a version that is nothing": lambda folder: change_database(folder, "DELETE FROM schema_version"),
     "one other bit": flip,
     "a longer file": grow,
     "a link": lambda folder: (
         (folder / "dev-token").unlink(),
         (folder / "dev-token").symlink_to("/etc/passwd"),
+    ),
+    "a pipe that nobody writes to": lambda folder: (
+        (folder / "dev-token").unlink(),
+        os.mkfifo(folder / "dev-token"),
+    ),
+    "a pipe for a manifest": lambda folder: (
+        (folder / "backup.json").unlink(),
+        os.mkfifo(folder / "backup.json"),
     ),
 }
 
@@ -311,3 +329,22 @@ def test_a_member_that_is_no_file_is_refused(data: Data, tmp_path: Path) -> None
             archive.addfile(odd)
     with pytest.raises(OperatorError, match="is not"):
         restore_backup(tmp_path / "odd.tar", tmp_path / "new", replace=False)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"GNU.sparse.map": "a,b", "GNU.sparse.size": "9"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "x"},
+        {"GNU.sparse.size": "x"},
+        {"path": ""},
+    ],
+)
+def test_headers_that_are_no_numbers_are_refused(tmp_path: Path, fields: dict[str, str]) -> None:
+    with tarfile.open(tmp_path / "odd.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        odd = tarfile.TarInfo("odd")
+        odd.pax_headers = fields
+        archive.addfile(odd)
+    with pytest.raises(OperatorError) as refused:
+        restore_backup(tmp_path / "odd.tar", tmp_path / "new", replace=False)
+    assert "\n" not in str(refused.value)

@@ -1,7 +1,7 @@
 """Four servers with the fake engine in a process of their own, and what a client's program is told of them.
 
 `plain` answers a sentence and has the adapter `pirate`, `calling` calls a tool, `objects` answers an object, `full`
-has no room for another request.
+has no room for another request. `prompted` is `objects` once more, for clients that ask for an object in words alone.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ def told(servers: dict[str, tuple[str, str]], model: str = HF, lora: str = f"{CF
         kind: {"base": f"{url}/client/v4/accounts/local/ai", "token": token}
         for kind, (url, token) in servers.items()
     }
-    return json.dumps({**places, "model": model, "lora": lora})
+    return json.dumps({**places, "prompted": places["objects"], "model": model, "lora": lora})
 
 
 async def serve_until_told(folder: Path, standin: Path) -> None:

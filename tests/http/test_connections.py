@@ -141,6 +141,17 @@ async def test_connections_of_one_peer_are_bounded(serve: Serve, times: Times) -
             client.close()
 
 
+async def test_one_that_made_room_for_another_of_its_peer_counts_no_more_and_the_other_does(
+    serve: Serve,
+) -> None:
+    async with serve(limits={"max_connections_per_peer": 1, "max_connections": 40}) as served:
+        clients = [await deaf(served) for _ in range(10)]
+        await until(lambda: len(served.server.server_state.connections) <= 1)
+        assert len(guard(served)) == 1
+        for client in clients:
+            client.close()
+
+
 async def test_refusals_are_told_in_one_line(
     serve: Serve, caplog: pytest.LogCaptureFixture, times: Times
 ) -> None:

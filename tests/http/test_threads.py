@@ -32,9 +32,6 @@ CHANGES: dict[str, Callable[[Served, int], object]] = {
         FINETUNES, json={"model": HF, "name": f"new-{number}", "description": "x"}
     ),
     "deletes": lambda served, number: served.client.delete(f"{FINETUNES}/old-{number}"),
-    "page codes": lambda served, number: served.client.post(
-        "/playground/token", json={"code": "c" * 43}, headers={"authorization": ""}
-    ),
 }
 
 
@@ -69,3 +66,17 @@ async def test_a_locked_database_holds_up_only_its_changes(
         assert still > count // 2, "the lock was gone before the others were answered"
         assert {answer.status_code for answer in answers} <= {200, 401, 429, 507}
         assert all(json.loads(answer.content) for answer in answers)
+
+
+async def test_a_locked_database_makes_no_code_wait_that_does_not_work(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve() as served:
+        code = served.stores.page_codes.make()
+        with locked(served):
+            answer = await served.client.post("/playground/token", json={"code": code})
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
+            unknown = [served.client.post("/playground/token", json={"code": "c" * 43}) for _ in range(40)]
+            assert {answer.status_code for answer in await asyncio.gather(*unknown)} == {401}
+        assert (await served.client.post("/playground/token", json={"code": code})).status_code == 200
+        assert not [record for record in caplog.records if record.exc_info]

@@ -19,7 +19,9 @@ FIELDS = {"city": str, "people": int}
 
 @pytest.fixture(scope="module")
 def real(live: LiveServer, tmp_path_factory: pytest.TempPathFactory, standin_folder: Path) -> Iterator[str]:
-    """Only the server that has no room is one with the fake engine."""
+    """Fake engines have only the server without room and the one that is asked for an object in words alone: the
+    stand-in does not follow those, and nothing of the server's makes it.
+    """
     with situations(tmp_path_factory.mktemp("situations"), standin_folder) as told:
         place = {"base": f"{live.url}/client/v4/accounts/local/ai", "token": live.token}
         yield json.dumps({**json.loads(told), "plain": place, "calling": place, "objects": place})

@@ -51,6 +51,18 @@ def custom_call(item: dict[str, Any]) -> dict[str, Any]:
     return function_call(item.get("call_id"), item.get("name"), {"input": item.get("input")})
 
 
+def calls_of(calls: Any) -> Any:
+    """A chat's `tool_calls`, custom ones as functions; what is no such list stays for the card's schema to judge."""
+    if not isinstance(calls, list):
+        return calls
+    return [
+        custom_call({**call["custom"], "call_id": call.get("id")})
+        if isinstance(call, dict) and call.get("type") == "custom" and isinstance(call.get("custom"), dict)
+        else call
+        for call in calls
+    ]
+
+
 def older_call(message: dict[str, Any]) -> list[dict[str, Any]] | None:
     """`function_call`, from before there were tools."""
     call = message.get("function_call")

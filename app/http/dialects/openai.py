@@ -7,7 +7,7 @@ from typing import Any
 from app.http.dialects.dialect import Asked
 from app.http.dialects.error_objects import openai_error
 from app.http.dialects.fields import CHAT, COMPLETIONS
-from app.http.dialects.history import older_call, spoken
+from app.http.dialects.history import calls_of, older_call, spoken
 from app.http.dialects.openai_chat import ChatReply
 from app.http.dialects.openai_completions import CompletionReply
 from app.http.dialects.openai_extras import read_extras, seeded
@@ -106,7 +106,9 @@ def _message(index: int, message: Any) -> Any:
     role = read.get("role")
     if isinstance(role, str):
         read["role"] = ROLES.get(role, role)
-    if role == "assistant" and "tool_calls" not in read and (calls := older_call(message)):
+    if "tool_calls" in read:
+        read["tool_calls"] = calls_of(read["tool_calls"])
+    elif role == "assistant" and (calls := older_call(message)):
         read["tool_calls"] = calls
     path = ("messages", str(index), "content")
     if role == "assistant":

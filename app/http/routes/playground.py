@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from app.accounts.page_codes import PageCodes
-from app.errors import PageCodeRefused
+from app.errors import OutOfCapacity, PageCodeRefused, StorageError
 from app.http.body import BodyLimits, parse_json, read_body
 from app.http.endpoint import OpenEndpoint
 from app.http.envelope import success
@@ -23,6 +23,7 @@ INDEX = "index.html"
 TOKEN_PATH = "/playground/token"  # noqa: S105
 NOBODY = ""  # the account of those who have no token yet
 CODE_BODY_MAX_BYTES = 1024
+BUSY_RETRY_AFTER_S = 2
 
 # Only what this server sends runs, loads or is asked; scripts can make text of text, never markup.
 POLICY = "; ".join(
@@ -84,7 +85,7 @@ class CodeExchange:
     """`POST /playground/token` with `{"code": …}`: gives the development token for a code that still works.
 
     The code alone decides. Where a request comes from does not count: a proxy, a tunnel or another program of this
-    machine comes from the same place as the person at the terminal. Raises PageCodeRefused.
+    machine comes from the same place as the person at the terminal. Raises PageCodeRefused or OutOfCapacity.
     """
 
     def __init__(self, sign_in: PageSignIn, limits: BodyLimits) -> None:
@@ -104,4 +105,8 @@ class CodeExchange:
         return response
 
     async def _take(self, code: str) -> bool:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._sign_in.codes.take, code)
+        take = self._sign_in.codes.take
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, take, code)
+        except StorageError as error:  # it was not used up, and works again in a moment
+            raise OutOfCapacity(str(error), BUSY_RETRY_AFTER_S) from error

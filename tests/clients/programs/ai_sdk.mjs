@@ -22,7 +22,7 @@ const weather = tool({
   inputSchema: z.object({ city: z.string() }),
   execute: async ({ city }) => `Rain in ${city}`,
 });
-const place = z.object({ city: z.string(), people: z.number().int() });
+const place = z.object({ city: z.string().max(40), people: z.number().int().min(0).max(100_000_000) });
 const described = ({ statusCode, data, responseBody }) => ({
   status: statusCode,
   code: data?.error?.code,

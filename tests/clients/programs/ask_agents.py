@@ -16,14 +16,14 @@ from agents import (
 )
 from asking import CALLING, HELLO, LORA, MODEL, OBJECTS, PLAIN, WEATHER, WHERE, Place, failures_of, tell
 from openai import AsyncOpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 called: list[str] = []
 
 
 class City(BaseModel):
-    city: str
-    people: int
+    city: str = Field(max_length=40)
+    people: int = Field(ge=0, le=100_000_000)
 
 
 @function_tool

@@ -4,17 +4,30 @@ from typing import Any
 
 import instructor
 from anthropic import Anthropic
-from asking import CALLING, HELLO, LORA, MODEL, OBJECTS, PLAIN, WEATHER, WHERE, Place, failures, tell
+from asking import (
+    CALLING,
+    HELLO,
+    LORA,
+    MODEL,
+    OBJECTS,
+    PLAIN,
+    PROMPTED,
+    WEATHER,
+    WHERE,
+    Place,
+    failures,
+    tell,
+)
 from instructor import Mode
 from openai import OpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 JSON_MODES = (Mode.JSON, Mode.MD_JSON)
 
 
 class City(BaseModel):
-    city: str
-    people: int
+    city: str = Field(max_length=40)
+    people: int = Field(ge=0, le=100_000_000)
 
 
 class get_weather(BaseModel):
@@ -76,14 +89,14 @@ tell(
         "text": text(PLAIN, MODEL),
         "lora": text(PLAIN, LORA),
         "object": by_schema(OBJECTS, MODEL, WHERE),
-        "objects": {mode.name: made(openai(OBJECTS, mode), City, WHERE) for mode in JSON_MODES},
+        "objects": {mode.name: made(openai(PROMPTED, mode), City, WHERE) for mode in JSON_MODES},
         "pieces": in_pieces(openai(OBJECTS, Mode.JSON_SCHEMA)),
         "tools": called(openai(CALLING, Mode.TOOLS)),
         "strict": called(openai(CALLING, Mode.TOOLS_STRICT)),
         "failures": {"text": failures(by_schema, described)},
     },
     anthropic={
-        "object": made(anthropic(OBJECTS, Mode.ANTHROPIC_JSON), City, WHERE, **ENOUGH),
+        "object": made(anthropic(PROMPTED, Mode.ANTHROPIC_JSON), City, WHERE, **ENOUGH),
         "tools": called(anthropic(CALLING, Mode.ANTHROPIC_TOOLS), **ENOUGH),
         "failures": {"text": failures(by_tool, described)},
     },

@@ -5,15 +5,15 @@ from typing import Any
 
 from asking import CALLING, HELLO, LORA, MODEL, OBJECTS, PLAIN, WEATHER, WHERE, Place, failures, tell
 from mistralai.client import Mistral
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS: Any = [{"type": "function", "function": {"name": "get_weather", "parameters": PARAMETERS}}]
 
 
 class City(BaseModel):
-    city: str
-    people: int
+    city: str = Field(max_length=40)
+    people: int = Field(ge=0, le=100_000_000)
 
 
 def chat(place: Place) -> Any:

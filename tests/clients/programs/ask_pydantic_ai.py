@@ -5,9 +5,22 @@ from collections.abc import Callable
 from typing import Any
 
 from anthropic import AsyncAnthropic
-from asking import CALLING, HELLO, LORA, MODEL, OBJECTS, PLAIN, WEATHER, WHERE, Place, failures_of, tell
+from asking import (
+    CALLING,
+    HELLO,
+    LORA,
+    MODEL,
+    OBJECTS,
+    PLAIN,
+    PROMPTED,
+    WEATHER,
+    WHERE,
+    Place,
+    failures_of,
+    tell,
+)
 from openai import AsyncOpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic_ai import Agent, NativeOutput, PromptedOutput
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
@@ -21,8 +34,8 @@ Named = Callable[[Place, str], Model]
 
 
 class City(BaseModel):
-    city: str
-    people: int
+    city: str = Field(max_length=40)
+    people: int = Field(ge=0, le=100_000_000)
 
 
 def openai(place: Place) -> OpenAIProvider:
@@ -76,7 +89,8 @@ async def called(named: Named) -> dict[str, Any]:
 
 async def typed(named: Named, output: Any) -> dict[str, Any]:
     """An answer as a class, by its schema or, where the model has no such mode, by JSON mode."""
-    agent = Agent(named(OBJECTS, MODEL), output_type=output(City))
+    place = OBJECTS if output is NativeOutput else PROMPTED
+    agent = Agent(named(place, MODEL), output_type=output(City))
     return (await agent.run(WHERE)).output.model_dump()
 
 

@@ -30,8 +30,9 @@ class Place:
         return f"{self.base}/v1"
 
 
-PLACES = {kind: Place(**SITUATION[kind]) for kind in ("plain", "calling", "objects", "full")}
-PLAIN, CALLING, OBJECTS, FULL = PLACES.values()
+PLAIN, CALLING, OBJECTS, PROMPTED, FULL = (
+    Place(**SITUATION[kind]) for kind in ("plain", "calling", "objects", "prompted", "full")
+)
 Ask = Callable[[Place, str, str], Any]
 Described = Callable[[Any], dict[str, Any]]
 CASES = {

@@ -9,7 +9,7 @@ const weather = tool(({ city }) => `Rain in ${city}`, {
   description: "The weather in a city",
   schema: z.object({ city: z.string() }),
 });
-const place = z.object({ city: z.string(), people: z.number().int() });
+const place = z.object({ city: z.string().max(40), people: z.number().int().min(0).max(100_000_000) });
 const described = ({ status, code, type, lc_error_code }) => ({ status, code, type, lc_error_code });
 
 async function told(useResponsesApi) {

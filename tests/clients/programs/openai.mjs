@@ -12,7 +12,10 @@ const parameters = { type: "object", properties: { city: { type: "string" } }, r
 const tool = { type: "function", function: { name: "get_weather", parameters } };
 const schema = {
   type: "object",
-  properties: { city: { type: "string" }, people: { type: "integer" } },
+  properties: {
+    city: { type: "string", maxLength: 40 },
+    people: { type: "integer", minimum: 0, maximum: 100_000_000 },
+  },
   required: ["city", "people"],
   additionalProperties: false,
 };

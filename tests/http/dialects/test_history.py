@@ -78,6 +78,10 @@ def test_custom_tools_are_functions_of_a_text() -> None:
     (asked, answered) = responses(call, output)
     assert asked["tool_calls"][0]["function"] == {"name": "sql", "arguments": {"input": "select 1"}}
     assert answered == {"role": "tool", "tool_call_id": "a", "content": "1"}
+    chat_call = {"id": "a", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
+    other = {"id": "b", "type": "function", "function": {"name": "now", "arguments": "{}"}}
+    (turn,) = read_messages([{"role": "assistant", "tool_calls": [chat_call, other, 5, {"type": "custom"}]}])
+    assert turn["tool_calls"] == [asked["tool_calls"][0], other, 5, {"type": "custom"}]
 
 
 def test_refusals_are_what_was_said() -> None:

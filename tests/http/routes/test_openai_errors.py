@@ -207,3 +207,17 @@ async def test_bytes_that_are_no_request_to_a_path_that_is_known(serve: Serve, r
             assert found["errors"][0]["message"]
             assert {"type", "error", "request_id"} <= found.keys() if key == "type" else "type" not in found
             assert ("error" in found) == (key is not None)
+
+
+@pytest.mark.parametrize(
+    "line", ["POST {} HTTP/3.0\r\n", "post {} HTTP/1.1\r\n", "POST {} HTTP/1.1\n", "POST  {}\r\n"]
+)
+async def test_a_line_that_is_no_requests_to_a_path_that_is_known(serve: Serve, line: str) -> None:
+    async with serve() as served:
+        for path, key in {"messages": "type", "chat/completions": "error"}.items():
+            reader, writer = await asyncio.open_connection(*served.url.removeprefix("http://").split(":"))
+            writer.write(line.format(f"{ROOT}/{path}").encode() + b"Host: 127.0.0.1\r\n\r\n")
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+            assert head.startswith(b"HTTP/1.1 400 "), (path, head)
+            assert {key, "error"} <= orjson.loads(body).keys()
