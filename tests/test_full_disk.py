@@ -111,7 +111,7 @@ def test_a_token_that_could_not_be_shown_is_revoked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [["weights", "list"], ["weights", "show", "awq"], ["token", "list"]])
 def test_an_output_that_takes_nothing_is_one_line(tmp_path: Path, command: list[str]) -> None:
     environment = {**os.environ, "OUTWORKER_DATA_DIR": str(tmp_path)}
-    create = ["token", "create", "--account", "a", "--scope", "ai:read"]
+    create = ["token", "create", "--account", "local", "--scope", "ai:read"]
     program = [sys.executable, "-m", "app.cli"]
     subprocess.run([*program, *create], cwd=CHECKOUT, env=environment, check=True, capture_output=True)
     with Path("/dev/full").open("w") as full:

@@ -22,7 +22,7 @@ async function text() {
   const listed = [];
   for await (const item of models.list()) listed.push(item.id);
   const error = await chat.completions.create({ model: "@cf/none", messages }).catch((caught) => caught);
-  const failure = { type: error.constructor.name, message: error.message, code: error.error.errors[0].code };
+  const failure = { type: error.constructor.name, message: error.message, code: error.code };
   return { answer, chunks, together, completion, response, streamed, listed, failure };
 }
 

@@ -166,7 +166,8 @@ def understood(asked: Asked) -> TextRequest:
 
 
 def as_turn(request: TextRequest) -> dict[str, Any]:
-    fields = {name: getattr(request, name) for name in TextRequest.__slots__}
+    """What is asked. How an answer that `max_tokens` cuts is told is the dialect's."""
+    fields = {name: getattr(request, name) for name in TextRequest.__slots__ if name != "may_be_cut"}
     if request.prompt is not None and not request.raw:
         fields |= {"prompt": None, "messages": (Message("user", request.prompt),)}
     return fields
@@ -319,7 +320,7 @@ async def test_json_is_printed_as_json(serve: Serve, tmp_path: Path, stream: boo
 async def test_a_refusal_is_seen(server: LiveServer, tmp_path: Path, stream: bool) -> None:
     said = await outputs(server, {"prompt": "Hello", "lora": "nobody", "stream": stream}, tmp_path)
     for output in said.values():
-        assert "5033" in output
+        assert "5033" in output or "model_not_found" in output  # OpenAI's API has a word for it
         assert "Finetune nobody does not exist or is not accessible" in output
 
 
@@ -330,5 +331,5 @@ async def test_an_error_inside_a_stream_is_seen(serve: Serve, tmp_path: Path) ->
         said = await outputs(served, {"prompt": "Hello", "stream": True, "max_tokens": 999}, tmp_path)
     for output in said.values():
         assert "This" in output
-        assert "3007" in output
+        assert "3007" in output or "'timeout'" in output
         assert "not finished within" in output

@@ -13,11 +13,18 @@ import pytest
 
 from app.errors import OutOfCapacity
 from app.inference.helper import Broken, Helper, TooSlow
+from app.settings import CHECKOUT
 
 pytestmark = pytest.mark.anyio
 
 MODULE = "tests.inference.obedient"
 LIMIT_S = 10.0
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child looks nowhere but in absolute places; the tests are no installed package."""
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
 
 
 @pytest.fixture

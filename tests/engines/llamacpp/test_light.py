@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import CHECKOUT
+from requirements.lists import read_list
 
 HEAVY = ("torch", "vllm", "transformers", "peft", "xgrammar", "huggingface_hub", "mistral_common")
 SERVES = """
@@ -65,8 +66,7 @@ PIP_BYTES = 20_000_000
 
 def test_its_packages_are_small() -> None:
     """Their files as they are here: the same versions, without what Python compiles later."""
-    lines = (CHECKOUT / "requirements" / "light.txt").read_text().splitlines()
-    names = [line.partition("==")[0] for line in lines if not line.startswith("#")]
+    names = [pin.name for pin in read_list(CHECKOUT / "requirements" / "light.txt")]
     sizes = {name: size_of(distribution(name)) for name in names}
     assert min(sizes.values()) > 0
     assert sizes["xllamacpp"] > 50_000_000
