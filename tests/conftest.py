@@ -38,6 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the counts of robustness tests in full")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked `whole` has no smaller count: it is `make soak`'s alone."""
+    if not config.getoption("--soak"):
+        left_out = [item for item in items if item.get_closest_marker("whole")]
+        items[:] = [item for item in items if not item.get_closest_marker("whole")]
+        config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture
 def times(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """`times(1000)`: how often to do what must hold 1000 times."""

@@ -40,8 +40,8 @@ def holder(data_dir: Path) -> Iterator["subprocess.Popen[str]"]:
         yield process
     finally:
         process.kill()
+        subprocess.run(["kill", "-9", str(child)], check=False)  # it has the pipe, whose end is waited for
         process.communicate()
-        subprocess.run(["kill", "-9", str(child)], check=False)
 
 
 def test_the_loser_hears_who_and_which_setting_to_change(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.clients.situations import situations
 from tests.clients.test_programs import FAILURES, check_failure
 from tests.live.server import LiveServer
 
-pytestmark = [pytest.mark.engine, pytest.mark.soak]
+pytestmark = [pytest.mark.engine, pytest.mark.soak, pytest.mark.whole]
 
 FIELDS = {"city": str, "people": int}
 

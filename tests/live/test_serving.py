@@ -23,15 +23,12 @@ LORAS = (None, "pirate", "json")
 def test_the_banner_says_who_what_and_how(live: LiveServer) -> None:
     text = "".join(live.lines)
     for part in (
-        "account  local",
         live.token,
         HF,
-        CF,
-        "engine   vllm",
         "stand-in",
         "not Mistral 7B",
-        f"page     {live.url}/",
-        "curl -N",
+        f"page   {live.url}/#code=",
+        f"curl -N {live.url}/client/v4/accounts/local/",
     ):
         assert part in text
     assert (live.data_dir / "dev-token").stat().st_mode & 0o777 == 0o600

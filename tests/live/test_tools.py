@@ -90,7 +90,7 @@ def test_named(live: LiveServer, seed: int) -> None:
     tools = tools_of(seed)
     name = function_of(tools[-1])["name"]
     choice = {"type": "function", "function": {"name": name}}
-    (call,) = ask(live, tools, tool_choice=choice).json()["result"]["tool_calls"]
+    (call,) = ask(live, tools, tool_choice=choice, seed=seed + 1).json()["result"]["tool_calls"]
     assert call["name"] == name
     check(call, tools)
 

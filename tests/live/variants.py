@@ -72,7 +72,7 @@ def bad_adapters() -> Iterator[tuple[str, Bad]]:
     yield "rank", Bad(_of_rank(good, 64), ("64", "32"))
     yield (
         "pattern",
-        Bad(replace(good, config={**good.config, "rank_pattern": {"(a+)+$" * 20: 8}}), ("(a+)+$",)),
+        Bad(replace(good, config={**good.config, "alpha_pattern": {"(a+)+$" * 20: 8}}), ("alpha_pattern",)),
     )
 
 
