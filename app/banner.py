@@ -8,9 +8,9 @@ import psutil
 from app.accounts.development import TOKEN_FILE
 from app.catalog.served import STAND_IN, STAND_IN_NOTE
 from app.program import program
+from app.server_address import ANY_HOSTS
 from app.settings import Settings
 
-ANY_HOSTS = ("0.0.0.0", "::")  # noqa: S104  compared with, not listened on
 ADDRESSES_MAX = 3
 
 
