@@ -8,7 +8,7 @@ import psutil
 from app.accounts.development import TOKEN_FILE
 from app.catalog.served import STAND_IN, STAND_IN_NOTE
 from app.program import program
-from app.server_address import ANY_HOSTS
+from app.server_address import ANY_HOSTS, ServerAddress
 from app.settings import Settings
 
 ADDRESSES_MAX = 3
@@ -20,7 +20,7 @@ def banner(settings: Settings, port: int, *, new_token: str | None, page: str | 
     `page` is the playground's address with a one-time code, None where no page is served. All else is `doctor`'s.
     """
     server, model = settings.server, settings.models[0]
-    url = server.own_url(port)
+    url = ServerAddress(server.host, port).url
     token_file = server.data_dir / TOKEN_FILE
     lines = [
         f"ready on {url} after {seconds:.1f} s",

@@ -207,7 +207,7 @@ def _page_link(settings: Settings, port: int, codes: PageCodes) -> str | None:
     """Return the page's address with a new code. A database that takes none just now costs the code, not the start."""
     if not settings.server.playground:
         return None
-    url = settings.server.own_url(port)
+    url = ServerAddress(settings.server.host, port).url
     try:
         return page_link(url, codes.make())
     except DatabaseError as error:

@@ -22,7 +22,7 @@ PORT_MAX: Final = 65_535
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """`host` is a numeric address as the socket has it."""
+    """`host` is an address as the socket or the settings have it."""
 
     host: str
     port: int

@@ -27,11 +27,6 @@ class Server:
     stream_padding: bool
     playground: bool
 
-    def own_url(self, port: int) -> str:
-        """The URL under which this machine reaches the server on `port`."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  what can be called
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
 
 @dataclass(frozen=True, slots=True)
 class Model:
