@@ -1,8 +1,9 @@
-"""Where a request ends, decided once: from its own head, and by one parser, whatever Upgrade, Expect or TE say.
+"""Where a request ends, decided once: by its own head, and in chunks by their sizes, whatever Upgrade, Expect or TE say.
 
 A head is kept until it is whole, so that it is read the same however its bytes were packed, and the parser is given one
 message at a time, so that no byte of a body can be taken for the next request. Stricter than httptools where another
-server or a proxy could read the same bytes otherwise: then the request is refused and the connection closed.
+server or a proxy could read the same bytes otherwise: then the request is refused and the connection closed. What a
+byte costs does not depend on what it is, nor on how much came before it.
 """
 
 import re
@@ -12,14 +13,16 @@ from typing import Protocol
 import httptools
 
 from app.errors import ApiError, HeadersTooLarge, MalformedHttp, MethodNotAllowed, TransferCodingUnknown
+from app.http.chunks import Chunks
 
 HEAD_END = b"\r\n\r\n"
 MAX_LENGTH_DIGITS = 20
-CHUNK_OVERHEAD_BYTES = 32  # a chunk's size line, and room for a short extension
+MAX_METHOD_BYTES = 32
+LAST_CHUNK = b"0\r\n"
 
 REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/1\.([01])\r\n")
 LOOSE_LINE = re.compile(rb"[^ \r\n]{1,32} +([!-~]+)")
-REQUEST_LINE_BEGUN = re.compile(rb"[A-Z-]{1,32}(?: |\Z)")
+REQUEST_LINE_BEGUN = re.compile(rb"[A-Z-]{1,%d}(?: |\Z)" % MAX_METHOD_BYTES)
 BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 TRANSFER_CODING = re.compile(rb"\r\ntransfer-encoding[ \t]*:([^\r\n]*)", re.IGNORECASE)
 ABSOLUTE_TARGET = re.compile(rb"https?://([^/?]+)", re.IGNORECASE)
@@ -63,16 +66,20 @@ class RequestReader:
         self._sink = sink
         self._max_header_bytes = max_header_bytes
         self._parser = httptools.HttpRequestParser(self)
-        self._begun = bytearray()  # what has come of a head
+        self._begun = bytearray()  # what has come of a head, or of the trailers
+        self._has_line = False  # it has a whole request line, and that is one
         self._fields: list[Field] = []
         self._recording = self._complete = False
         self._keep_alive = True
-        self._missing_bytes: int | None = None  # of the body; None where it comes in chunks
-        self._tail = b""
-        self._overhead_bytes = 0
+        self._missing_bytes = 0  # of a body that does not come in chunks
+        self._chunks: Chunks | None = None
+        self._target = b""
         self.in_body = self.closed = False
-        self.target = b""
+
+    @property
+    def target(self) -> bytes:
         """Of the request that is being read, empty while it is not known; of a refused line, what stands there."""
+        return self._target or _loose_target(self._begun)
 
     @property
     def in_message(self) -> bool:
@@ -86,7 +93,9 @@ class RequestReader:
         """
         at = 0
         while at < len(data) and not self.closed:
-            if self.in_body:
+            if self._chunks is not None:
+                at = self._feed_chunks(self._chunks, data, at)
+            elif self.in_body:
                 at = self._feed_body(data, at)
             elif self._sink.is_full():
                 return data[at:]
@@ -99,40 +108,48 @@ class RequestReader:
     def _feed_head(self, data: bytes, at: int) -> int:
         """Takes what belongs to the head and says where that ends."""
         known = len(self._begun)
-        if not known and (end := data.find(HEAD_END, at)) >= 0:
-            end += len(HEAD_END)
-            self._read_head(data[at:end])
-            return end
-        self._begun += data[at:]
+        head, at = self._to_empty_line(data, at)
+        if head:
+            self._has_line = False
+            self._read_head(head)
+        else:
+            self._check_begun(known)
+        return at
+
+    def _to_empty_line(self, data: bytes, at: int) -> tuple[bytes, int]:
+        """What has come, the empty line with it, or nothing while that is missing; and where what was taken ends."""
+        found = data.find(HEAD_END, at)
+        taken = data[at : found + len(HEAD_END) if found >= 0 else len(data)]
+        if found >= 0 and not self._begun:
+            return taken, found + len(HEAD_END)
+        known = len(self._begun)
+        self._begun += taken
         end = self._begun.find(HEAD_END, max(0, known - len(HEAD_END) + 1))
         if end < 0:
-            self._check_begun(known)
-            return len(data)
+            return b"", len(data)
         end += len(HEAD_END)
-        head = bytes(self._begun[:end])
+        whole = bytes(self._begun[:end])
         self._begun.clear()
-        self._read_head(head)
-        return at + end - known
+        return whole, at + end - known
 
     def _check_begun(self, known: int) -> None:
         """Refuses at once what can't become a request."""
-        line_end = self._begun.find(b"\r\n")
-        line = REQUEST_LINE if line_end >= 0 else REQUEST_LINE_BEGUN
-        found = line.match(self._begun)
-        if found and line is REQUEST_LINE:
-            self.target = found[2]
-        else:
-            self.target = _loose_target(self._begun)
         if len(self._begun) > self._max_header_bytes:
             raise HeadersTooLarge(self._max_header_bytes)
-        if not found:
+        if not self._has_line and not self._line_may_become(known):
             raise MalformedHttp("the request line must be METHOD /path HTTP/1.1")
         if BARE_LINE_FEED.search(self._begun, max(0, known - 1)):
             raise MalformedHttp("lines end in CR LF")
 
+    def _line_may_become(self, known: int) -> bool:
+        self._has_line = self._begun.find(b"\r\n", max(0, known - 1)) >= 0
+        if self._has_line:
+            return REQUEST_LINE.match(self._begun) is not None
+        return known > MAX_METHOD_BYTES or REQUEST_LINE_BEGUN.match(self._begun) is not None
+
     def _read_head(self, raw: bytes) -> None:
         line = REQUEST_LINE.match(raw)
-        self.target = line[2] if line is not None else _loose_target(raw)
+        self._target = line[2] if line is not None else _loose_target(raw)
         if len(raw) > self._max_header_bytes:
             raise HeadersTooLarge(self._max_header_bytes)
         if line is None:
@@ -142,10 +159,13 @@ class RequestReader:
             raise MethodNotAllowed("CONNECT")
         self._parse_head(raw)
         noted = [field for field in self._fields if field[0] in NOTED_FIELDS]
-        self._missing_bytes = length = _length(noted, minor)
+        length = _length(noted, minor)
         path, _, query = _origin_form(method, target, _host(noted, minor)).partition(b"?")
         self._keep_alive = self._keep_alive and minor == b"1" and not _has(noted, b"connection", b"close")
-        self._tail, self._overhead_bytes = b"", 0
+        if length is None:
+            self._chunks = Chunks(self._max_header_bytes)
+        else:
+            self._missing_bytes = length
         self.in_body = length != 0
         awaits_continue = self.in_body and minor == b"1" and _has(noted, b"expect", b"100-continue")
         version = "1.1" if minor == b"1" else "1.0"
@@ -183,39 +203,45 @@ class RequestReader:
     # The body
 
     def _feed_body(self, data: bytes, at: int) -> int:
-        """Takes what belongs to the body and says where that ends."""
-        end = self._piece_end(data, at)
-        self._overhead_bytes += end - at
-        try:
-            self._parser.feed_data(memoryview(data)[at:end])
-        except httptools.HttpParserError as error:
-            raise _malformed(error) from None
-        if self._missing_bytes is not None:
-            self._missing_bytes -= end - at
-        elif self._overhead_bytes > self._max_header_bytes:
-            raise HeadersTooLarge(self._max_header_bytes)
+        """Takes what belongs to a body of known length and says where that ends."""
+        end = min(len(data), at + self._missing_bytes)
+        self._missing_bytes -= end - at
+        self._feed_parser(memoryview(data)[at:end])
         if self._complete:
             self._end()
         return end
 
-    def _piece_end(self, data: bytes, at: int) -> int:
-        """The body may end there, and not before: a chunked one ends in an empty line."""
-        if self._missing_bytes is not None:
-            return min(len(data), at + self._missing_bytes)
-        seam = self._tail + data[at : at + len(HEAD_END) - 1]
-        found = seam.find(HEAD_END)
-        if found >= 0:
-            end = at + found + len(HEAD_END) - len(self._tail)
-        else:
-            found = data.find(HEAD_END, at)
-            end = found + len(HEAD_END) if found >= 0 else len(data)
-        self._tail = (self._tail + data[max(at, end - 3) : end])[-3:]
-        return end
+    def _feed_chunks(self, chunks: Chunks, data: bytes, at: int) -> int:
+        """The same of one in chunks. Of those the parser sees the last alone, with the trailers, when they are whole."""
+        if not chunks.ended:
+            piece, at = chunks.feed(data, at)
+            if piece:
+                self._sink.take_body(piece)
+            if chunks.ended:
+                self._begun += LAST_CHUNK
+            return at
+        known = len(self._begun)
+        trailers, at = self._to_empty_line(data, at)
+        if len(trailers or self._begun) > self._max_header_bytes:
+            raise HeadersTooLarge(self._max_header_bytes)
+        if trailers:
+            self._chunks = None
+            self._feed_parser(trailers)
+            self._end()
+        elif BARE_LINE_FEED.search(self._begun, max(0, known - 1)):
+            raise MalformedHttp("lines end in CR LF")
+        return at
+
+    def _feed_parser(self, piece: bytes | memoryview) -> None:
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserError as error:
+            raise _malformed(error) from None
 
     def _end(self) -> None:
         assert self._complete, "the parser and the head disagree on the body's length"
         self.in_body = False
-        self.target = b""
+        self._target = b""
         self.closed = not self._keep_alive
         self._sink.end_request()
 
@@ -233,11 +259,7 @@ class RequestReader:
         if self._recording:
             self._keep_alive = self._parser.should_keep_alive()
 
-    def on_chunk_header(self) -> None:
-        self._overhead_bytes -= CHUNK_OVERHEAD_BYTES
-
     def on_body(self, piece: bytes) -> None:
-        self._overhead_bytes -= len(piece)
         self._sink.take_body(piece)
 
     def on_message_complete(self) -> None:
