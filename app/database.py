@@ -215,6 +215,15 @@ def _opened(address: URL) -> Engine:
     return engine
 
 
+def complete(path: Path) -> None:
+    """Make what tables the SQLite file at `path` lacks, and nothing else. Raises `sqlalchemy.exc.DatabaseError`."""
+    engine = create_engine(URL.create("sqlite", database=str(path)))
+    try:
+        _create_schema(engine)
+    finally:
+        engine.dispose()
+
+
 def checkpoint(engine: Engine) -> None:
     """Bring all that is written into the one file, so that a copy of it alone is whole. The engine can be used on."""
     engine.dispose()

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from app.accounts.development import TOKEN_FILE
 from app.adapters.blobs import Blobs
 from app.backup.manifest import MANIFEST_FILE, Entry, file_faults, manifest_bytes
 from app.backup.sinks import Sink, add_bytes, new_backup
+from app.backup.tables import complete_copy
 from app.database import DATABASE_FILE
 from app.errors import OperatorError, StorageError
 from app.files import folder_lock
@@ -87,8 +90,14 @@ def _copy_database(source: Path, target: Path) -> None:
         ):
             live.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.Error as error:
-        raise StorageError(f"{source}: {error}; check room and permissions of the data directory") from error
+        lack = complete_copy(target)
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        reason = getattr(error, "orig", error)
+        raise StorageError(f"{source}: {reason}; check room and permissions of the data directory") from error
+    if lack is not None:
+        raise OperatorError(
+            f"{source}: has {lack}; it is not a database of this program, or damaged: restore a backup"
+        )
 
 
 def stored_in(database: Path) -> tuple[Sequence[tuple[str, str]], Sequence[str]]:

@@ -17,6 +17,7 @@ from app.accounts.development import TOKEN_FILE
 from app.adapters.blobs import Blobs
 from app.backup.make import ADAPTERS_FOLDER, stored_in
 from app.backup.manifest import MANIFEST_FILE, MANIFEST_MAX_BYTES, Entry, broken, file_faults, read_manifest
+from app.backup.tables import lack_of
 from app.database import DATABASE_FILE, SCHEMA_VERSION
 from app.errors import OperatorError
 from app.files import PRIVATE_FILE_MODE, folder_lock, private_folder, sync_folder, write_private_file
@@ -97,12 +98,15 @@ def _check_database(place: Path, database: Path) -> None:
             (whole,) = connection.execute("PRAGMA integrity_check").fetchone()
             (version,) = connection.execute("SELECT version FROM schema_version").fetchone()
             version = int(version)  # SQLite keeps any type in any column
+            lack = lack_of(connection)
     except (sqlite3.Error, TypeError, ValueError) as error:
         raise broken(place, f"{DATABASE_FILE} can't be read ({error})") from error
     if whole != "ok":
         raise broken(place, f"{DATABASE_FILE} is damaged")
     if version > SCHEMA_VERSION:
         raise OperatorError(f"{place}: made by a newer program; install that one, then restore")
+    if lack is not None:
+        raise broken(place, f"{DATABASE_FILE} has {lack}")
 
 
 def _end_log(database: Path) -> None:

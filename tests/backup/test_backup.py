@@ -12,12 +12,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from app.backup import make_backup, restore_backup
+from app.database import METADATA
 from app.errors import OperatorError
 from tests.backup.conftest import Data, open_data
 from tests.live.server import CHECKOUT, LiveServer, outworker
@@ -185,6 +187,21 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a version that is no number": lambda folder: change_database(
         folder, "UPDATE schema_version SET version = 'newest'"
     ),
+    **{
+        f"no table {name}": partial(change_database, statement=f"DROP TABLE {name}")
+        for name in METADATA.tables
+    },
+    "a view for a table": lambda folder: (
+        change_database(folder, "ALTER TABLE tokens RENAME TO others"),
+        change_database(folder, "CREATE VIEW tokens AS SELECT * FROM others"),
+    ),
+    "a table without a column": lambda folder: change_database(
+        folder, "ALTER TABLE drafts DROP COLUMN findings"
+    ),
+    "an older version without a table": lambda folder: (
+        change_database(folder, "UPDATE schema_version SET version = 0"),
+        change_database(folder, "DROP TABLE adapters"),
+    ),
     "a version that is nothing": lambda folder: change_database(folder, "DELETE FROM schema_version"),
     "one other bit": flip,
     "a longer file": grow,
@@ -201,6 +218,39 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
         os.mkfifo(folder / "backup.json"),
     ),
 }
+
+
+@pytest.mark.parametrize("name", sorted(METADATA.tables))
+def test_what_is_missing_is_named(data: Data, tmp_path: Path, name: str) -> None:
+    make_backup(data.path, tmp_path / "saved")
+    change_database(tmp_path / "saved", f"DROP TABLE {name}")
+    with pytest.raises(OperatorError, match=name):
+        restore_backup(tmp_path / "saved", tmp_path / "new", replace=False)
+    assert not (tmp_path / "new" / "outworker.db").exists()
+
+
+@pytest.mark.parametrize("name", ["tokens", "adapters", "drafts", "schema_version"])
+def test_a_database_that_lost_a_table_is_not_saved(data: Data, tmp_path: Path, name: str) -> None:
+    data.database.dispose()
+    with closing(sqlite3.connect(data.path / "outworker.db", isolation_level=None)) as database:
+        database.execute(f"DROP TABLE {name}")
+    with pytest.raises(OperatorError, match=f"no table {name}"):
+        make_backup(data.path, tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
+def test_the_database_of_an_older_program_is_saved_and_comes_back(data: Data, tmp_path: Path) -> None:
+    """One that no program opened since tokens have names and uses."""
+    _, token = data.tokens.create("acme", ["ai:read"])
+    data.database.dispose()
+    with closing(sqlite3.connect(data.path / "outworker.db", isolation_level=None)) as database:
+        for name in ("page_codes", "token_names", "token_uses"):
+            database.execute(f"DROP TABLE {name}")
+    make_backup(data.path, tmp_path / "saved")
+    back = restored(tmp_path / "saved", tmp_path / "back")
+    assert back.tokens.find(token) is not None
+    assert len(back.adapters.list("acme")) == 2
+    back.database.dispose()
 
 
 def as_tar(folder: Path) -> Path:
