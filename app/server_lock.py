@@ -6,6 +6,7 @@ Nothing here is imported beyond the standard library: what must not wait for a s
 import errno
 import fcntl
 import os
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Final, Self
 
 from app.errors import StartupError
 from app.files import PRIVATE_FILE_MODE, private_folder
+from app.folder_claim import claim, is_claimed
 
 LOCK_FILE: Final = "server.lock"
-"""Never deleted: a second file of that name would be a second lock."""
+"""Never deleted: over a network a second file of that name would be a second lock."""
 
 NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 HOLDER_MAX_BYTES: Final = 64
@@ -28,40 +30,39 @@ PAUSE_S: Final = 0.01
 class ServerLock:
     """Held from `take` until `release` or the end of this process; children that are executed do not inherit it.
 
-    It is `flock` on a file, so that containers and PID namespaces that share the folder share the lock. The file says
-    which process holds it, for people alone.
+    It is `flock` on a file, so that containers, PID namespaces and hosts that share the folder share the lock, and a
+    mark on the folder itself, which holds although somebody deletes that file. The file says which process holds it,
+    for people alone.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, *descriptors: int) -> None:
+        self._descriptors = descriptors
 
     @classmethod
     def take(cls, data_dir: Path) -> Self:
         """Raises `StartupError` when another process holds it, or the folder can't have a lock."""
-        path = data_dir / LOCK_FILE
-        try:
-            private_folder(data_dir)
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, PRIVATE_FILE_MODE)
-        except OSError as error:
-            raise StartupError(
-                f"data directory {data_dir}: {error.strerror}; set OUTWORKER_DATA_DIR to a folder you may write to"
-            ) from error
+        descriptor = _open(data_dir)
         try:
             _lock(descriptor)
+            descriptors = (descriptor, *_claimed(data_dir))
         except OSError as error:
             holder = os.pread(descriptor, HOLDER_MAX_BYTES, 0)
             os.close(descriptor)
             raise _refusal(data_dir, error, holder) from None
         _sign(descriptor)
-        return cls(descriptor)
+        return cls(*descriptors)
 
     def release(self) -> None:
         """Another server may use the folder from now on."""
-        os.close(self._descriptor)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
 
 
 def is_held(data_dir: Path) -> bool:
     """Whether a server uses the folder now. Where that can't be told none does."""
+    with suppress(OSError):
+        if is_claimed(data_dir):
+            return True
     try:
         descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
@@ -75,6 +76,30 @@ def is_held(data_dir: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _open(data_dir: Path) -> int:
+    path = data_dir / LOCK_FILE
+    try:
+        private_folder(data_dir)
+        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+            raise StartupError(f"{path}: not a plain file; delete it, then start again")
+        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, PRIVATE_FILE_MODE)
+    except OSError as error:
+        raise StartupError(
+            f"data directory {data_dir}: {error.strerror}; set OUTWORKER_DATA_DIR to a folder you may write to"
+        ) from error
+
+
+def _claimed(data_dir: Path) -> tuple[int, ...]:
+    """The descriptor that marks the folder, none where its file system has no such marks. Raises `BlockingIOError`."""
+    try:
+        mark = claim(data_dir)
+    except OSError:
+        return ()
+    if mark is None:
+        raise BlockingIOError
+    return (mark,)
 
 
 def _lock(descriptor: int) -> None:

@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 
+from app.server_lock import LOCK_FILE
 from tests.live.server import CHECKOUT, HF, LiveServer, is_alive, outworker
 
 OTHER_PIDS = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
@@ -169,6 +170,16 @@ def test_a_second_server_on_the_same_data_is_refused(fake: LiveServer) -> None:
     assert f"another server (pid {fake.server_process().pid})" in line
     assert "OUTWORKER_DATA_DIR" in line
     assert fake.run({"prompt": "a"}).status_code == 200
+
+
+def test_a_second_server_is_refused_though_the_lock_s_file_is_deleted(fake: LiveServer) -> None:
+    (fake.data_dir / LOCK_FILE).unlink()
+    line = refused(fake.data_dir, "--config", str(FAKE))
+    assert "another server uses" in line
+    assert "OUTWORKER_DATA_DIR" in line
+    assert fake.run({"prompt": "a"}).status_code == 200
+    listed = outworker("token", "list", data_dir=fake.data_dir)  # finds the server, and works beside it
+    assert listed.returncode == 0
 
 
 def test_of_two_that_start_together_exactly_one_serves(tmp_path: Path, times: Callable[[int], int]) -> None:

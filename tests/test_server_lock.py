@@ -1,15 +1,19 @@
 """app/server_lock.py: one holder, whoever it is, until it ends however it ends."""
 
+import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from app.errors import StartupError
+from app.files import folder_lock
 from app.server_lock import LOCK_FILE, ServerLock, is_held
 
 ROOT = Path(__file__).parents[1]
@@ -74,13 +78,71 @@ def test_what_the_file_says_decides_nothing(tmp_path: Path, content: str) -> Non
 
 def test_a_folder_that_cannot_have_one_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    (tmp_path / "link").mkdir()
-    (tmp_path / "link" / LOCK_FILE).symlink_to(tmp_path / "elsewhere")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "link", Path("/proc/nowhere")):
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
         with pytest.raises(StartupError, match="OUTWORKER_DATA_DIR") as refused:
             ServerLock.take(folder)
         assert "\n" not in str(refused.value)
+
+
+def listen(path: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to(path.with_name("elsewhere")),
+        lambda path: path.symlink_to(path),
+        lambda path: (path.with_name("target").touch(), path.symlink_to("target")),
+        lambda path: path.mkdir(),
+        os.mkfifo,
+        listen,
+    ],
+)
+def test_a_lock_that_is_not_a_plain_file_is_named(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    path = tmp_path / LOCK_FILE
+    make(path)
+    with pytest.raises(StartupError) as refused:
+        ServerLock.take(tmp_path)
+    assert str(refused.value) == f"{path}: not a plain file; delete it, then start again"
     assert not (tmp_path / "elsewhere").exists()
+    assert not is_held(tmp_path)
+
+
+@pytest.mark.parametrize("replacement", [None, "", "4194304\n"])
+def test_it_holds_though_its_file_is_deleted(tmp_path: Path, replacement: str | None) -> None:
+    with holder(tmp_path) as other:
+        for _ in range(3):
+            (tmp_path / LOCK_FILE).unlink()
+            if replacement is not None:
+                (tmp_path / LOCK_FILE).write_text(replacement)
+            assert is_held(tmp_path)
+            with pytest.raises(StartupError, match="OUTWORKER_DATA_DIR"):
+                ServerLock.take(tmp_path)
+        with folder_lock(tmp_path):
+            pass  # what else locks the folder for a moment does not wait for the server
+        other.kill()
+        other.wait()
+        assert not is_held(tmp_path)
+        ServerLock.take(tmp_path).release()
+
+
+def test_of_many_that_take_it_while_its_file_is_deleted_one_has_it(tmp_path: Path) -> None:
+    taking = threading.Barrier(8)
+
+    def take(_: int) -> ServerLock | None:
+        taking.wait()
+        (tmp_path / LOCK_FILE).unlink(missing_ok=True)
+        try:
+            return ServerLock.take(tmp_path)
+        except StartupError:
+            return None
+
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(50):
+            (had,) = (lock for lock in threads.map(take, range(8)) if lock is not None)
+            had.release()
 
 
 def test_who_asks_whether_it_is_held_keeps_nobody_from_it(tmp_path: Path) -> None:
