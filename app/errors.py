@@ -50,6 +50,7 @@ where Workers AI's public record has none. Texts of leaves say the rule and the 
 except names of models, finetunes and properties and enum values, cleaned by `printable`.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 ECHO_MAX_CHARS = 200
@@ -179,12 +180,13 @@ class NoRoute(PlatformError):
 
 
 class MethodNotAllowed(PlatformError):
-    """A known path with another method."""
+    """A known path with another method. `allowed` are those that it has."""
 
     code, status = 7001, 405
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, allowed: Iterable[str]) -> None:
         super().__init__(f"Method {printable(method, 16)} not available for that URI.")
+        self.allowed = tuple(allowed)
 
 
 class HostNotAllowed(PlatformError):
@@ -244,9 +246,16 @@ class AiError(ApiError):
 
 
 class BadInput(AiError):
-    """A body that the card's schema or the typed second pass refuses. Text: `Error: <what, in the validator's words>`."""
+    """A body that the card's schema or the typed second pass refuses. Text: `Error: <what, in the validator's words>`.
+
+    `path` is the field at fault where the text does not name it, or not as the client does.
+    """
 
     code, status, name = 5006, 400, "Bad input"
+
+    def __init__(self, text: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.path = path
 
 
 class NoSuchModel(AiError):

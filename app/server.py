@@ -294,7 +294,7 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     return Cors(
         app,
         allow_origins=settings.server.cors_origins,
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "DELETE"],
         allow_headers=["*"],  # SDKs send headers of their own; the token decides, no cookie does
         expose_headers=["cf-ai-req-id", "retry-after"],
         allow_private_network=True,  # asked for by a page of the internet before it may reach this network

@@ -5,6 +5,7 @@ get here. `schema` is one subschema.
 """
 
 import operator
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,6 +13,9 @@ from app.catalog import javascript
 from app.errors import ECHO_MAX_CHARS, printable
 
 Path = tuple[str, ...]
+
+PLACE = re.compile(r"'/([^',\s][^',]*)")
+"""What `at` gives for a field, and `unexpected` for the first of several."""
 
 BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], str], ...] = (
     ("minimum", operator.lt, ">="),
@@ -24,6 +28,12 @@ BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], str], ...] = (
 def at(path: Path) -> str:
     """`/messages/0/role`, and `/` for the root."""
     return "".join(f"/{name}" for name in path) or "/"
+
+
+def first_place(text: str) -> Path:
+    """The first field that a refusal names, none where it names the root alone."""
+    place = PLACE.search(text)
+    return tuple(place[1].split("/")) if place is not None else ()
 
 
 def wrong_type(path: Path, wanted: str, value: Any) -> str:

@@ -35,6 +35,11 @@ def writes(handler: Handler) -> Method:
     return Method("ai:write", handler)
 
 
+def with_head(methods: Iterable[str]) -> tuple[str, ...]:
+    """HEAD goes with GET (RFC 9110, 9.3.2): answered as that, and the connection leaves the body out."""
+    return tuple(other for method in methods for other in (("GET", "HEAD") if method == "GET" else (method,)))
+
+
 def options(methods: Iterable[str]) -> Response:
     """The answer to OPTIONS."""
     return Response(status_code=204, headers={"allow": ", ".join((*methods, "OPTIONS"))})
@@ -53,10 +58,10 @@ class SecuredEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        method = self.methods.get(request.method)
+        method = self.methods.get("GET" if request.method == "HEAD" else request.method)
         caller = await authenticate(request, self._find_caller, method.scope if method else "ai:read")
         if method is None:
-            raise MethodNotAllowed(request.method)
+            raise MethodNotAllowed(request.method, with_head(self.methods))
         scope[KEPT_KEY] = True
         async with self._running.by(caller):
             response = await method.handler(request, caller)
@@ -76,6 +81,7 @@ class OpenEndpoint:
             await options(self.methods)(scope, receive, send)
             return
         if request.method not in self.methods:
-            raise MethodNotAllowed(request.method)
+            offered = ("OPTIONS",) if "GET" in self.methods else ()
+            raise MethodNotAllowed(request.method, (*self.methods, *offered))
         response = await self._handler(request)
         await response(scope, receive, send)

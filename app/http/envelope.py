@@ -8,7 +8,14 @@ import orjson
 from starlette.responses import Response
 
 from app.catalog.pages import Page
-from app.errors import ApiError, OutOfCapacity, PlatformError, RequestTimeout, RequestTooLarge
+from app.errors import (
+    ApiError,
+    MethodNotAllowed,
+    OutOfCapacity,
+    PlatformError,
+    RequestTimeout,
+    RequestTooLarge,
+)
 
 REQUEST_ID_HEADER = "cf-ai-req-id"
 NO_MORE: Mapping[str, Any] = MappingProxyType({})
@@ -62,6 +69,8 @@ def error_event(error: ApiError, request_id: str) -> bytes:
 def failure_headers(error: ApiError) -> dict[str, str]:
     """What an error says beside its body, whatever the body's shape."""
     headers = {}
+    if isinstance(error, MethodNotAllowed):
+        headers["allow"] = ", ".join(error.allowed)  # RFC 9110, 15.5.6
     if isinstance(error, OutOfCapacity):
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, RequestTimeout | RequestTooLarge):

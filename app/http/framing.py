@@ -156,7 +156,7 @@ class RequestReader:
             raise MalformedHttp("the request line must be METHOD /path HTTP/1.1")
         method, target, minor = line.groups()
         if method == b"CONNECT":
-            raise MethodNotAllowed("CONNECT")
+            raise MethodNotAllowed("CONNECT", ())
         self._parse_head(raw)
         noted = [field for field in self._fields if field[0] in NOTED_FIELDS]
         length = _length(noted, minor)

@@ -251,14 +251,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """The error as its path has errors, then nothing more. The sender is heard out, so that it can read it."""
         self._unset_keepalive_if_required()
         if self.cycle is None or not self.cycle.response_complete or not self._reader.in_body:
-            body = bytes(failure_at(self._reader.target)(error, "").body)
-            lines = [
-                f"HTTP/1.1 {error.status} Refused",
-                "content-type: application/json",
-                f"content-length: {len(body)}",
-                "connection: close",
-            ]
-            self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+            answer = failure_at(self._reader.target)(error, "")
+            fields = {**dict(answer.raw_headers), b"connection": b"close"}
+            head = b"".join(b"%b: %b\r\n" % field for field in fields.items())
+            self.transport.write(b"HTTP/1.1 %d Refused\r\n%b\r\n" % (error.status, head) + bytes(answer.body))
         if self._presence is not None:
             self.transport.close()  # it has said all
             return

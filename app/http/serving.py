@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from app.catalog.cards import ModelCard
 from app.catalog.hints import hints
-from app.errors import NoSuchModel
+from app.errors import BadInput, NoSuchModel
 from app.http.body import BodyLimits, parse_json, read_body
 from app.http.body_room import Held
 from app.http.dialects.dialect import Asked, Reply
@@ -38,9 +38,12 @@ class ServedModel:
 
     def understand(self, asked: Asked) -> tuple[TextRequest, list[str]]:
         """The body as a typed request, with hints on likely typos. Raises BadInput."""
-        branch = self.card.input.check(asked.body)
-        body = {**asked.body, **asked.unchecked} if asked.unchecked else asked.body
-        text = build_request(self.card, branch, body, asked.lora, asked.extras)
+        try:
+            branch = self.card.input.check(asked.body)
+            body = {**asked.body, **asked.unchecked} if asked.unchecked else asked.body
+            text = build_request(self.card, branch, body, asked.lora, asked.extras)
+        except BadInput as error:
+            raise asked.in_clients_words(error) from None
         return text, hints(self.card.input.properties, asked.body)
 
 

@@ -219,11 +219,13 @@ class Pipeline:
         return self._prompts
 
     async def _adapter(self, request: TextRequest, card: ModelCard, account_id: str) -> StoredAdapter | None:
-        if not request.lora:
-            return None
-        if not self.adapters:
+        return await self.adapter(request.lora, card, account_id) if request.lora else None
+
+    async def adapter(self, lora: str, card: ModelCard, account_id: str) -> StoredAdapter:
+        """The account's adapter of that name or id. Raises what the resolver raises, and LoraUnsupported."""
+        if not self.adapters or not card.supports_lora:
             raise LoraUnsupported(card.name)
-        return await self._resolver.resolve(account_id, request.lora, card.name, self.weights)
+        return await self._resolver.resolve(account_id, lora, card.name, self.weights)
 
     async def _prompt(self, builder: PromptBuilder, request: TextRequest, card: ModelCard) -> Prompt:
         """Raises ContextExceeded. Megabytes are refused by a lower bound of their tokens, without tokenizing them."""

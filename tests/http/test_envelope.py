@@ -13,7 +13,7 @@ REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 ARGUMENTS = {
     "PermissionMissing": ("ai:write",),
     "NoSuchObject": ("/client",),
-    "MethodNotAllowed": ("PUT",),
+    "MethodNotAllowed": ("PUT", ("GET", "HEAD")),
     "HeadersTooLarge": (1,),
     "TooManyConnections": ("1 in all",),
     "BadInput": ("Error: what",),

@@ -1,11 +1,13 @@
 """What a dialect is: a parser from a body to the card's own form, and a renderer of the run. Nothing else."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from starlette.responses import Response
 
+from app.catalog.phrases import first_place
+from app.errors import BadInput
 from app.http.envelope import ErrorEvent, error_event
 from app.inference.pipeline import Run
 from app.inference.request import NO_EXTRAS, Extras
@@ -36,7 +38,7 @@ class Asked:
 
     `extras` is what that schema has no field for; `lora` stands in for a body without one. `unchecked` joins the body
     after that check: properties whose form is wider in this dialect than in the schema. `error_event` renders an error
-    inside a stream.
+    inside a stream. `sent_as` has the client's name of a property whose name is another in `body`.
     """
 
     model: str
@@ -46,3 +48,11 @@ class Asked:
     extras: Extras = NO_EXTRAS
     unchecked: dict[str, Any] = field(default_factory=dict)
     error_event: ErrorEvent = error_event
+    sent_as: Mapping[str, str] = field(default_factory=dict)
+
+    def in_clients_words(self, error: BadInput) -> BadInput:
+        """The error with the path of the field at fault as the client has it."""
+        path = error.path or first_place(str(error))
+        if path and path[0] in self.sent_as:
+            error.path = (self.sent_as[path[0]],)
+        return error

@@ -11,14 +11,21 @@ from typing import Any
 
 import orjson
 
+from app.catalog.phrases import first_place
 from app.errors import (
     ApiError,
     AuthenticationFailed,
+    BadInput,
     ContextExceeded,
     CredentialsMalformed,
     CredentialsMissing,
+    FinetuneIncomplete,
     FinetuneNotFound,
+    FinetuneRefused,
     InternalError,
+    JsonModeUnmet,
+    LoraIncompatible,
+    LoraUnsupported,
     NoRoute,
     NoSuchModel,
     NoSuchObject,
@@ -27,6 +34,7 @@ from app.errors import (
     RequestAborted,
     RequestTimeout,
     TooManyConnections,
+    printable,
 )
 from app.http.envelope import JsonResponse, error_items, failure
 
@@ -42,6 +50,7 @@ class Words:
 
 
 KEY_REFUSED = Words("authentication_error", "authentication_error", "invalid_api_key")
+ADAPTER = Words(param="model")  # where these clients name one
 NOWHERE = Words(anthropic="not_found_error")
 WORDS: Mapping[type[ApiError], Words] = MappingProxyType(
     {
@@ -53,6 +62,10 @@ WORDS: Mapping[type[ApiError], Words] = MappingProxyType(
         NoRoute: NOWHERE,
         NoSuchModel: Words(anthropic="not_found_error", code="model_not_found", param="model"),
         FinetuneNotFound: Words(anthropic="not_found_error", code="model_not_found", param="model"),
+        FinetuneIncomplete: ADAPTER,
+        FinetuneRefused: ADAPTER,
+        LoraIncompatible: ADAPTER,
+        LoraUnsupported: ADAPTER,
         ContextExceeded: Words(code="context_length_exceeded"),
         OutOfCapacity: Words("rate_limit_error", "overloaded_error", "rate_limit_exceeded"),
         TooManyConnections: Words("server_error", "overloaded_error", "server_error"),
@@ -69,13 +82,22 @@ def words_of(error: ApiError) -> Words:
     return WORDS.get(type(error), REFUSED)
 
 
+def param_of(error: ApiError) -> str | None:
+    """The field at fault as OpenAI writes it, `messages[0].content`; None where no field of the body is."""
+    if not isinstance(error, BadInput | JsonModeUnmet):
+        return None
+    place = error.path if isinstance(error, BadInput) else ()
+    steps = [f"[{name}]" if name.isdecimal() else f".{name}" for name in place or first_place(str(error))]
+    return printable("".join(steps).removeprefix(".")) or None
+
+
 def openai_object(error: ApiError, request_id: str) -> dict[str, Any]:
     """`code` is the number in digits where OpenAI has no word for it."""
     words = words_of(error)
     return {
         "message": error.message(request_id),
         "type": words.openai,
-        "param": words.param,
+        "param": words.param or param_of(error),
         "code": words.code or str(error.code),
     }
 

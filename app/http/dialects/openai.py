@@ -21,6 +21,7 @@ from app.http.dialects.reading import (
     read_model,
     read_object,
     refusal,
+    sent_as,
     typed,
     unsupported,
 )
@@ -66,6 +67,7 @@ class OpenAiDialect:
             extras,
             unchecked={**chosen(given.get("tool_choice"), given.get("tools")), **form},
             error_event=openai_error,
+            sent_as=sent_as(given, LIMITS),
         )
 
     def parse_completion(self, body: Any) -> Asked:
@@ -85,6 +87,7 @@ class OpenAiDialect:
             extras,
             unchecked=form,
             error_event=openai_error,
+            sent_as=sent_as(given, LIMITS),
         )
 
 

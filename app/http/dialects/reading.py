@@ -39,9 +39,12 @@ def typed(path: Path, value: Any, kind: type, name: str) -> Any:
 
 def read_object(body: Any, required: Collection[str]) -> dict[str, Any]:
     """A body that is an object with those properties."""
-    if not isinstance(body, dict) or any(body.get(name) is None for name in required):
-        raise refusal(phrases.missing((), required))
-    return body
+    given = body if isinstance(body, dict) else {}
+    lacking = next((name for name in required if given.get(name) is None), None)
+    if lacking is not None:
+        path = (lacking,) if isinstance(body, dict) else ()
+        raise BadInput(f"Error: {phrases.missing((), required)}", path)
+    return given
 
 
 def read_model(body: dict[str, Any]) -> tuple[str, str | None]:
@@ -59,6 +62,11 @@ def copied(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def read_limit(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The first of those that is there, as `max_tokens`: clients mix up the names that other paths have for it."""
     return next(({"max_tokens": body[name]} for name in names if body.get(name) is not None), {})
+
+
+def sent_as(body: dict[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """What the client calls the field that `read_limit` reads."""
+    return next(({"max_tokens": name} for name in names if body.get(name) is not None), {})
 
 
 def read_stop(body: dict[str, Any], name: str) -> tuple[str, ...]:

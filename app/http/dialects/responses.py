@@ -20,6 +20,7 @@ from app.http.dialects.reading import (
     read_model,
     read_object,
     refusal,
+    sent_as,
     typed,
     unsupported,
 )
@@ -80,7 +81,14 @@ class ResponsesDialect:
         unchecked = {**_tools(given), **form}
         reply = ResponsesReply(given, self._padding)
         return Asked(
-            model, native, reply, adapter, extras, unchecked=unchecked, error_event=reply.error_event
+            model,
+            native,
+            reply,
+            adapter,
+            extras,
+            unchecked=unchecked,
+            error_event=reply.error_event,
+            sent_as={"messages": "input", **sent_as(given, LIMITS)},
         )
 
 

@@ -36,10 +36,10 @@ _PROXY = re.compile(r"/client/v4/accounts/[^/]+/ai/run/proxy")
 _ALL = re.compile(r"/(run|ai-gateway|ai-api|to-everything|autorag)(/.*)?")
 
 PATH_RULES = (
-    PathRule(frozenset({"GET", "POST"}), _RUN, BINDING_HOSTS, binding_failure),
+    PathRule(frozenset({"GET", "HEAD", "POST"}), _RUN, BINDING_HOSTS, binding_failure),
     PathRule(frozenset({"POST"}), _PROXY, failure=binding_failure),
     # `env.AI.models()` reads an error from the envelope.
-    PathRule(frozenset({"GET", "POST"}), _ALL, BINDING_HOSTS),
+    PathRule(frozenset({"GET", "HEAD", "POST"}), _ALL, BINDING_HOSTS),
 )
 
 

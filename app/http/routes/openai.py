@@ -13,6 +13,7 @@ from app.http.dialects.error_objects import messages_failure, openai_failure
 from app.http.dialects.error_paths import COMPATIBLE, MESSAGES
 from app.http.dialects.messages import MessagesDialect
 from app.http.dialects.openai import OpenAiDialect
+from app.http.dialects.reading import ADAPTER_MARK
 from app.http.dialects.responses import ResponsesDialect
 from app.http.envelope import JsonResponse
 from app.http.padding import Padding
@@ -69,13 +70,19 @@ class OpenAiHandlers:
         return JsonResponse({"object": "list", "data": self._models})
 
     async def model(self, request: Request, caller: Caller) -> Response:
+        """By every name that a body may have for it, also with an adapter of the caller's behind it."""
         name = request.path_params["model"].removesuffix("/")
         if not name:
             return await self.models(request, caller)
-        for model in self._models:
-            if model["id"] == name:
-                return JsonResponse(model)
-        raise NoSuchModel(name)
+        base, _, adapter = name.partition(ADAPTER_MARK)
+        found = next((model for model in self._models if model["id"] == base), None)
+        if found is None:
+            raise NoSuchModel(base)
+        if not adapter:
+            return JsonResponse(found)
+        served = self._serving.model(base)
+        stored = await served.pipeline.adapter(adapter, served.card, caller.account_id)
+        return JsonResponse({**found, "id": name, "created": _epoch_s(stored.created_at)})
 
 
 def _model(name: str, card: ModelCard) -> dict[str, Any]:
