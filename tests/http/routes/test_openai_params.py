@@ -74,10 +74,7 @@ async def test_the_field_at_fault_is_named(
     async with serve() as served:
         answer = await served.client.post(f"{ROOT}/{path}", json={**BODIES[path], **change})
         assert answer.status_code in (400, 404), answer.text
-        error = answer.json()["error"]
-        assert (error["param"] or "").removeprefix("input[0]") == param or error["param"] == param, (
-            answer.text
-        )
+        assert answer.json()["error"]["param"] == param, answer.text
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"a"'])
