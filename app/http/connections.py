@@ -65,7 +65,8 @@ class Connections:
         """`count` is told of each connection that was refused or ended, in words for the log."""
         self._limits = limits
         self._count = count
-        self._by_peer: defaultdict[str, dict[Connection, None]] = defaultdict(dict)  # the oldest first
+        # Those that were used least lately first.
+        self._by_peer: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
         self._all: dict[Connection, None] = {}
         self._unread: dict[Connection, _Mark] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -89,6 +90,14 @@ class Connections:
             del self._by_peer[_peer(connection)]
         return refusal
 
+    def used(self, connection: Connection) -> None:
+        """An answer to somebody with a token ended on it: it is idle from now on, and others for longer."""
+        if connection in self._all:
+            peers = self._by_peer[_peer(connection)]
+            for among in (self._all, peers):
+                del among[connection]
+                among[connection] = None
+
     def leave(self, connection: Connection) -> None:
         if self._all.pop(connection, False) is False:
             return
@@ -99,7 +108,10 @@ class Connections:
             del self._by_peer[peer]
 
     def _make_room(self, among: dict[Connection, None], bound: str) -> TooManyConnections | None:
-        """End the one that is missed least: who does not read, then the oldest that answers nobody with a token."""
+        """End the one that is missed least: who does not read, then the longest idle one.
+
+        Idle is one that answers nobody with a token. A stranger's requests don't make it less so.
+        """
         idle = None
         stalled = asyncio.get_running_loop().time() - min(STALLED_S, self._limits.slow_reader_s / 2)
         for connection in among:

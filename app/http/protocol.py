@@ -195,6 +195,8 @@ class GuardedProtocol(HttpToolsProtocol):
         for cycle in self._running:
             if cycle.response_complete:
                 cycle.body.clear()  # what came of it and nobody read
+                if KEPT_KEY in cycle.scope:
+                    self.guard.used(self)
         super().on_response_complete()
         if self.transport.is_closing():
             return

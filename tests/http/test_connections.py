@@ -141,6 +141,38 @@ async def test_connections_of_one_peer_are_bounded(serve: Serve, times: Times) -
             client.close()
 
 
+@pytest.mark.parametrize("most", [4, 8])
+async def test_the_longest_idle_one_makes_room(serve: Serve, most: int) -> None:
+    """Not the oldest: that may be the one that is used most. Who has no token stays idle whatever it asks."""
+    sources = [f"127.0.0.{number}" if most == 4 else "127.0.0.1" for number in range(1, 9)]
+    async with serve(limits={"max_connections_per_peer": 4, "max_connections": most}) as served:
+        await served.client.aclose()
+        await until(lambda: not len(guard(served)))
+        clients = [await deaf(served, source=sources.pop(), buffer_bytes=65536) for _ in range(4)]
+        await until(lambda: connected(served, *clients) == 4)
+        loop = asyncio.get_running_loop()
+
+        async def ask(client: socket.socket, said: bytes) -> None:
+            await loop.sock_sendall(client, said)
+            async with asyncio.timeout(5):
+                assert (await loop.sock_recv(client, 65536)).startswith(b"HTTP/1.1 200")
+
+        await ask(clients[1], get("/client/v4/user", served))
+        await ask(clients[0], get("/client/v4/user", served))
+        await ask(clients[2], get("/health", served))
+        left = list(clients)
+        for gone in (clients[2], clients[3], clients[1], clients[0]):
+            new = await deaf(served, get("/client/v4/user", served), sources.pop(), buffer_bytes=65536)
+            async with asyncio.timeout(5):
+                assert (await loop.sock_recv(new, 65536)).startswith(b"HTTP/1.1 200")  # never refused
+            left.remove(gone)
+            await until(lambda: not connected(served, gone))  # noqa: B023
+            assert connected(served, *left) == len(left)
+            clients.append(new)
+        for client in clients:
+            client.close()
+
+
 async def test_one_that_made_room_for_another_of_its_peer_counts_no_more_and_the_other_does(
     serve: Serve,
 ) -> None:
