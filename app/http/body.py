@@ -1,6 +1,7 @@
 """A request's body: read within limits of bytes and patience, parsed as JSON whatever the Content-Type says."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +47,14 @@ def parse_json(body: bytes) -> Any:
 
 def _parse_mended(body: bytes) -> Any:
     """Valid JSON that the parser does not take, or the fault."""
-    plain = json_faults.mended(body)
+    for mend in (json_faults.mended, json_faults.within_range):
+        body = mend(body)
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(body)
     try:
-        return orjson.loads(body if plain is None else plain)
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise IncompleteRequest(f"valid JSON: {json_faults.fault(plain or body, error)}") from None
+        raise IncompleteRequest(f"valid JSON: {json_faults.fault(body, error)}") from None
 
 
 async def read_body(request: Request, limits: BodyLimits, held: Held) -> bytes:

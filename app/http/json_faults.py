@@ -1,9 +1,13 @@
 """A body that the JSON parser did not take: valid JSON all the same, or what is wrong with it and where."""
 
 import re
+import sys
+from math import isinf
 from typing import Final
 
 import orjson
+
+from app.http.json_bounds import MAX_JSON_VALUES
 
 BOM: Final = b"\xef\xbb\xbf"
 LONE_SURROGATE: Final = re.compile(
@@ -11,6 +15,14 @@ LONE_SURROGATE: Final = re.compile(
     re.DOTALL,
 )
 """Every escape of a text, one after the other; the group is set where it is half a character."""
+
+MAX_DIGITS: Final = sys.float_info.max_10_exp + 1  # before the point, without an exponent
+HUGE: Final = b"1e308"  # no longer than any number that is too large
+LONG_NUMBER_BYTES: Final = 1000
+TEXT_OR_NUMBER: Final = re.compile(
+    rb'"(?:[^"\\]++|\\.)*+"?|-?([0-9]++)(?:\.[0-9]++)?+([eE][+-]?[0-9]++)?+', re.DOTALL
+)
+"""Each begins where the one before it ended, whatever follows: no byte is looked at twice."""
 
 BEGINNINGS: Final = {
     b"\x1f\x8b": "the body is gzip: send it plain",
@@ -61,10 +73,28 @@ REASONS: Final = {
 """The parser's words in ours; the others of its own are good as they are."""
 
 
-def mended(body: bytes) -> bytes | None:
-    """The same JSON without a byte order mark, and half characters as U+FFFD. None: nothing to mend."""
-    plain = LONE_SURROGATE.sub(_whole_character, body.removeprefix(BOM))
-    return plain if plain != body else None
+def mended(body: bytes) -> bytes:
+    """The same JSON without a byte order mark, and half characters as U+FFFD."""
+    return LONE_SURROGATE.sub(_whole_character, body.removeprefix(BOM))
+
+
+def within_range(body: bytes) -> bytes:
+    """The same JSON, as long as it was, with `HUGE` for what no double can hold: who checks the field refuses it.
+
+    RFC 8259, 6, lets a reader limit the range of numbers; they are JSON all the same. Never an infinity.
+    """
+    return TEXT_OR_NUMBER.sub(_within_range, body, count=MAX_JSON_VALUES)
+
+
+def _within_range(found: re.Match[bytes]) -> bytes:
+    text, digits, exponent = found.group(0, 1, 2)
+    if digits is None:
+        return text
+    if len(text) > LONG_NUMBER_BYTES:
+        too_large = exponent is None and len(digits.lstrip(b"0")) > MAX_DIGITS
+    else:
+        too_large = isinf(float(text))
+    return (b"-" + HUGE if text.startswith(b"-") else HUGE).ljust(len(text)) if too_large else text
 
 
 def _whole_character(escape: re.Match[bytes]) -> bytes:
