@@ -1,6 +1,7 @@
 """Starts `outworker serve` as a person does, in a process group of its own, and talks to it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -173,6 +174,11 @@ def is_alive(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def seeded(text: str) -> str:
+    """The text of a command or a program, its requests drawn with one seed."""
+    return re.sub(r'("?)(?:prompt|messages)("?)(: |=)(?=["[])', rf"\1seed\2\g<3>{SEED}, \g<0>", text)
 
 
 def sse_events(text: str) -> Sequence[str]:
