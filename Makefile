@@ -18,7 +18,7 @@ test: install-dev
 	@tests/node.sh
 	@tests/python.sh
 	@tests/proxies.sh
-	@$(bin)/python -m pytest $(ARGS)
+	@tests/run.sh $(ARGS)
 
 soak: install-dev
 	@tests/node.sh

@@ -77,6 +77,7 @@ DEV = [
     "playwright",
     "pydantic-ai-slim[anthropic,mistral,openai]",
     "pytest",
+    "pytest-xdist",
     "ruff",
     "schemathesis~=4.32",
     "types-PyYAML",

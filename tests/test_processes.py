@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.processes import ProcessRecord, end_descendants
+from app.processes import ProcessRecord
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 FAMILY = """
@@ -21,6 +21,16 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], 
 ProcessRecord(Path(sys.argv[1])).write()
 print(child.pid, flush=True)
 time.sleep(60)
+"""
+
+ENDING = """
+import subprocess, sys
+import psutil
+from app.processes import end_descendants
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+before = psutil.pid_exists(child.pid)
+end_descendants()
+print(before, psutil.pid_exists(child.pid))
 """
 
 
@@ -82,10 +92,9 @@ def test_a_broken_record_is_no_record(record: ProcessRecord, content: str) -> No
 
 
 def test_descendants_are_ended() -> None:
-    child = subprocess.Popen(SLEEPER)
-    end_descendants()
-    assert not psutil.pid_exists(child.pid)
-    child.wait(5)
+    """In a process of its own: that of the tests has descendants which others need."""
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"
 
 
 def test_the_record_is_replaced_whole(record: ProcessRecord) -> None:

@@ -131,6 +131,7 @@ ROUTES = (
 )
 
 
+@pytest.mark.alone
 @pytest.mark.anyio
 @pytest.mark.parametrize("route", ROUTES)
 async def test_no_body_stalls_the_loop_on_any_route(

@@ -79,7 +79,7 @@ def test_valid_json_that_a_parser_does_not_take(body: bytes, value: Any) -> None
         ('{"ä": tru}'.encode(), "line 1, column 7: invalid literal, expected 'true'"),
         (b'\xef\xbb\xbf{"a": 1,}', "line 1, column 8: trailing comma"),
         (b'{"a": "\\ud83d",}', "line 1, column 15: trailing comma"),
-        (gzip.compress(b'{"a": 1}'), "the body is gzip: send it plain"),
+        (gzip.compress(b'{"a": 1}', mtime=0), "the body is gzip: send it plain"),
         (zlib.compress(b'{"a": 1}'), "the body is deflate: send it plain"),
         (b"\x28\xb5\x2f\xfd\x04\x00", "the body is zstd: send it plain"),
         ('{"a": 1}'.encode("utf-16"), "the body is UTF-16 or UTF-32: send UTF-8"),

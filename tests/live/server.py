@@ -1,6 +1,7 @@
 """Starts `outworker serve` as a person does, in a process group of its own, and talks to it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,7 +65,11 @@ class LiveServer:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_for("starting on ", READY_S)
+        try:
+            self.wait_for("starting on ", READY_S)
+        except AssertionError:
+            self.signal_group(signal.SIGKILL)  # nobody else will end it
+            raise
         self.url = next(line for line in self.lines if line.startswith("starting on ")).split()[2]
         self.token = (self.data_dir / "dev-token").read_text().strip()
         self.client = httpx.Client(base_url=self.url, headers=self.authorization, timeout=60)
@@ -173,6 +178,11 @@ def is_alive(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def seeded(text: str) -> str:
+    """The text of a command or a program, its requests drawn with one seed."""
+    return re.sub(r'("?)(?:prompt|messages)("?)(: |=)(?=["[])', rf"\1seed\2\g<3>{SEED}, \g<0>", text)
 
 
 def sse_events(text: str) -> Sequence[str]:

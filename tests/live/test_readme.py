@@ -1,4 +1,4 @@
-"""README.md and docs/adapters.md: their commands and Python, run as they stand, as in a checkout."""
+"""README.md and docs/adapters.md: their commands and Python, run as they stand but for a seed, as in a checkout."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.standin.text import questions
-from tests.live.server import CHECKOUT, LiveServer, sse_events
+from tests.live.server import CHECKOUT, LiveServer, seeded, sse_events
 
 pytestmark = pytest.mark.engine
 
@@ -20,7 +20,8 @@ TAUGHT = {
 
 
 def blocks(language: str, file: str = "README.md") -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (CHECKOUT / file).read_text(), re.DOTALL)
+    found = re.findall(rf"```{language}\n(.*?)```", (CHECKOUT / file).read_text(), re.DOTALL)
+    return [seeded(block) for block in found]
 
 
 @pytest.fixture

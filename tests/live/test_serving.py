@@ -12,7 +12,17 @@ import httpx
 import pytest
 
 from app.standin.text import questions
-from tests.live.server import CF, CHECKOUT, HF, OPENAI_CHAT, LiveServer, leave_after, outworker, sse_events
+from tests.live.server import (
+    CF,
+    CHECKOUT,
+    HF,
+    OPENAI_CHAT,
+    LiveServer,
+    leave_after,
+    outworker,
+    seeded,
+    sse_events,
+)
 
 pytestmark = pytest.mark.engine
 
@@ -36,7 +46,7 @@ def test_the_banner_says_who_what_and_how(live: LiveServer) -> None:
 
 def test_the_printed_curl_line_works_when_pasted(live: LiveServer) -> None:
     text = "".join(live.lines)
-    command = text[text.index("curl -N") :]
+    command = seeded(text[text.index("curl -N") :])
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     events = sse_events(done.stdout)
     assert events[-1] == "[DONE]"

@@ -1,5 +1,6 @@
 """The stand-in as a GGUF file: the same numbers as the folder's, whole or not at all."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -17,46 +18,55 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ensure_gguf(tmp_path_factory.mktemp("gguf"))
 
 
-def values(path: Path, name: str) -> np.ndarray:
-    tensor = next(tensor for tensor in gguf.GGUFReader(path).tensors if tensor.name == name)
-    return gguf.dequantize(tensor.data, tensor.tensor_type)
+Values = Callable[[str], np.ndarray]
+
+
+def values_of(path: Path) -> Values:
+    """Of each tensor by its name. The reader takes a second for the vocabulary."""
+    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+    return lambda name: gguf.dequantize(tensors[name].data, tensors[name].tensor_type)
+
+
+@pytest.fixture(scope="module")
+def values(made: Path) -> Values:
+    return values_of(made)
 
 
 def published(name: str) -> np.ndarray:
     return (compact.read().tensors[name].astype(np.uint32) << 16).view(np.float32)
 
 
-def test_weights_are_the_same_to_the_last_bit_of_f16(made: Path) -> None:
+def test_weights_are_the_same_to_the_last_bit_of_f16(values: Values) -> None:
     for name, theirs in (
         ("blk.2.ffn_down.weight", "model.layers.2.mlp.down_proj.weight"),
         ("blk.0.attn_v.weight", "model.layers.0.self_attn.v_proj.weight"),
         ("output_norm.weight", "model.norm.weight"),
     ):
         wanted = published(theirs)
-        differ = values(made, name) != wanted
-        assert np.abs(values(made, name) - wanted).max() <= MAX_ERROR
+        differ = values(name) != wanted
+        assert np.abs(values(name) - wanted).max() <= MAX_ERROR
         assert not np.any(differ & (np.abs(wanted) >= 2.0**-14))
 
 
 def test_bf16_is_exact(tmp_path: Path) -> None:
     write_gguf(tmp_path / "x.gguf", "BF16")
     wanted = published("model.layers.1.mlp.up_proj.weight")
-    assert np.array_equal(values(tmp_path / "x.gguf", "blk.1.ffn_up.weight"), wanted)
+    assert np.array_equal(values_of(tmp_path / "x.gguf")("blk.1.ffn_up.weight"), wanted)
 
 
-def test_every_token_has_its_row(made: Path) -> None:
+def test_every_token_has_its_row(values: Values) -> None:
     small = compact.read()
-    rows, kept = values(made, "token_embd.weight"), published(compact.EMBEDDING)
+    rows, kept = values("token_embd.weight"), published(compact.EMBEDDING)
     assert rows.shape == (32_000, 256)
     assert np.abs(rows[small.kept_ids] - kept[:-1]).max() <= MAX_ERROR
     others = np.setdiff1d(np.arange(32_000), small.kept_ids)
     assert np.abs(rows[others] - kept[-1]).max() <= MAX_ERROR
 
 
-def test_rows_of_queries_and_keys_are_interleaved(made: Path) -> None:
+def test_rows_of_queries_and_keys_are_interleaved(values: Values) -> None:
     """Row i of a head's first half stands before row i of its second."""
     theirs = published("model.layers.0.self_attn.k_proj.weight")
-    mine = values(made, "blk.0.attn_k.weight")
+    mine = values("blk.0.attn_k.weight")
     assert np.abs(mine - interleaved(theirs, 2)).max() <= MAX_ERROR
     head = theirs[64:128]
     assert np.abs(mine[64:128:2] - head[:32]).max() <= MAX_ERROR

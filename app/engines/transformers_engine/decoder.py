@@ -141,7 +141,8 @@ class Decoder:
                 self._waiting.clear()
                 jobs, self._jobs = self._jobs, deque()
             for _, future in jobs:
-                future.set_exception(InternalError())
+                if future.set_running_or_notify_cancel():  # its owner may have given it up
+                    future.set_exception(InternalError())
             if left:
                 self._deliver([(row.stream, InternalError()) for row in left])
 

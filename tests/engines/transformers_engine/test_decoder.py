@@ -216,6 +216,22 @@ async def test_the_end_is_an_error_for_who_waits(
         await stopping
 
 
+async def test_a_job_that_was_given_up_keeps_nobody_from_hearing_of_the_end(
+    plan: TransformersPlan, asked: Sequence[Prompt]
+) -> None:
+    async with watched(plan) as (engine, steps):
+        decoder = engine._runtime.decoder  # type: ignore[union-attr]
+        task = asyncio.create_task(ask_engine(engine, asked[0], ENDLESS))
+        await until(lambda: running(engine) == 1)
+        decoder.between_steps(lambda: None).cancel()
+        closing = asyncio.create_task(asyncio.to_thread(decoder.close))
+        await until(lambda: decoder._closing)
+        steps.held.set()
+        with pytest.raises(InternalError):
+            await asyncio.wait_for(task, 20)
+        await closing
+
+
 async def test_a_job_that_nobody_waits_for_is_left_out(
     plan: TransformersPlan, asked: Sequence[Prompt]
 ) -> None:

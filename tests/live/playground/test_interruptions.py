@@ -131,7 +131,7 @@ def test_the_end_is_in_view_unless_the_reader_went_up(visit: Visit) -> None:
 
 
 def test_a_run_goes_on_beside_the_page_of_adapters(visit: Visit) -> None:
-    visit.set(**SLOWLY)
+    visit.set(**ENDLESS | SLOWLY)
     visit.ask("Tell me something")
     visit.until(FIRST)
     visit.page.click("nav >> text=Adapters")
