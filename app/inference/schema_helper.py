@@ -45,7 +45,7 @@ def _fault(schema: Any, text: str | None) -> str | None:
     try:
         validator = _validator(changed(schema, _as_read))
     except jsonschema_rs.ValidationError as error:
-        return _rule(error)
+        return _too_large_pattern(error) or _rule(error)
     if text is None:
         return None
     broken = next(validator.iter_errors(json.loads(text)), None)
@@ -83,7 +83,7 @@ def _of_patterns(schema: Any) -> str | None:
             try:
                 parse(pattern)
             except NotEcma as error:
-                return f"'{_shown((*place, name))}' is no ECMA-262 regular expression: {error}"
+                return f"'{_shown((*place, name))}' is not an ECMA-262 regular expression: {error}"
     return None
 
 
@@ -125,6 +125,13 @@ def _as_read(schema: dict[str, Any]) -> dict[str, Any]:
             rust_pattern(pattern): value for pattern, value in schema["patternProperties"].items()
         }
     return schema
+
+
+def _too_large_pattern(error: jsonschema_rs.ValidationError) -> str | None:
+    """What is wrong with a pattern that `parse` has read and that Rust has no room for."""
+    if error.kind.as_dict() != {"format": "regex"}:
+        return None
+    return f"the pattern at '{_shown(error.instance_path)}' is too large to be checked: repeat less in it"
 
 
 def _rule(error: jsonschema_rs.ValidationError) -> str:

@@ -34,12 +34,16 @@ async def judge() -> AsyncIterator[Schemas]:
         ({"properties": {"a": 5}}, "'/properties/a' does not satisfy 'type'"),
         (
             {"type": "string", "pattern": "("},
-            "'/pattern' is no ECMA-262 regular expression: unmatched '(' at character 1",
+            "'/pattern' is not an ECMA-262 regular expression: unmatched '(' at character 1",
         ),
         (
             {"properties": {"pattern": {"patternProperties": {"[z-a]": {}}}}},
-            "'/properties/pattern/patternProperties' is no ECMA-262 regular expression: "
+            "'/properties/pattern/patternProperties' is not an ECMA-262 regular expression: "
             "a range out of order at character 4",
+        ),
+        (
+            {"properties": {"a": {"pattern": "^((.{1,1000}){1,1000}){1,1000}$"}}},
+            "the pattern at '/properties/a/pattern' is too large to be checked: repeat less in it",
         ),
         ({"items": {"$ref": "#/$defs/none"}}, "the schema has no /$defs/none"),
         (

@@ -64,7 +64,7 @@ class LiveServer:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_for("starting on ", 20)
+        self.wait_for("starting on ", READY_S)
         self.url = next(line for line in self.lines if line.startswith("starting on ")).split()[2]
         self.token = (self.data_dir / "dev-token").read_text().strip()
         self.client = httpx.Client(base_url=self.url, headers=self.authorization, timeout=60)

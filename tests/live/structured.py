@@ -9,7 +9,12 @@ from app.standin.text import load
 from tests.live.server import HF, OPENAI_CHAT, LiveServer
 
 ENTRIES = load().entries
-ONE_WORD = {"model": HF, "messages": [{"role": "user", "content": "Say yes or no."}], "temperature": 1.5, "seed": 1}
+ONE_WORD = {
+    "model": HF,
+    "messages": [{"role": "user", "content": "Say yes or no."}],
+    "temperature": 1.5,
+    "seed": 1,
+}
 EXACT = ["yes", "no", "yes, please", 'a "quote"', "é 日本"]
 
 
