@@ -165,7 +165,7 @@ def test_a_release_that_no_index_has(
     listed.write_text(listed.read_text().replace("==1.0", "==2.0", 1))
     (listed.parent / "constraints.txt").write_text(constraint)
     monkeypatch.setenv("PIP_CONSTRAINT", str(listed.parent / "constraints.txt"))
-    with pytest.raises(NotInIndex, match="has no file of a listed version .* or a constraint of pip's"):
+    with pytest.raises(NotInIndex, match=r"has no file of a listed version .* or a constraint of pip's"):
         Pip(made, Progress(io.StringIO())).install_list(listed, packages, 1)
 
 

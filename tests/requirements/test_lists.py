@@ -151,3 +151,11 @@ def test_all_lists_are_audited(tmp_path: Path) -> None:
 )
 def test_how_the_audit_ends(status: int, said: str, expected: int) -> None:
     assert audit.judged(subprocess.CompletedProcess([], status, "", said)) == expected
+
+
+def test_an_audit_that_could_not_ask_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "INFO:x:asking\nERROR:pip_audit._cli:accelerate: Dependency not found on PyPI and could not be audited\n"
+    assert audit.judged(subprocess.CompletedProcess([], 1, "", said)) == audit.UNKNOWN
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "can't be told now: accelerate: Dependency not found" in line
+    assert "a mirror may not have it" in line
