@@ -17,6 +17,8 @@ from requirements.refusal import Refusal
 
 PIP_AUDIT = "pip-audit==2.10.1"
 FOUND, UNKNOWN = 1, 2
+LOGGER = re.compile(r"^[A-Z]+:[\w.]+:\s*")
+"""What pip-audit's log writes before a message."""
 FINDING = re.compile(r"Found \d+ known vulnerabilit")
 
 
@@ -49,7 +51,11 @@ def judged(done: "subprocess.CompletedProcess[str]") -> int:
         print(done.stderr, file=sys.stderr, end="")
         return FOUND
     last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-    print(f"outworker: whether the packages are safe can't be told now: {last[0]}", file=sys.stderr)
+    print(
+        f"outworker: whether the packages are safe can't be told now: {LOGGER.sub('', last[0])} "
+        "(what is known is asked of the package index itself: a mirror may not have it)",
+        file=sys.stderr,
+    )
     return UNKNOWN
 
 

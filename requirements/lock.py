@@ -25,8 +25,8 @@ from pathlib import Path
 from requirements.index import Index, opened_index, pythons_without_wheel
 from requirements.lists import HERE, normalized, read_list, write_list
 
-PYTHON_MINORS = range(11, 15)
-"""The Pythons 3.x that every list has a wheel for: also in install.sh, pyproject.toml and README.md."""
+PYTHON_MINORS = range(11, 14)
+"""The Pythons 3.x that were tried; every list has a wheel for each. Also in install.sh, pyproject.toml and README.md."""
 VLLM_RELEASE = "0.32.0"
 TORCH_CPU = "torch==2.13.0+cpu"
 ON_NEWER_PYTHONS = ["setuptools>=78.1.1,<81", "six"]

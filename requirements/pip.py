@@ -25,8 +25,13 @@ FAULTS = (
     (r"Retrying \(|NewConnectionError|ConnectionError|ConnectTimeout|ReadTimeout|Read timed out|ProxyError|SSLError"
      r"|IncompleteRead|ProtocolError|from versions: none",
      f"the package index can't be reached: check the network, the proxy and pip's settings (pip config list), {AGAIN}"),
+    (r"No matching distribution found|ResolutionImpossible",
+     "the package index has no file of a listed version for this machine and this Python, or a constraint of pip's "
+     "settings forbids the version (pip config list)"),
     (r"Permission denied", "a file can't be written: check who owns the checkout"),
 )  # fmt: skip
+ABSENT = re.compile(r"No matching distribution found|ResolutionImpossible")
+"""The second where pip's settings have a constraint for the package: what it finds nowhere is a conflict to pip then."""
 
 
 class NotInIndex(Refusal):
@@ -40,6 +45,7 @@ class Pip:
         self._environment = environment
         self._progress = progress
         self._folder = environment.path / ".installing"
+        self._arrived_mb = 0.0
         self.log = environment.path / "install.log"
 
     def install_list(self, path: Path, pins: Sequence[Pin], download_mb: int, *options: str) -> None:
@@ -54,6 +60,7 @@ class Pip:
     def _install(self, arguments: Sequence[str], what: str, packages: int, download_mb: int) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()
+        self._arrived_mb = 0
         before = len(self._environment.installed())
         with self.log.open("ab") as log:
             start = log.tell()
@@ -92,14 +99,15 @@ class Pip:
         if unpacked > 0:
             self._progress.show(f"{what}: unpacking", unpacked, packages, "packages")
         elif download_mb:
-            arrived = size_bytes(self._folder) / MEGABYTE
+            # pip moves some of it away meanwhile: what has arrived doesn't become less.
+            self._arrived_mb = arrived = max(self._arrived_mb, size_bytes(self._folder) / MEGABYTE)
             self._progress.show(f"{what}: fetching", arrived, max(download_mb, arrived), "MB")
 
     def _fault(self, start: int) -> Refusal:
         with self.log.open("rb") as log:
             log.seek(start)
             text = log.read().decode(errors="replace")
-        kind = NotInIndex if "No matching distribution found" in text else Refusal
+        kind = NotInIndex if ABSENT.search(text) else Refusal
         for pattern, line in FAULTS:
             if re.search(pattern, text):
                 return kind(f"{line} (all that pip said: {self.log})")

@@ -16,7 +16,7 @@ import pytest
 
 from requirements.environment import Environment
 from requirements.lists import Pin
-from requirements.pip import Pip
+from requirements.pip import NotInIndex, Pip
 from requirements.progress import Progress
 from requirements.refusal import Refusal
 from tests.requirements.wheels import build_wheel, hash_of
@@ -156,6 +156,19 @@ def test_an_index_that_is_not_there(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("constraint", ["", "outworker-example-0<3"])
+def test_a_release_that_no_index_has(
+    made: Environment, packages: list[Pin], listed: Path, constraint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller asks another index then; with a constraint pip calls it a conflict."""
+    remove_examples(made)
+    listed.write_text(listed.read_text().replace("==1.0", "==2.0", 1))
+    (listed.parent / "constraints.txt").write_text(constraint)
+    monkeypatch.setenv("PIP_CONSTRAINT", str(listed.parent / "constraints.txt"))
+    with pytest.raises(NotInIndex, match=r"has no file of a listed version .* or a constraint of pip's"):
+        Pip(made, Progress(io.StringIO())).install_list(listed, packages, 1)
+
+
 def remove_examples(environment: Environment) -> None:
     for path in environment.path.glob("lib/python3*/site-packages/outworker_example_*"):
         shutil.rmtree(path)
@@ -172,4 +185,4 @@ def moved(path: Path, elsewhere: Path) -> Iterator[None]:
 
 
 def test_the_interpreter_of_the_tests_is_one_that_is_supported() -> None:
-    assert (3, 11) <= sys.version_info < (3, 15)
+    assert (3, 11) <= sys.version_info < (3, 14)

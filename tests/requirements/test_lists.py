@@ -23,6 +23,17 @@ def test_no_list_is_left_out() -> None:
     assert sorted(path.stem for path in HERE.glob("*.txt")) == sorted(LISTS)
 
 
+def test_the_pythons_are_the_same_everywhere() -> None:
+    minors = [f"3.{minor}" for minor in PYTHON_MINORS]
+    after = f"3.{PYTHON_MINORS.stop}"
+    assert f'requires-python = ">={minors[0]},<{after}"' in (HERE.parent / "pyproject.toml").read_text()
+    script = (HERE / "install.sh").read_text()
+    assert f"(3, {PYTHON_MINORS.start}) <= sys.version_info < (3, {PYTHON_MINORS.stop})" in script
+    named = f"Python {', '.join(minors[:-1])} or {minors[-1]}"
+    assert all(named in text for text in (script, (HERE.parent / "README.md").read_text()))
+    assert after not in script
+
+
 def test_torch_has_a_wheel_for_each_python() -> None:
     (torch,) = read_list(HERE / "torch-cpu.txt")
     assert f"{torch.name}=={torch.version}" == TORCH_CPU
@@ -85,8 +96,8 @@ def test_the_files_of_a_release(file: str, expected: bool) -> None:
     [
         (["a-1-py3-none-any.whl"], []),
         (["a-1-cp38-abi3-manylinux_2_28_x86_64.whl"], []),
-        (["a-1-cp311-cp311-manylinux_2_28_x86_64.whl", "a-1-cp313-cp313-manylinux1_x86_64.whl"], ["3.12", "3.14"]),
-        (["a-1-cp311-cp311-macosx_14_0_arm64.whl", "a-1.tar.gz"], ["3.11", "3.12", "3.13", "3.14"]),
+        (["a-1-cp311-cp311-manylinux_2_28_x86_64.whl", "a-1-cp313-cp313-manylinux1_x86_64.whl"], ["3.12"]),
+        (["a-1-cp311-cp311-macosx_14_0_arm64.whl", "a-1.tar.gz"], ["3.11", "3.12", "3.13"]),
         (["a-1-cp312-abi3-manylinux2014_x86_64.whl"], ["3.11"]),
     ],
 )  # fmt: skip
@@ -140,3 +151,11 @@ def test_all_lists_are_audited(tmp_path: Path) -> None:
 )
 def test_how_the_audit_ends(status: int, said: str, expected: int) -> None:
     assert audit.judged(subprocess.CompletedProcess([], status, "", said)) == expected
+
+
+def test_an_audit_that_could_not_ask_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "INFO:x:asking\nERROR:pip_audit._cli:accelerate: Dependency not found on PyPI and could not be audited\n"
+    assert audit.judged(subprocess.CompletedProcess([], 1, "", said)) == audit.UNKNOWN
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "can't be told now: accelerate: Dependency not found" in line
+    assert "a mirror may not have it" in line
