@@ -6,6 +6,7 @@ What only one engine has is tested beside it; what a client sees must not depend
 import json
 import math
 import random
+import re
 import socket
 import threading
 import time
@@ -25,7 +26,7 @@ from tests.adapters.make import Adapter
 from tests.inference.corpus import __main__ as corpus
 from tests.inference.corpus import load as load_corpus
 from tests.live.account import Account
-from tests.live.server import HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
+from tests.live.server import CHECKOUT, HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
 from tests.live.structured import (  # noqa: F401  they run here, where engines are started
     test_a_message_says_which_text_ended_it,
     test_a_token_that_a_grammar_forbids_has_a_number,
@@ -380,3 +381,23 @@ def test_answers_satisfy_their_schemas(server: LiveServer, request: pytest.Fixtu
     least = 0.6 if 'engine = "llamacpp"' in server.settings.read_text() else 0.99 if whole else 0.85
     assert valid >= least * ended
     assert counted["cut", True] <= 0.01 * ended + (not whole)
+
+
+def documented() -> list[dict[str, Any]]:
+    """The requests of docs/json-and-tools.md in JSON mode."""
+    page = (CHECKOUT / "docs" / "json-and-tools.md").read_text("utf-8").partition("## Tools")[0]
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+
+
+@pytest.mark.parametrize("body", documented(), ids=lambda body: body["response_format"]["type"])
+def test_the_documented_examples_of_json_mode(server: LiveServer, body: dict[str, Any]) -> None:
+    """At the default temperature, with any seed, as a whole and streamed."""
+    (entry,) = [entry for entry in ENTRIES if body["prompt"] == entry.ask[0]]
+    wanted = {"answer": entry.answer, "topic": entry.topic}
+    for seed in range(1, 7):
+        answer = server.run({**body, "seed": seed})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["result"]["response"] == wanted
+    *events, _, end = sse_events(server.run({**body, "stream": True}).text)
+    assert end == "[DONE]"
+    assert json.loads("".join(json.loads(event)["response"] for event in events)) == wanted
