@@ -45,10 +45,9 @@ class PathRule:
     any_host: bool = False
 
     def fits(self, scope: Scope) -> bool:
-        return (
-            (self.methods is None or scope["method"] in self.methods)
-            and self.paths.fullmatch(scope["path"]) is not None
-            and (self.header is None or value(scope, self.header) is not None)
+        """Whether it counts for a request on one of its paths."""
+        return (self.methods is None or scope["method"] in self.methods) and (
+            self.header is None or value(scope, self.header) is not None
         )
 
 
@@ -58,6 +57,8 @@ STOPPING = "The server was stopped before the answer was finished."
 STOPPED_RETRY_AFTER_S = 5
 MAX_HOST_CHARS = 300
 """No name is longer (RFC 1035: 255), and what is looked up stays in memory."""
+KNOWN_PATHS = 256
+MAX_KNOWN_PATH_CHARS = 300
 
 NO_RULE = PathRule(frozenset(), re.compile(""))
 
@@ -81,6 +82,7 @@ class Boundary:
         self._count = count
         self._hosts = allowed_hosts
         self._rules = tuple(rules)
+        self._known_rules_of = lru_cache(KNOWN_PATHS)(self._rules_of)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -107,7 +109,12 @@ class Boundary:
             await _answer(InternalError(), exchange, scope, receive, send)
 
     def _rule(self, scope: Scope) -> PathRule:
-        return next((rule for rule in self._rules if rule.fits(scope)), NO_RULE)
+        path = scope["path"]
+        rules_of = self._known_rules_of if len(path) <= MAX_KNOWN_PATH_CHARS else self._rules_of
+        return next((rule for rule in rules_of(path) if rule.fits(scope)), NO_RULE)
+
+    def _rules_of(self, path: str) -> tuple[PathRule, ...]:
+        return tuple(rule for rule in self._rules if rule.paths.fullmatch(path))
 
     def _check_host(self, scope: Scope, more: frozenset[str]) -> None:
         if ANY_HOST in self._hosts:

@@ -38,6 +38,8 @@ class Connection(Protocol):
 
     transport: asyncio.Transport
     client: tuple[str, int] | None
+    used_at: float
+    """When it was opened, or the last answer to somebody with a token ended on it, by the loop's clock."""
 
     def expendable(self) -> bool:
         """Whether nothing is being answered on it to somebody with a token."""
@@ -65,7 +67,6 @@ class Connections:
         """`count` is told of each connection that was refused or ended, in words for the log."""
         self._limits = limits
         self._count = count
-        # Those that were used least lately first.
         self._by_peer: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
         self._all: dict[Connection, None] = {}
         self._unread: dict[Connection, _Mark] = {}
@@ -90,14 +91,6 @@ class Connections:
             del self._by_peer[_peer(connection)]
         return refusal
 
-    def used(self, connection: Connection) -> None:
-        """An answer to somebody with a token ended on it: it is idle from now on, and others for longer."""
-        if connection in self._all:
-            peers = self._by_peer[_peer(connection)]
-            for among in (self._all, peers):
-                del among[connection]
-                among[connection] = None
-
     def leave(self, connection: Connection) -> None:
         if self._all.pop(connection, False) is False:
             return
@@ -119,7 +112,7 @@ class Connections:
             if mark is not None and mark.since <= stalled:
                 self._end(connection, "connections that did not read, ended for others")
                 return None
-            if idle is None and connection.expendable():
+            if (idle is None or connection.used_at < idle.used_at) and connection.expendable():
                 idle = connection
         if idle is None:
             self._count("connections refused")

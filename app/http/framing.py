@@ -31,6 +31,7 @@ FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
 NOTED_FIELDS = FRAMING_FIELDS | {b"host", b"connection", b"expect"}
 
 Field = tuple[bytes, bytes]
+Noted = dict[bytes, list[bytes]]
 
 
 @dataclass(slots=True)
@@ -158,7 +159,7 @@ class RequestReader:
         if method == b"CONNECT":
             raise MethodNotAllowed("CONNECT", ())
         self._parse_head(raw)
-        noted = [field for field in self._fields if field[0] in NOTED_FIELDS]
+        noted = _noted(self._fields)
         length = _length(noted, minor)
         path, _, query = _origin_form(method, target, _host(noted, minor)).partition(b"?")
         self._keep_alive = self._keep_alive and minor == b"1" and not _has(noted, b"connection", b"close")
@@ -266,23 +267,31 @@ class RequestReader:
         self._complete = True
 
 
-def _length(fields: list[Field], minor: bytes) -> int | None:
+def _noted(fields: list[Field]) -> Noted:
+    """The values of `NOTED_FIELDS` by name."""
+    noted: Noted = {}
+    for name, value in fields:
+        if name in NOTED_FIELDS:
+            noted.setdefault(name, []).append(value)
+    return noted
+
+
+def _length(noted: Noted, minor: bytes) -> int | None:
     """The body's bytes, None where it comes in chunks. That the two exclude each other the parser has seen to."""
-    codings = [value for name, value in fields if name == b"transfer-encoding"]
-    if codings:
+    if codings := noted.get(b"transfer-encoding"):
         if [coding.lower() for coding in codings] != [b"chunked"]:
             raise TransferCodingUnknown
         if minor == b"0":
             raise MalformedHttp("HTTP/1.0 has no Transfer-Encoding")
         return None
-    lengths = [value for name, value in fields if name == b"content-length"]
+    lengths = noted.get(b"content-length")
     if lengths and len(lengths[0]) > MAX_LENGTH_DIGITS:
         raise MalformedHttp(f"Content-Length has at most {MAX_LENGTH_DIGITS} digits")
     return int(lengths[0]) if lengths else 0
 
 
-def _host(fields: list[Field], minor: bytes) -> bytes:
-    hosts = [value for name, value in fields if name == b"host"]
+def _host(noted: Noted, minor: bytes) -> bytes:
+    hosts = noted.get(b"host", ())
     if len(hosts) > 1 or (minor == b"1" and not hosts):
         raise MalformedHttp("HTTP/1.1 has exactly one Host header")
     return hosts[0] if hosts else b""
@@ -309,13 +318,11 @@ def _origin_form(method: bytes, target: bytes, host: bytes) -> bytes:
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
-def _has(fields: list[Field], name: bytes, token: bytes) -> bool:
+def _has(noted: Noted, name: bytes, token: bytes) -> bool:
     """Whether a header of that name has the token in its list."""
-    return any(
-        token in (part.strip(b" \t") for part in value.lower().split(b","))
-        for key, value in fields
-        if key == name
-    )
+    if name not in noted:
+        return False
+    return any(token in (part.strip(b" \t") for part in value.lower().split(b",")) for value in noted[name])
 
 
 def _refusal(raw: bytes, error: httptools.HttpParserError) -> ApiError:

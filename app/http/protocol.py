@@ -65,6 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._departure = Departure()
         self._presence: Presence | None = None  # once the client has closed its half
+        self.used_at = self.loop.time()
         self._expect_progress()
         if refusal := self.guard.admit(self):
             self._refuse(refusal)
@@ -196,7 +197,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if cycle.response_complete:
                 cycle.body.clear()  # what came of it and nobody read
                 if KEPT_KEY in cycle.scope:
-                    self.guard.used(self)
+                    self.used_at = self.loop.time()
         super().on_response_complete()
         if self.transport.is_closing():
             return
