@@ -220,10 +220,12 @@ class VllmEngine:
             answer.cancel()
 
     def _params(self, sampling: Sampling) -> Any:
-        vllm, constraint = self._vllm, None
+        vllm, constraint, bias = self._vllm, None, None
         if sampling.grammar is not None:
             constraint = vllm.StructuredOutputsParams(structural_tag=structural_tag(sampling.grammar))
-        return vllm.SamplingParams(**to_vllm(sampling), structured_outputs=constraint)
+            # Else `<s>` could be written with the control token of that name, which no answer shows.
+            bias = self._outputs.unwritten if self._outputs is not None else None
+        return vllm.SamplingParams(**to_vllm(sampling), structured_outputs=constraint, logit_bias=bias)
 
     def _lora_request(self, adapter: LeasedAdapter) -> Any:
         stored = adapter.stored

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 LogprobsOf = Callable[[Any], tuple[TokenLogprob, ...]]
 """The log probabilities of one of vLLM's outputs, which come in the order of the request's tokens."""
 
+NEVER: Final = -100.0
+"""What vLLM adds at most to a logit."""
+
 REASONS: Final[Mapping[str, FinishReason]] = {"stop": "stop", "length": "length"}
 
 
@@ -42,7 +45,8 @@ class VllmOutputs:
     """Knows the running requests by vLLM's internal id. `vllm` is `app.engines.vllm_imports`, `llm` an AsyncLLM whose
     own reader never starts, because that happens in its `add_request`; `tasks` are what it supports.
 
-    `on_death` is called when there will be no more outputs; then every running request has failed with InternalError.
+    `unwritten` is the bias that keeps an answer of a grammar to tokens that are seen. `on_death` is called when there
+    will be no more outputs; then every running request has failed with InternalError.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class VllmOutputs:
         self._interval: int = llm.vllm_config.scheduler_config.stream_interval
         self._tokenizer = llm.get_tokenizer()
         self._text_of: TextOf = token_texts(self._tokenizer)
+        self.unwritten = dict.fromkeys(_unwritten(llm, self._tokenizer), NEVER)
         self._stop, self._error = vllm.FinishReason.STOP, vllm.FinishReason.ERROR
         self._pending: dict[str, Pending] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -199,3 +204,10 @@ class VllmOutputs:
             return logprobs_of(output.new_token_ids, choices, alternatives, self._text_of)
 
         return of
+
+
+def _unwritten(llm: Any, tokenizer: Any) -> set[int]:
+    """Control tokens that end nothing."""
+    control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    ends = llm.model_config.try_get_generation_config().get("eos_token_id") or ()
+    return control - {tokenizer.eos_token_id, *([ends] if isinstance(ends, int) else ends)}

@@ -42,6 +42,10 @@ OTHER_FORMS: dict[str, tuple[dict[str, Any], str]] = {
     "regex": ({"structured_outputs": {"regex": r"[A-F]{3}-\d{2,4}"}}, r"[A-F]{3}-\d{2,4}"),
     "regex with a blank": ({"structured_outputs": {"regex": " x+ y{2}"}}, " x+ y{2}"),
     "regex of either": ({"guided_regex": "^(cat|dog)s?$|^none$"}, "(cat|dog)s?|none"),
+    "regex of a control token's name": (
+        {"structured_outputs": {"regex": "(<(s|unk)>){8}"}},
+        "(<(s|unk)>){8}",
+    ),
     "grammar": ({"structured_outputs": {"grammar": 'root ::= "(" ("a" | root) ")"'}}, r"\(+a\)+"),
     "tag": (
         {
