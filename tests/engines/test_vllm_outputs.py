@@ -72,13 +72,15 @@ class InputProcessor:
 class Bench:
     """One VllmOutputs and what its core saw."""
 
-    def __init__(self, tokenizer: Any, interval: int) -> None:
+    def __init__(self, tokenizer: Any, interval: int, ends: object = 2) -> None:
+        """`ends` is `eos_token_id` of the weights' generation configuration."""
         self.core = Core()
         self.tokenizer = tokenizer
         self.deaths = 0
         llm = SimpleNamespace(
             vllm_config=SimpleNamespace(scheduler_config=SimpleNamespace(stream_interval=interval)),
             get_tokenizer=lambda: tokenizer,
+            model_config=SimpleNamespace(try_get_generation_config=lambda: {"eos_token_id": ends}),
             input_processor=InputProcessor(),
             engine_core=self.core,
             errored=False,
@@ -158,6 +160,13 @@ async def test_a_batch_goes_to_the_requests_in_it(tokenizer: Any) -> None:
             assert deltas[-1].finish_reason == "length"
         assert on.outputs.running == 0
         assert on.core.aborted == []
+
+
+@pytest.mark.parametrize(("ends", "control"), [(2, {0, 1}), (None, {0, 1}), ([2, 1], {0})])
+async def test_control_tokens_that_end_nothing_are_never_written_under_a_grammar(
+    tokenizer: Any, ends: object, control: set[int]
+) -> None:
+    assert set(Bench(tokenizer, 1, ends).outputs.unwritten) == control
 
 
 async def test_the_end_token_has_no_text(tokenizer: Any) -> None:
