@@ -17,6 +17,8 @@ from requirements.refusal import Refusal
 
 LOOK_S = 0.5
 PR_SET_PDEATHSIG = 1
+ABSENT = r"No matching distribution found|ResolutionImpossible"
+"""The second where pip's settings have a constraint for the package: what it finds nowhere is a conflict to pip then."""
 AGAIN = "then run the same command again: what has arrived is kept"
 FAULTS = (
     (r"No space left on device", f"the disk is full: free some room, {AGAIN}"),
@@ -25,13 +27,11 @@ FAULTS = (
     (r"Retrying \(|NewConnectionError|ConnectionError|ConnectTimeout|ReadTimeout|Read timed out|ProxyError|SSLError"
      r"|IncompleteRead|ProtocolError|from versions: none",
      f"the package index can't be reached: check the network, the proxy and pip's settings (pip config list), {AGAIN}"),
-    (r"No matching distribution found|ResolutionImpossible",
+    (ABSENT,
      "the package index has no file of a listed version for this machine and this Python, or a constraint of pip's "
      "settings forbids the version (pip config list)"),
     (r"Permission denied", "a file can't be written: check who owns the checkout"),
 )  # fmt: skip
-ABSENT = re.compile(r"No matching distribution found|ResolutionImpossible")
-"""The second where pip's settings have a constraint for the package: what it finds nowhere is a conflict to pip then."""
 
 
 class NotInIndex(Refusal):
@@ -107,7 +107,7 @@ class Pip:
         with self.log.open("rb") as log:
             log.seek(start)
             text = log.read().decode(errors="replace")
-        kind = NotInIndex if ABSENT.search(text) else Refusal
+        kind = NotInIndex if re.search(ABSENT, text) else Refusal
         for pattern, line in FAULTS:
             if re.search(pattern, text):
                 return kind(f"{line} (all that pip said: {self.log})")

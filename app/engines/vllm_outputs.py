@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
 
+from app.engines.control_tokens import control_tokens
 from app.engines.token_stream import TokenStream, joined
 from app.engines.vllm_logprobs import TextOf, logprobs_of, token_texts
 from app.errors import InternalError, JsonModeUnmet
@@ -208,6 +209,5 @@ class VllmOutputs:
 
 def _unwritten(llm: Any, tokenizer: Any) -> set[int]:
     """Control tokens that end nothing."""
-    control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     ends = llm.model_config.try_get_generation_config().get("eos_token_id") or ()
-    return control - {tokenizer.eos_token_id, *([ends] if isinstance(ends, int) else ends)}
+    return control_tokens(tokenizer) - {tokenizer.eos_token_id, *([ends] if isinstance(ends, int) else ends)}

@@ -8,6 +8,7 @@ import torch
 import xgrammar
 from transformers import PreTrainedTokenizerFast
 
+from app.engines.control_tokens import control_tokens
 from app.engines.sampling_params import structural_tag
 from app.errors import JsonModeUnmet
 from app.types import Grammar
@@ -21,7 +22,7 @@ class Constraint:
     """Where one answer stands in its grammar."""
 
     def __init__(self, compiled: xgrammar.CompiledGrammar, vocab_size: int, unwritten: torch.Tensor) -> None:
-        """`unwritten` are the bits of tokens that no text has: a grammar takes `<unk>` for five characters."""
+        """`unwritten` are the bits of tokens that no text has."""
         self._matcher = xgrammar.GrammarMatcher(compiled)
         self._written = ~unwritten
         self._bits = xgrammar.allocate_token_bitmask(1, vocab_size)
@@ -51,7 +52,7 @@ class GrammarCompiler:
             tokenizer, vocab_size=vocab_size, stop_token_ids=list(end_ids)
         )
         self._vocab_size = vocab_size
-        self._unwritten = _bits_of(_special(tokenizer) - set(end_ids), vocab_size)
+        self._unwritten = _bits_of(control_tokens(tokenizer) - set(end_ids), vocab_size)
         self._compiler = xgrammar.GrammarCompiler(
             vocabulary, max_threads=COMPILE_THREADS, cache_limit_bytes=CACHE_MAX_BYTES
         )
@@ -63,10 +64,6 @@ class GrammarCompiler:
         except (RuntimeError, ValueError) as error:
             raise JsonModeUnmet("No grammar can be made of the schema") from error
         return Constraint(compiled, self._vocab_size, self._unwritten)
-
-
-def _special(tokenizer: PreTrainedTokenizerFast) -> set[int]:
-    return {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
 
 
 def _bits_of(token_ids: Iterable[int], vocab_size: int) -> torch.Tensor:

@@ -61,12 +61,18 @@ def copied(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 def read_limit(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The first of those that is there, as `max_tokens`: clients mix up the names that other paths have for it."""
-    return next(({"max_tokens": body[name]} for name in names if body.get(name) is not None), {})
+    name = _limit(body, names)
+    return {} if name is None else {"max_tokens": body[name]}
 
 
 def sent_as(body: dict[str, Any], names: Iterable[str]) -> dict[str, str]:
     """What the client calls the field that `read_limit` reads."""
-    return next(({"max_tokens": name} for name in names if body.get(name) is not None), {})
+    name = _limit(body, names)
+    return {} if name is None else {"max_tokens": name}
+
+
+def _limit(body: dict[str, Any], names: Iterable[str]) -> str | None:
+    return next(iter(copied(body, names)), None)
 
 
 def read_stop(body: dict[str, Any], name: str) -> tuple[str, ...]:
