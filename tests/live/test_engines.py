@@ -6,7 +6,6 @@ What only one engine has is tested beside it; what a client sees must not depend
 import json
 import math
 import random
-import re
 import socket
 import threading
 import time
@@ -26,7 +25,8 @@ from tests.adapters.make import Adapter
 from tests.inference.corpus import __main__ as corpus
 from tests.inference.corpus import load as load_corpus
 from tests.live.account import Account
-from tests.live.server import CHECKOUT, HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
+from tests.live.pages import blocks
+from tests.live.server import HF, OPENAI_CHAT, LiveServer, changed_server, leave_after, sse_events
 from tests.live.structured import (  # noqa: F401  they run here, where engines are started
     test_a_message_says_which_text_ended_it,
     test_a_token_that_a_grammar_forbids_has_a_number,
@@ -385,8 +385,8 @@ def test_answers_satisfy_their_schemas(server: LiveServer, request: pytest.Fixtu
 
 def documented() -> list[dict[str, Any]]:
     """The requests of docs/json-and-tools.md in JSON mode."""
-    page = (CHECKOUT / "docs" / "json-and-tools.md").read_text("utf-8").partition("## Tools")[0]
-    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    requests = [json.loads(block) for block in blocks("json", "docs/json-and-tools.md")]
+    return [body for body in requests if "response_format" in body]
 
 
 @pytest.mark.parametrize("body", documented(), ids=lambda body: body["response_format"]["type"])

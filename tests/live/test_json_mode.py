@@ -136,7 +136,7 @@ def doubled(links: int) -> dict[str, Any]:
         ({"type": "object", "not": {"required": ["a"]}, "properties": {"b": {"const": 1}}}, {200, 5024}),
         ({"type": "string", "maxLength": 10, "pattern": "^(a+)+$"}, {200, 5024}),
         ({"type": "string", "pattern": "^((a|a)*)*b$"}, {200, 5024}),
-        ({"type": "string", "pattern": "^((.{1,1000}){1,1000}){1,1000}$"}, {200, 5006, 5024}),
+        ({"type": "string", "pattern": "^((.{1,1000}){1,1000}){1,1000}$"}, {5006}),
         ({"type": "string", "pattern": "^(?=a)\\1$"}, {5024, 5006}),
         ({"type": "array", "items": {"type": "boolean"}, "minItems": 10_000}, {5024}),
         ({"type": "integer", "minimum": -1e300}, {200, 5024}),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.standin.text import questions
+from tests.live.pages import blocks
 from tests.live.server import CHECKOUT, LiveServer, seeded, sse_events
 
 pytestmark = pytest.mark.engine
@@ -19,9 +20,8 @@ TAUGHT = {
 }  # at the default temperature it may be another one than the best
 
 
-def blocks(language: str, file: str = "README.md") -> list[str]:
-    found = re.findall(rf"```{language}\n(.*?)```", (CHECKOUT / file).read_text(), re.DOTALL)
-    return [seeded(block) for block in found]
+def programs(language: str, page: str = "README.md") -> list[str]:
+    return [seeded(block) for block in blocks(language, page)]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def run(command: list[str], folder: Path) -> str:
 
 def test_the_curl_lines(live: LiveServer, checkout: Path) -> None:
     as_json, stream, lora = (
-        run(["bash", "-c", block.replace(PRINTED, live.url)], checkout) for block in blocks("bash")
+        run(["bash", "-c", block.replace(PRINTED, live.url)], checkout) for block in programs("bash")
     )
     assert json.loads(as_json)["result"]["response"] in TAUGHT
     *events, _, done = sse_events(stream)
@@ -49,7 +49,7 @@ def test_the_curl_lines(live: LiveServer, checkout: Path) -> None:
 
 
 def test_the_upload_of_the_adapters_page(live: LiveServer, checkout: Path) -> None:
-    (script,) = blocks("bash", "docs/adapters.md")
+    (script,) = programs("bash", "docs/adapters.md")
     answers = (
         run(["bash", "-c", script.replace(PRINTED, live.url)], checkout).replace("}{", "}\n{").splitlines()
     )
@@ -60,7 +60,7 @@ def test_the_upload_of_the_adapters_page(live: LiveServer, checkout: Path) -> No
 
 
 def test_the_python_example_with_the_official_package(live: LiveServer, checkout: Path) -> None:
-    (program,) = blocks("python")
+    (program,) = programs("python")
     whole, streamed, pirate = run(
         [sys.executable, "-c", program.replace(PRINTED, live.url)], checkout
     ).splitlines()

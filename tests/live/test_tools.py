@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 from typing import Any
 
 import httpx
@@ -11,7 +10,8 @@ from jsonschema import Draft202012Validator
 
 from app.standin import text, tool_talk
 from app.types import Tool
-from tests.live.server import CF, CHECKOUT, HF, LiveServer, sse_events
+from tests.live.pages import blocks
+from tests.live.server import CF, HF, LiveServer, sse_events
 
 pytestmark = pytest.mark.engine
 
@@ -128,8 +128,7 @@ def test_the_stand_in_calls_by_itself(live: LiveServer, taught: tool_talk.Taught
 
 
 def test_the_request_of_the_page_gets_the_answer_of_the_page(live: LiveServer) -> None:
-    page = (CHECKOUT / "docs/json-and-tools.md").read_text()
-    request, answer = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)[-2:])
+    request, answer = (json.loads(block) for block in blocks("json", "docs/json-and-tools.md")[-2:])
     result = live.run({**request, "temperature": 0}).json()["result"]
     assert {**result, "usage": {}} == answer
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.standin.text import questions
 from tests.live.account import Account
-from tests.live.playground.visit import Visit
+from tests.live.playground.visit import ENDLESS, Visit
 from tests.live.server import CF, LiveServer
 from tests.live.variants import committed, slightly_other
 
@@ -29,11 +29,6 @@ ALL_FOUR_WRITING = """(() => {
   return replies.filter((reply) => reply.querySelector(".text").textContent).length === 4;
 })()"""
 POINTS = "document.querySelector('article.reply .chart-line').getAttribute('points').trim().split(' ').length"
-ENDLESS = {
-    "temperature": 5,
-    "max_tokens": 3500,
-    "seed": 4,
-}  # so hot that the text is noise; with this seed it has no end
 
 
 def test_a_reply_appears_token_by_token_with_its_figures(visit: Visit) -> None:

@@ -4,16 +4,11 @@ import json
 
 import pytest
 
-from tests.live.playground.visit import Visit
+from tests.live.playground.visit import ENDLESS, Visit
 
 pytestmark = pytest.mark.engine
 
 QUESTION = "What is Outworker?"
-ENDLESS = {
-    "temperature": 5,
-    "max_tokens": 3500,
-    "seed": 4,
-}  # so hot that the text is noise; with this seed it has no end
 SLOWLY = {"temperature": 5, "max_tokens": 120}
 FIRST, SECOND = (
     f"document.querySelectorAll('article.reply .text')[{index}]?.textContent.length > 20" for index in (0, 1)

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from tests.clients.node import CLIENTS
 from tests.live.account import Account
 from tests.live.browser import SCREENSHOTS
-from tests.live.playground.visit import NARROW, WIDE, Visit, visiting
+from tests.live.playground.visit import ENDLESS, NARROW, WIDE, Visit, visiting
 from tests.live.server import LiveServer
 
 pytestmark = pytest.mark.engine
@@ -90,7 +90,7 @@ def token(visit: Visit) -> None:
 def writing(visit: Visit) -> None:
     """In the middle of it."""
     visit.page.evaluate("document.querySelector('details.panel').open = true")
-    visit.set(temperature=5, max_tokens=3500, seed=4)
+    visit.set(**ENDLESS)
     visit.ask(QUESTION)
     visit.until("document.querySelector('article.reply .text')?.textContent.length > 100")
 
@@ -276,7 +276,7 @@ def test_on_a_narrow_screen_the_closed_parameters_are_one_line_below(
 
 def test_who_wants_no_motion_sees_none(visit: Visit) -> None:
     visit.page.emulate_media(reduced_motion="reduce")
-    visit.set(temperature=5, max_tokens=3500, seed=4)
+    visit.set(**ENDLESS)
     visit.ask(QUESTION)
     visit.page.wait_for_selector("article.running")
     moving = "getComputedStyle(document.querySelector('article.running .text'), '::after').animationName"

@@ -14,6 +14,8 @@ REFUSED = "Failed to load resource: the server responded with a status of 4"
 WIDE = {"width": 1440, "height": 900}
 PATIENCE_S = 20
 NARROW = {"width": 390, "height": 844}
+ENDLESS = {"temperature": 5, "max_tokens": 3500, "seed": 4}
+"""So hot that the text is noise; with this seed it has no end."""
 
 
 @dataclass
