@@ -8,8 +8,8 @@
     │   ├── StorageError          the data directory can't take what it should
     │   ├── AdapterRefused        an adapter's files break a rule; names file, tensor, rule and number
     │   ├── PullFailed            weights can't be downloaded: network, token, disk, checksum (app.weights.failures)
-    │   ├── ServerRefused         a server that a command talks to answered an error (app.client.answers)
-    │   └── ForeignAnswer         ... or what this API doesn't answer (app.client.answers)
+    │   ├── ServerRefused         a server that a command talks to answered an error (app.cli.api_responses)
+    │   └── ForeignAnswer         ... or what this API doesn't answer (app.cli.api_responses)
     └── ApiError                  the envelope with `code` and HTTP `status`
         ├── PlatformError         before the model layer: `result` is null, no request id
         │   ├── AuthenticationFailed    10000  401

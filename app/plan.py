@@ -18,7 +18,7 @@ from app.engines.vllm_quantized import check_quantized
 from app.engines.vllm_start import VllmPlan
 from app.engines.weights import check_weights
 from app.errors import SettingsError
-from app.milestones import reached
+from app.logs import reached
 from app.settings import Model
 
 DEFAULT_PREFILL_TOKENS: Final = 8192

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from app.assembly import EXAMPLES
+from app.server.assembly import EXAMPLES
 from app.weights import STAND_IN, Weights
 from benchmarks import engine
 from benchmarks.adapters import adapter_folders

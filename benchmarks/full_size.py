@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from app.accounts.development import TOKEN_FILE
-from app.client import FinetunesClient
+from app.cli.api_client import FinetunesClient
 from app.weights.variants import GB, find_variant, load_catalogues
 from benchmarks.errors import BenchError
 from benchmarks.full_weights import write_adapter, write_model
@@ -102,7 +102,7 @@ def _moments(folder: Path) -> list[Moment]:
     folder.mkdir()
     port, data = free_port(), folder / "data"
     config = _config(folder, write_model(folder / "model"))
-    command = [sys.executable, "-m", "app.cli", "serve", "--config", str(config)]
+    command = [sys.executable, "-m", "app.cli.main", "serve", "--config", str(config)]
     environment = {"PORT": str(port), "OUTWORKER_DATA_DIR": str(data)}
     moments: list[Moment] = []
     with Child(command, folder / "server.log", environment) as child:

@@ -18,13 +18,13 @@ from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
 from app.catalog.cards import load_cards
 from app.engines.fake import FakeEngine
+from app.http.uvicorn_server import http_server, listen
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
-from app.listening import http_server, listen
-from app.server import EngineGroup, create_app
+from app.server.application import EngineGroup, create_app
+from app.server.stores import stores_of
 from app.settings import CHECKOUT, Settings, load_settings
 from app.standin.expand import ensure_expanded
-from app.stores import stores_of
 from benchmarks.empty import DELAY_S
 
 MERGED = 8

@@ -12,7 +12,7 @@ import orjson
 import psutil
 
 from app.accounts.development import TOKEN_FILE
-from app.client import FinetunesClient
+from app.cli.api_client import FinetunesClient
 from app.engines.vllm_args import MAX_LORA_RANK
 from app.engines.vllm_start import QUIET_ENVIRONMENT, VllmPlan
 from app.plan import vllm_plan
@@ -66,7 +66,7 @@ Launch = Callable[[Site, ExitStack], Callable[[], Arms]]
 def ours(site: Site, stack: ExitStack) -> Callable[[], Arms]:
     """`outworker serve`, as a person starts it; the adapters are pushed over HTTP."""
     port, data = free_port(), site.folder / "data"
-    command = [sys.executable, "-m", "app.cli", "serve", "--config", str(site.config)]
+    command = [sys.executable, "-m", "app.cli.main", "serve", "--config", str(site.config)]
     environment = {"PORT": str(port), "OUTWORKER_DATA_DIR": str(data)}
     child = stack.enter_context(Child(command, site.folder / "ours.log", environment))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from app.accounts.development import TOKEN_FILE
-from app.milestones import PREFIX
+from app.logs import PREFIX
 from app.settings import CHECKOUT
 from benchmarks.processes import Child, answers_200, free_port
 from benchmarks.report import Part

@@ -138,7 +138,7 @@ def run(folder: Path) -> Part:
 def _serving(folder: Path) -> Iterator[tuple[int, str, psutil.Process]]:
     port, data = free_port(), folder / "upload-data"
     environment = {"PORT": str(port), "OUTWORKER_DATA_DIR": str(data)}
-    with Child([sys.executable, "-m", "app.cli", "serve"], folder / "upload.log", environment) as child:
+    with Child([sys.executable, "-m", "app.cli.main", "serve"], folder / "upload.log", environment) as child:
         child.wait_until(answers_200(port, "/ready"), START_S)
         server = psutil.Process(child.process.pid).children()[0]
         yield port, (data / TOKEN_FILE).read_text().strip(), server

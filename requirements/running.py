@@ -11,7 +11,7 @@ from pathlib import Path
 from requirements.refusal import Refusal
 
 LOCK_FILE = "server.lock"
-"""As `app.server_lock` has it, whose imports are not there before an installation."""
+"""As `app.data_dir.server_lock` has it, whose imports are not there before an installation."""
 DEFAULT_CONFIG = "wrangler-like-config/outworker.toml"
 DEFAULT_DATA_DIR = ".outworker"
 

@@ -19,13 +19,13 @@ from app.adapters.resolve import Resolver
 from app.catalog.cards import load_cards
 from app.engines.fake import FakeEngine
 from app.http.routes.playground import PageSignIn
+from app.http.uvicorn_server import DrainingServer, http_server, listen
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
-from app.listening import DrainingServer, http_server, listen
-from app.server import EngineGroup, Server, create_app
+from app.server.application import Application, EngineGroup, create_app
+from app.server.stores import Stores, stores_of
 from app.settings import CHECKOUT, Settings, load_settings
 from app.standin.expand import ensure_expanded
-from app.stores import Stores, stores_of
 
 UNUSED_LOOKS = 10
 UNUSED_LOOK_S = 0.002
@@ -87,7 +87,7 @@ class Served:
     engine: FakeEngine
     stores: Stores
     token: str
-    app: Server
+    app: Application
     settings: Settings
     server: DrainingServer
 

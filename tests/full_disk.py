@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from app.stores import open_stores
+from app.server.stores import open_stores
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FAKE = CHECKOUT / "wrangler-like-config" / "fake-engine.toml"
@@ -32,7 +32,7 @@ class Disk:
 
     def run(self, step: str, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "app.cli", *arguments],
+            [sys.executable, "-m", "app.cli.main", *arguments],
             cwd=CHECKOUT,
             env=self.environment(),
             capture_output=True,
@@ -63,7 +63,7 @@ class Disk:
     def server(self) -> Iterator[str]:
         """Its URL, once it is ready."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "serve", "--config", str(FAKE)],
+            [sys.executable, "-m", "app.cli.main", "serve", "--config", str(FAKE)],
             cwd=CHECKOUT,
             env=self.environment(),
             stdout=subprocess.PIPE,

@@ -8,30 +8,16 @@ import pytest
 
 APP = Path(__file__).parents[1] / "app"
 FLOORS = [
-    {
-        "errors",
-        "types",
-        "files",
-        "interruption",
-        "milestones",
-        "recent",
-        "program",
-        "tally",
-        "memory_return",
-        "log_keeper",
-    },
-    {"folder_claim", "sockets"},
-    {"server_lock"},
-    {"account_ids", "settings", "database", "processes", "server_address", "constrained"},
-    {"reserve"},
+    {"errors", "types", "files", "logs", "program"},
+    {"names", "concurrency", "constrained"},
+    {"settings", "database"},
+    {"data_dir"},
     {"catalog", "adapters", "accounts", "engines"},
     {"inference"},
     {"http", "web"},
+    {"standin"},
+    {"weights", "plan", "backup"},
     {"server"},
-    {"listening", "standin"},
-    {"weights", "plan", "banner", "launcher", "client", "backup"},
-    {"stores", "assembly"},
-    {"serve", "commands"},
     {"cli"},
 ]
 HEIGHT = {part: height for height, floor in enumerate(FLOORS) for part in floor}

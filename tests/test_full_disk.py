@@ -87,7 +87,7 @@ def test_the_room_kept_back_lasts(tmp_path: Path, times: Callable[[int], int]) -
 
 def test_a_token_that_could_not_be_shown_is_revoked(tmp_path: Path) -> None:
     environment = {**os.environ, "OUTWORKER_DATA_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "app.cli", "token"]
+    command = [sys.executable, "-m", "app.cli.main", "token"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*command, "create", "--account", "a", "--new-account", "--scope", "ai:read"],
@@ -112,7 +112,7 @@ def test_a_token_that_could_not_be_shown_is_revoked(tmp_path: Path) -> None:
 def test_an_output_that_takes_nothing_is_one_line(tmp_path: Path, command: list[str]) -> None:
     environment = {**os.environ, "OUTWORKER_DATA_DIR": str(tmp_path)}
     create = ["token", "create", "--account", "local", "--scope", "ai:read"]
-    program = [sys.executable, "-m", "app.cli"]
+    program = [sys.executable, "-m", "app.cli.main"]
     subprocess.run([*program, *create], cwd=CHECKOUT, env=environment, check=True, capture_output=True)
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

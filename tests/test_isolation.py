@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.inference.helper import Helper
-from app.processes import isolated
+from app.server.child_processes import isolated
 from tests.conftest import HF
 from tests.hostile import hostile, imported
 
@@ -24,7 +24,7 @@ IN_JSON = {
 SERVE = """
 import os, sys
 os.environ["PYTHONPATH"] = {path!r}
-from app.cli import main
+from app.cli.main import main
 main()
 """
 

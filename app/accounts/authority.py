@@ -2,7 +2,7 @@
 
 from app.accounts.token_uses import TokenUses
 from app.accounts.tokens import TokenStore, token_sha256
-from app.recent import Clock, Recent
+from app.concurrency import Clock, Recent
 from app.types import Caller
 
 AUTHORITY_TTL_S = 0.5

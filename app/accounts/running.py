@@ -9,8 +9,8 @@ from types import TracebackType
 
 from sqlalchemy.exc import DatabaseError
 
+from app.concurrency import Interruption
 from app.errors import AuthenticationFailed, StorageError
-from app.interruption import Interruption
 from app.types import Caller
 
 LOOK_S = 0.4

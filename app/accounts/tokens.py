@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, delete, insert, select, update
 
-from app.account_ids import checked_account_id
 from app.accounts.scopes import checked_scopes, effective_scopes
+from app.data_dir.reserve import Reserve
 from app.database import TOKEN_NAMES, TOKEN_USES, TOKENS
 from app.errors import OperatorError, printable
-from app.reserve import Reserve
+from app.names import checked_account_id
 from app.types import Caller
 
 TOKEN_RANDOM_BYTES = 32

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, not_, or_, select, update
 
-from app.adapters.names import looks_like_id
 from app.adapters.rows import utc_now
 from app.database import DRAFTS
+from app.names import looks_like_id
 
 DraftRow = Row[tuple[object, ...]]
 

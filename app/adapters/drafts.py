@@ -12,16 +12,15 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from app.account_ids import checked_account_id
 from app.adapters import draft_rows
 from app.adapters.base import BaseShape
 from app.adapters.disk import check_room, disk_errors
 from app.adapters.draft_rows import DraftRow
 from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
-from app.adapters.names import can_name_adapter, checked_name
 from app.adapters.reception import Reception
 from app.adapters.store import AdapterStore, checked_description
 from app.errors import AdapterRefused, OperatorError
+from app.names import can_name_adapter, checked_account_id, checked_name
 from app.types import StoredAdapter
 
 DRAFT_EXPIRES_AFTER_S = 24 * 3600.0

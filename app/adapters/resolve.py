@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 from app.adapters.drafts import Draft, Drafts
-from app.adapters.names import can_name_adapter
 from app.adapters.store import AdapterStore
+from app.concurrency import Clock, Recent
 from app.errors import (
     ApiError,
     FinetuneIncomplete,
@@ -14,7 +14,7 @@ from app.errors import (
     LoraIncompatible,
     OutOfCapacity,
 )
-from app.recent import Clock, Recent
+from app.names import can_name_adapter
 from app.types import StoredAdapter
 
 RESOLVER_TTL_S = 0.5

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
-from app.adapters.names import looks_like_id
 from app.database import ADAPTERS
+from app.names import looks_like_id
 from app.types import StoredAdapter
 
 READY = "ready"

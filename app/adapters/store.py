@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from app.account_ids import checked_account_id
 from app.adapters import draft_rows, rows
 from app.adapters.base import BaseShape
 from app.adapters.blobs import Blobs
 from app.adapters.disk import disk_errors
-from app.adapters.names import can_name_adapter, checked_name
 from app.adapters.rows import AdapterRow
+from app.data_dir.reserve import Reserve
 from app.errors import AdapterRefused, OperatorError, printable
-from app.reserve import Reserve
+from app.names import can_name_adapter, checked_account_id, checked_name
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from app.adapters.blobs import Blobs
 from app.backup.make import ADAPTERS_FOLDER, stored_in
 from app.backup.manifest import MANIFEST_FILE, MANIFEST_MAX_BYTES, Entry, broken, file_faults, read_manifest
 from app.backup.tables import lack_of
+from app.data_dir.server_lock import ServerLock
 from app.database import DATABASE_FILE, SCHEMA_VERSION
 from app.errors import OperatorError
 from app.files import PRIVATE_FILE_MODE, folder_lock, private_folder, sync_folder, write_private_file
-from app.server_lock import ServerLock
 
 PIECE_BYTES: Final = 1_000_000
 Open = Callable[[str], IO[bytes]]

@@ -1,11 +1,10 @@
 """What the engines have in common when they start and stop."""
 
 import asyncio
+import ctypes
 import gc
 from collections.abc import Callable
 from typing import Final
-
-from app.memory_return import trim
 
 POLL_S: Final = 0.05
 
@@ -35,3 +34,10 @@ def settle_memory() -> None:
     gc.unfreeze()
     gc.collect()
     freeze_memory()
+
+
+def trim() -> None:
+    """glibc's `malloc_trim`, which lets other threads run meanwhile; other allocators do it by themselves."""
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if give_back is not None:
+        give_back(0)

@@ -21,7 +21,7 @@ from app.engines.token_stream import TokenStream
 from app.engines.vllm_outputs import VllmOutputs
 from app.engines.vllm_start import VllmPlan, build, computed_s, end, foreign_version, processes_of
 from app.errors import EngineLost, OutOfCapacity, StartupError
-from app.milestones import reached
+from app.logs import reached
 from app.types import Prompt, Sampling, StoredAdapter
 
 log = logging.getLogger(__name__)

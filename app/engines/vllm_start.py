@@ -13,7 +13,7 @@ from app.engines.choices import Choice
 from app.engines.cpu.plugin import PLATFORM_MODULE, SWITCH
 from app.engines.vllm_args import hot_processor
 from app.errors import StartupError
-from app.milestones import reached
+from app.logs import reached
 
 WRITTEN_FOR: Final = "0.32"
 """The vLLM whose inner parts this server knows."""

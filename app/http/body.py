@@ -9,13 +9,13 @@ import orjson
 from starlette.requests import Request
 from starlette.types import Message
 
+from app.concurrency import within
 from app.errors import IncompleteRequest, RequestTimeout, RequestTooLarge
 from app.http import json_faults
 from app.http.body_room import BodyRoom, Held
 from app.http.disconnect import ClientLeft
 from app.http.headers import value
 from app.http.json_bounds import check_json_bounds
-from app.interruption import within
 
 # A client that is told 413 while it still sends would see a reset instead of the answer; so that much is read and
 # thrown away first.

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from starlette.types import Scope
 
-from app.interruption import Interruption
+from app.concurrency import Interruption
 
 DEPARTURE_KEY = "outworker.departure"
 """In the scope, put there by `app.http.protocol`: the connection's `Departure`."""

@@ -12,6 +12,7 @@ from types import TracebackType
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.concurrency import Interruption
 from app.errors import ApiError
 from app.http.dialects.dialect import Frames
 from app.http.disconnect import SlowReader, watched
@@ -19,7 +20,6 @@ from app.http.envelope import REQUEST_ID_HEADER
 from app.http.exchange import exchange_of
 from app.http.presence import FILLER_KEY
 from app.inference.pipeline import Run
-from app.interruption import Interruption
 
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"

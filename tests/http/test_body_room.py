@@ -145,7 +145,7 @@ def test_memory_goes_back_to_the_system(tmp_path: Path, times: Times) -> None:
     """The input that was seen: 150 connections with 9.9 MB each of one token, on a server of its own."""
     fake = str(CHECKOUT / "wrangler-like-config" / "fake-engine.toml")
     server = subprocess.Popen(
-        [sys.executable, "-m", "app.serve", "--config", fake],
+        [sys.executable, "-m", "app.server.process", "--config", fake],
         cwd=CHECKOUT,
         env={**os.environ, "OUTWORKER_DATA_DIR": str(tmp_path), "PORT": "0"},
         stdout=subprocess.PIPE,

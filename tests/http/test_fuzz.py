@@ -16,7 +16,7 @@ from app.settings import CHECKOUT
 from tests.catalog.test_validate import anything, changes, valid_for
 from tests.http.test_envelope import leaves
 from tests.live.server import CF, HF, LiveServer
-from tests.test_serve import FAKE
+from tests.server.test_process import FAKE
 
 pytestmark = pytest.mark.soak
 

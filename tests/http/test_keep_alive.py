@@ -50,7 +50,7 @@ async def ask_twice(served: Served, pause_s: float) -> list[int]:
 
 
 async def test_an_unused_connection_is_closed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.listening.KEEP_ALIVE_GRACE_S", 0.1)
+    monkeypatch.setattr("app.http.uvicorn_server.KEEP_ALIVE_GRACE_S", 0.1)
     async with serve(limits={"keep_alive_s": 0.2}) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
         for _ in range(3):

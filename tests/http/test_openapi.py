@@ -22,7 +22,7 @@ from app.http.openapi.paths import path_of
 from app.http.routes.playground import PageFile
 from tests.conftest import CF, HF, Serve
 from tests.live.server import LiveServer
-from tests.test_serve import FAKE
+from tests.server.test_process import FAKE
 
 PATH = "/openapi.json"
 EXAMPLES = 200  # for each operation

@@ -12,7 +12,7 @@ from app.settings import CHECKOUT
 from tests.http.forms import CONTENT_TYPE, asset_form
 from tests.http.uploads import left_in, said, told
 from tests.live.server import HF, LiveServer
-from tests.test_serve import FAKE
+from tests.server.test_process import FAKE
 
 FINETUNES = "/client/v4/accounts/local/ai/finetunes"
 PIRATE = CHECKOUT / "adapters" / "pirate"

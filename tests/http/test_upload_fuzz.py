@@ -19,7 +19,7 @@ from tests.http.test_envelope import leaves
 from tests.http.test_fuzz import BODIES_PER_ROUTE, HOSTILE
 from tests.http.uploads import left_in
 from tests.live.server import CF, HF, LiveServer
-from tests.test_serve import FAKE
+from tests.server.test_process import FAKE
 
 pytestmark = pytest.mark.soak
 

@@ -20,7 +20,7 @@ from app.database import ADAPTERS, DRAFTS, open_database
 from app.settings import CHECKOUT
 from tests.http.forms import CONTENT_TYPE, asset_form
 from tests.live.server import HF, LiveServer
-from tests.test_serve import FAKE
+from tests.server.test_process import FAKE
 
 pytestmark = pytest.mark.soak
 

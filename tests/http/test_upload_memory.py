@@ -23,7 +23,7 @@ from tests.adapters.make import good
 from tests.http.forms import ASSET_END, CONTENT_TYPE, asset_form, asset_start, files_of
 from tests.http.uploads import uploads_to
 from tests.live.server import HF, LiveServer
-from tests.test_serve import FAKE
+from tests.server.test_process import FAKE
 
 PIRATE = CHECKOUT / "adapters" / "pirate"
 FILE_BYTES = 299_999_000

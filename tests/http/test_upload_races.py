@@ -21,8 +21,8 @@ from app.adapters.store import AdapterStore
 from app.adapters.tending import tend_once
 from app.database import DRAFTS, open_database
 from app.inference.prompt import PromptBuilder
+from app.server.stores import stores_of
 from app.settings import Settings
-from app.stores import stores_of
 from tests.adapters.make import TINY, good
 from tests.http.forms import files_of
 from tests.http.uploads import BASES, Uploads, left_in, told, uploads_to

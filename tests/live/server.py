@@ -32,7 +32,7 @@ SEED = 1
 def outworker(*arguments: str, data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """One command of the command line, to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "app.cli", *arguments],
+        [sys.executable, "-m", "app.cli.main", *arguments],
         cwd=CHECKOUT,
         env={**os.environ, "OUTWORKER_DATA_DIR": str(data_dir), **environment},
         capture_output=True,

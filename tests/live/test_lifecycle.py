@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from app.sockets import SocketFolder
+from app.data_dir.socket_folder import SocketFolder
 from tests.hostile import hostile, imported
 from tests.live.server import READY_S, SETTINGS, LiveServer, is_alive, sse_events
 

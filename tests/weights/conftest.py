@@ -17,7 +17,7 @@ import huggingface_hub
 import huggingface_hub.constants
 import pytest
 
-from app.cli import main
+from app.cli.main import main
 from app.weights.locate import find_pulled
 from app.weights.variants import load_catalogues, named_variant
 from tests.hub.server import Hub, serving
@@ -71,7 +71,7 @@ class Puller:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """In a process of its own, for what ends it from outside."""
         return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", *arguments],
+            [sys.executable, "-m", "app.cli.main", *arguments],
             cwd=CHECKOUT,
             env=self.environ,
             stdout=subprocess.PIPE,

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from app.adapters.base import read_base
-from app.assembly import Assembly
 from app.catalog.cards import load_cards
+from app.server.assembly import Assembly
+from app.server.stores import stores_of
 from app.settings import CHECKOUT, Settings, load_settings
 from app.settings.values import EngineName
 from app.standin.gguf import ensure_gguf
-from app.stores import stores_of
 from app.weights import Weights
 from app.weights.sidecar import SIDECAR_VERSION
 from tests.hub.server import Hub

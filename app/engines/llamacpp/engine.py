@@ -27,7 +27,7 @@ from app.engines.residents import Residents
 from app.engines.supervision import Heart, Supervision
 from app.engines.token_stream import TokenStream
 from app.errors import EngineLost, StartupError
-from app.milestones import reached
+from app.logs import reached
 from app.types import Prompt, Sampling, StoredAdapter
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from app.engines.transformers_engine.row import Row
 from app.engines.transformers_engine.vocabulary import Vocabulary
 from app.engines.weights import read_config
 from app.errors import EngineLost
-from app.milestones import reached
+from app.logs import reached
 from app.types import Prompt, Sampling, StoredAdapter
 
 

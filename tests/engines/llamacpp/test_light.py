@@ -15,11 +15,11 @@ SERVES = """
 import asyncio, sys
 from dataclasses import replace
 from pathlib import Path
-from app.assembly import Assembly
+from app.server.assembly import Assembly
 from app.catalog.cards import load_cards
-from app.serve import main
+from app.server.process import main
 from app.settings import CHECKOUT, load_settings
-from app.stores import stores_of
+from app.server.stores import stores_of
 from app.types import Prompt, Sampling
 
 async def serve(settings):

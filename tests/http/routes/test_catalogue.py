@@ -11,14 +11,14 @@ import pytest
 from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolve import Resolver
-from app.banner import STAND_IN_NOTE
 from app.catalog.cards import ModelCard, load_cards
 from app.engines.fake import FakeEngine
 from app.inference.prompt import PromptBuilder
 from app.inference.sampling import published_defaults
-from app.server import EngineGroup, create_app
+from app.server.application import EngineGroup, create_app
+from app.server.banner import STAND_IN_NOTE
+from app.server.stores import stores_of
 from app.settings import CHECKOUT, Settings
-from app.stores import stores_of
 from app.types import Caller
 from tests.conftest import CF, HF, Serve, Served
 

@@ -1,0 +1,1 @@
+"""The command line: `main.py` declares every command, and imports a module of this folder when its command runs."""

@@ -1,1 +1,0 @@
-"""What the adapter commands do. `app.cli` declares them and imports a module when its command runs."""
