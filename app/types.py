@@ -5,7 +5,7 @@ Nothing here does work: parsing is in `app.http.dialects`, checking in `app.cata
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 FinishReason = Literal["stop", "length", "abort", "tool_calls"]
 ToolChoice = Literal["auto", "none", "required"]
@@ -75,11 +75,11 @@ class Grammar:
 class Sampling:
     """How tokens are drawn, in the engine's domain: every value is one that vLLM accepts or maps exactly.
 
-    `temperature` may exceed vLLM's 2 (see `app.engines.hot`); `top_k` 0 means all tokens. `stop` are texts that end
-    the answer and are no part of it. `logprobs` asks for that many alternatives per token, 0 for the drawn one alone.
-    The end token counts for nothing where `ignore_eos`, and can't be drawn before `min_tokens` others. A token is drawn
-    only if it has at least `min_p` of the likeliest one's probability. Not every engine has `min_p`, `stop_token_ids`,
-    which end an answer, and `bad_words`, which never come: see `app.engines.engine`.
+    `temperature` may exceed vLLM's 2 (see `app.engines.vllm.high_temperature`); `top_k` 0 means all tokens. `stop` are
+    texts that end the answer and are no part of it. `logprobs` asks for that many alternatives per token, 0 for the
+    drawn one alone. The end token counts for nothing where `ignore_eos`, and can't be drawn before `min_tokens`
+    others. A token is drawn only if it has at least `min_p` of the likeliest one's probability. Not every engine has
+    `min_p`, `stop_token_ids`, which end an answer, and `bad_words`, which never come: see `app.engines.engine`.
     """
 
     max_tokens: int
@@ -173,6 +173,10 @@ class Usage:
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+
+MAX_LORA_RANK: Final = 32
+"""Of an adapter on any layer: Workers AI takes no larger one, and engines make room for it when they start."""
 
 
 @dataclass(frozen=True, slots=True)

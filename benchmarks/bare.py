@@ -1,7 +1,7 @@
 """AsyncLLM without HTTP: `python -m benchmarks.bare CONFIG WEIGHTS NAME=FOLDER...`.
 
-It is told (`benchmarks.client.ask`) a `Job` as JSON and answers with `Work`. The engine is made as app/engines/vllm.py
-makes it, from the same settings file as our server's.
+It is told (`benchmarks.client.ask`) a `Job` as JSON and answers with `Work`. The engine is made as
+app/engines/vllm/engine.py makes it, from the same settings file as our server's.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from typing import Any
 
 import uvloop
 
-from app.engines.cpu.plugin import SWITCH
-from app.engines.sampling_params import to_vllm
-from app.engines.vllm_start import VllmPlan, build
+from app.engines.vllm.cpu_plugin import SWITCH
+from app.engines.vllm.sampling_params import to_vllm
+from app.engines.vllm.start import VllmPlan, start_vllm
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
 from app.types import Sampling
@@ -35,7 +35,7 @@ class Client:
     """Asks the engine and notes when it answers."""
 
     def __init__(self, config: Path, weights: Path, adapters: Mapping[str, str]) -> None:
-        self._vllm, self._llm = build(_plan(config, weights))
+        self._vllm, self._llm = start_vllm(_plan(config, weights))
         self._builder = PromptBuilder(Tokenizer.from_folder(weights))
         self._adapters = {
             name: self._vllm.LoRARequest(name, number, folder)

@@ -13,10 +13,11 @@ import psutil
 
 from app.accounts.development import TOKEN_FILE
 from app.cli.api_client import FinetunesClient
-from app.engines.vllm_args import MAX_LORA_RANK
-from app.engines.vllm_start import QUIET_ENVIRONMENT, VllmPlan
-from app.plan import vllm_plan
+from app.engines.deployment import Deployment
+from app.engines.vllm.plan import plan
+from app.engines.vllm.start import QUIET_ENVIRONMENT, VllmPlan
 from app.settings import load_settings
+from app.types import MAX_LORA_RANK
 from benchmarks.arms import (
     BARE,
     BASE_AT_VLLM,
@@ -159,7 +160,9 @@ def _toml(values: Mapping[str, Any]) -> Iterator[str]:
 
 def our_plan(config: Path, weights: Path) -> VllmPlan:
     """What our server starts vLLM with."""
-    return vllm_plan(load_settings(config, None, {}).models[0], (card(),), weights)
+    model, served = load_settings(config, None, {}).models[0], card()
+    limits = served.limits.max_total_tokens, served.max_batch_prefill_tokens
+    return plan(Deployment(model, weights, weights, *limits))
 
 
 def flags_of(arguments: Mapping[str, Any]) -> Iterator[str]:

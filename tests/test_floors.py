@@ -1,14 +1,16 @@
-"""The floors of app/: an import goes down only, so a part can be read with nothing above it in mind."""
+"""The floors of app/: imports go down only, in no circle, so a part can be read with nothing above it in mind."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-APP = Path(__file__).parents[1] / "app"
+CHECKOUT = Path(__file__).parents[1]
+APP = CHECKOUT / "app"
 FLOORS = [
-    {"errors", "types", "files", "logs", "program"},
+    {"errors", "types", "files", "logs", "program", "engines/registry"},
     {"names", "concurrency", "constrained"},
     {"settings", "database"},
     {"data_dir"},
@@ -16,28 +18,69 @@ FLOORS = [
     {"inference"},
     {"http", "web"},
     {"standin"},
-    {"weights", "plan", "backup"},
+    {"weights", "backup"},
     {"server"},
     {"cli"},
 ]
+"""Loose files and folders, and files of a folder that stand on a lower floor than it."""
 HEIGHT = {part: height for height, floor in enumerate(FLOORS) for part in floor}
 SIDEWAYS = {("http", "engines"), ("engines", "http"), ("engines", "catalog"), ("catalog", "http")}
+FILES = {path.relative_to(APP).with_suffix("").as_posix(): path for path in sorted(APP.rglob("*.py"))}
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The parts of app/ that a file imports anywhere in it."""
+    """The files of app/ that a file imports anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
-        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        yield from (name.split(".")[1] for name in names if name.startswith("app."))
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            file = name.removeprefix("app.").replace(".", "/")
+            if name.startswith("app.") and file in FILES:
+                yield file
+            elif name.startswith("app.") and f"{file}/__init__" in FILES:
+                yield f"{file}/__init__"
 
 
-FILES = sorted(path for path in APP.rglob("*.py") if path != APP / "__init__.py")
+HOUSE = {file: {other for other in imports(path) if other != file} for file, path in FILES.items()}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(APP)))
-def test_imports_go_down(path: Path) -> None:
-    part = path.relative_to(APP).parts[0].removesuffix(".py")
-    for other in imports(path):
-        assert other == part or HEIGHT[other] < HEIGHT[part], f"{part} imports {other}"
+def part_of(file: str) -> str:
+    return file if file in HEIGHT else file.split("/", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("file", HOUSE)
+def test_imports_go_down(file: str) -> None:
+    part = part_of(file)
+    for other in map(part_of, HOUSE[file]):
+        assert other == part or HEIGHT[other] < HEIGHT[part], f"{file} imports {other}"
         assert (part, other) not in SIDEWAYS
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_files_are_in_no_circle() -> None:
+    assert circle(HOUSE) == []
+
+
+def test_folders_are_in_no_circle() -> None:
+    folders: dict[str, set[str]] = {}
+    for file, others in HOUSE.items():
+        if file in HEIGHT or file.endswith("__init__"):
+            continue
+        folder = file.rpartition("/")[0]
+        beside = {other.rpartition("/")[0] for other in others if other not in HEIGHT}
+        folders.setdefault(folder, set()).update(beside - {folder})
+    assert circle(folders) == []
+
+
+def test_few_files_are_loose() -> None:
+    assert len(list(APP.glob("[!_]*.py"))) <= 8

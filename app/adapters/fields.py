@@ -10,8 +10,8 @@ from app.adapters.base import TARGET_MODULES
 from app.adapters.findings import CONFIG_FILE, finding
 from app.adapters.settings import LoraSettings
 from app.errors import printable
+from app.types import MAX_LORA_RANK
 
-RANK_MAX = 32
 # A larger one is no choice of a person; from 3e38 on it would be infinite in the engine, and times zero NaN.
 ALPHA_MAX = 1e6
 # Full length, so that a name can never be a regular expression that does more than name: vLLM runs pattern
@@ -38,9 +38,9 @@ class ConfigReport:
 
 def read_rank(report: ConfigReport, key: str, value: Any) -> int:
     """A rank; 1 beside a finding."""
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= RANK_MAX:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_LORA_RANK:
         return value
-    problem = f"is {_shown(value)}, must be a whole number from 1 to {RANK_MAX}"
+    problem = f"is {_shown(value)}, must be a whole number from 1 to {MAX_LORA_RANK}"
     report.refuse(key, problem, "train with a rank in that range")
     return 1
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from app.adapters.base import BaseShape
-from app.adapters.fields import RANK_MAX
 from app.adapters.findings import WEIGHTS_FILE, finding
 from app.adapters.header import Tensor
 from app.adapters.settings import LoraSettings
 from app.adapters.tensor_names import TensorName, adapters_fault, peft_name, read_name, unknown_name
 from app.errors import printable
+from app.types import MAX_LORA_RANK
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,8 @@ def settings_faults(modules: list[LoraModule], settings: LoraSettings) -> list[s
     faults = []
     for module in modules:
         rank = settings.rank_of(module.name)
-        if module.rank > RANK_MAX:
-            problem = f"shape {list(module.a.shape)} has rank {module.rank}, must be at most {RANK_MAX}"
+        if module.rank > MAX_LORA_RANK:
+            problem = f"shape {list(module.a.shape)} has rank {module.rank}, must be at most {MAX_LORA_RANK}"
             faults.append(finding(module.a.name, problem, "train with a smaller rank"))
         if module.rank != rank:
             problem = f"shape {list(module.a.shape)} has rank {module.rank}, adapter_config.json says {rank}"

@@ -3,16 +3,16 @@
 import importlib.metadata
 import platform
 from collections.abc import Iterator
-from pathlib import Path
 
 from app.catalog.cards import ModelCard, load_cards
-from app.engines.choices import Choice, lines_of
-from app.engines.cpu.host import read_host
+from app.engines.choices import lines_of
+from app.engines.cpu_host import read_host
+from app.engines.deployment import module_of
 from app.engines.memory import GIB, available_bytes
-from app.engines.vllm_args import check_arguments
+from app.engines.registry import ENGINES
+from app.engines.vllm.args import check_arguments
 from app.errors import OperatorError
-from app.plan import by_engine, vllm_plan
-from app.server.assembly import llamacpp_plan, loaded_path, rounded_plan
+from app.server.assembly import by_engine, deployment
 from app.settings import CHECKOUT, Model, Settings, check_models
 from app.weights import Weights
 from app.weights.serving import check_pairs
@@ -56,20 +56,13 @@ def _versions() -> Iterator[str]:
 def _engine(models: list[Model], cards: dict[str, ModelCard], settings: Settings) -> Iterator[str]:
     model = models[0]
     yield from (f"model {entry.name}" for entry in models)
-    if model.engine == "fake":
-        yield "engine fake: nothing to choose"
+    kind = ENGINES[model.engine]
+    if not kind.loads_weights:
+        yield f"engine {kind.name}: nothing to choose"
         return
-    served, data_dir = tuple(cards[entry.name] for entry in models), settings.server.data_dir
-    weights = Weights(model.weights, data_dir)
-    yield f"engine {model.engine}, weights in {loaded_path(model, weights, data_dir)}"
-    yield from lines_of(_choices(model, served, weights, data_dir))
-
-
-def _choices(
-    model: Model, cards: tuple[ModelCard, ...], weights: Weights, data_dir: Path
-) -> tuple[Choice, ...]:
-    if model.engine == "llamacpp":
-        return llamacpp_plan(model, cards, weights, data_dir).choices
-    if model.engine == "transformers":
-        return rounded_plan(model, cards, weights).choices
-    return vllm_plan(model, cards, weights.folder()).choices
+    data_dir = settings.server.data_dir
+    served = deployment(
+        model, (cards[entry.name] for entry in models), Weights(model.weights, data_dir), data_dir
+    )
+    yield f"engine {kind.name}, weights in {served.path}"
+    yield from lines_of(module_of(kind).plan(served).choices)

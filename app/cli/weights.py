@@ -14,7 +14,7 @@ from app.errors import OperatorError, StartupError
 from app.program import program
 from app.weights import modelscope
 from app.weights.choose import choose
-from app.weights.fits import ENGINE_PACKAGES, best_fit, measure_for
+from app.weights.fits import best_fit, engine_packages, measure_for
 from app.weights.locate import find_pulled
 from app.weights.machine import Machine
 from app.weights.missing import missing
@@ -130,6 +130,6 @@ def _machine(machine: Machine) -> Iterator[str]:
     if not machine.gpus:
         yield "gpu      none"
     yield f"disk     {machine.disk_free_bytes / GB:.2f} GB free for {machine.cache}"
-    names = [name for sets in ENGINE_PACKAGES.values() for packages in sets for name in packages]
+    names = engine_packages()
     there = [f"{name} {machine.packages[name]}" for name in names if name in machine.packages]
     yield f"engines  {', '.join(there) or 'none is installed'}"

@@ -6,19 +6,24 @@ sees which one a request met. What it started and how each request ended is kept
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle, islice
 from math import log
 
+from app.engines.adapter_slots import Residents
+from app.engines.choices import Choice
+from app.engines.deployment import Deployment, EngineParts
 from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
-from app.engines.residents import Residents
+from app.settings import Model
 from app.types import Delta, FinishReason, Prompt, Sampling, StoredAdapter, TokenLogprob
 
 ANSWER = "This is the fake engine of Outworker . It repeats one sentence and needs no model ."
 KEPT_RECORDS = 2048
 KEPT_ANSWERS = 32
+SERVED_SLOTS = 16
 
 
 class FakeEngine:
@@ -165,3 +170,20 @@ def _logprob(pieces: Sequence[str], index: int, alternatives: int) -> TokenLogpr
     likeliest = [pieces[(index + rank) % len(pieces)] for rank in range(alternatives)]
     top = tuple((text, log(0.5) * (rank + 1)) for rank, text in enumerate(likeliest))
     return TokenLogprob(pieces[index], log(0.5), top)
+
+
+@dataclass(frozen=True, slots=True)
+class FakePlan:
+    """The fake engine is started in one way."""
+
+    choices: tuple[Choice, ...] = ()
+
+
+def plan(deployment: Deployment) -> FakePlan:
+    """Nothing is looked at."""
+    return FakePlan()
+
+
+def build(model: Model, make_plan: Callable[[], FakePlan], parts: EngineParts) -> FakeEngine:
+    """Make the engine without starting it."""
+    return FakeEngine(slots=model.max_adapters_resident or SERVED_SLOTS, wait_s=parts.slot_wait_s)

@@ -3,16 +3,19 @@
 On a GPU host vLLM sizes the KV cache (`gpu_memory_utilization`), and only the adapters' copies are in host memory.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
-from app.engines.vllm_args import MAX_LORA_RANK
-from app.engines.weights import read_config
+from app.engines.checkpoint import read_config
 from app.errors import StartupError
+from app.settings import Model
+from app.types import MAX_LORA_RANK
 
 GIB: Final = 1024**3
 HEADROOM_BYTES: Final = 2 * GIB
@@ -32,6 +35,9 @@ ADAPTERS_SHARE: Final = 4
 
 MAX_RESIDENT: Final = 256
 """Adapters that are kept loaded unless the settings say more: their bookkeeping is in every step of the engine."""
+
+PARALLEL_SIZES: Final = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+"""vLLM's arguments whose product is its number of worker processes."""
 
 CPU_COPIES: Final = 2
 """What vLLM has of a loaded adapter on a CPU: the copy that it read, and the slot that it computes with."""
@@ -55,7 +61,7 @@ def kv_cache_bytes(
     """
     needed = sequence_bytes(weights, max_model_len)
     if kv_cache_gib is not None:
-        return _as_set(int(kv_cache_gib * GIB), needed, max_model_len)
+        return _large_enough(int(kv_cache_gib * GIB), needed, max_model_len)
     free = available_bytes - weights_bytes - HEADROOM_BYTES - adapters_bytes
     if free < needed:
         raise StartupError(
@@ -126,6 +132,53 @@ def _heads(config: dict[str, Any]) -> tuple[int, int, int]:
     return heads, config.get("num_key_value_heads") or heads, head_dim
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """`adapters_resident` is a count; `kv_cache_bytes` None leaves it to vLLM, which knows a GPU's memory."""
+
+    adapters_resident: int
+    kv_cache_bytes: int | None
+
+
+def cpu_host_shares(
+    model: Model, weights: Path, *, weights_bytes: int, max_model_len: int, available_bytes: int
+) -> Shares:
+    """Weights, adapters and KV cache are in the same memory. Raises `StartupError` when it does not suffice."""
+    kv_cache = _kv_cache_as_set(model) or sequence_bytes(weights, max_model_len)
+    resident = model.max_adapters_resident or adapters_that_fit(
+        weights,
+        at_least=model.max_adapters_in_batch,
+        free_bytes=available_bytes - weights_bytes - HEADROOM_BYTES - kv_cache,
+        copies=CPU_COPIES,
+    )
+    kv_cache = kv_cache_bytes(
+        weights,
+        weights_bytes=weights_bytes,
+        adapters_bytes=cpu_adapters_bytes(weights, resident) if model.adapters else 0,
+        max_model_len=max_model_len,
+        kv_cache_gib=model.kv_cache_gib,
+        available_bytes=available_bytes,
+    )
+    return Shares(resident, kv_cache)
+
+
+def gpu_host_shares(model: Model, weights: Path, *, available_bytes: int) -> Shares:
+    """Weights and KV cache are on the GPU; each of vLLM's workers has a copy of the adapters in the host's memory."""
+    resident = model.max_adapters_resident or adapters_that_fit(
+        weights,
+        at_least=model.max_adapters_in_batch,
+        free_bytes=available_bytes - HEADROOM_BYTES,
+        copies=workers(model),
+    )
+    return Shares(resident, _kv_cache_as_set(model))
+
+
+def workers(model: Model) -> int:
+    """vLLM's number of worker processes. vLLM itself checks the sizes: what is no size counts as 1 here."""
+    sizes = [model.vllm.get(name) for name in PARALLEL_SIZES]
+    return math.prod(size for size in sizes if isinstance(size, int) and size > 0)
+
+
 @contextmanager
 def _configuration(weights: Path) -> Iterator[None]:
     try:
@@ -136,7 +189,7 @@ def _configuration(weights: Path) -> Iterator[None]:
         ) from error
 
 
-def _as_set(size: int, needed: int, max_model_len: int) -> int:
+def _large_enough(size: int, needed: int, max_model_len: int) -> int:
     if size < needed:
         raise StartupError(
             f"kv_cache_gib is too small: one sequence of {max_model_len} tokens needs {_gib(needed)}, "
@@ -155,6 +208,10 @@ def _limit_bytes(cgroup: Path) -> int | None:
         return None
     cached = int(stat.get("inactive_file", 0)) + int(stat.get("active_file", 0))
     return None if limit == "max" else max(int(limit) - used + cached, 0)
+
+
+def _kv_cache_as_set(model: Model) -> int | None:
+    return None if model.kv_cache_gib is None else int(model.kv_cache_gib * GIB)
 
 
 def _gib(size: int) -> str:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from app.engines.sampling_params import structural_tag
+from app.engines.structural_tag import structural_tag
 from app.errors import JsonModeUnmet
 from app.inference.helper import Broken, Helper, TooSlow
 from app.types import Grammar

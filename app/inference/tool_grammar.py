@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.engines.sampling_params import MAX_WHITESPACE_CHARS
+from app.engines.structural_tag import MAX_WHITESPACE_CHARS
 from app.inference.json_mode import ANY_OBJECT
 from app.inference.tool_prompt import CALL_BEGINS, CALL_ENDS
 from app.types import Grammar, JsonFormat, Tool, ToolChoice

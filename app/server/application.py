@@ -15,8 +15,7 @@ from app.adapters.base import BaseShape
 from app.adapters.finetunes import Finetunes
 from app.adapters.tending import tend
 from app.catalog.cards import ModelCard
-from app.engines.engine import Engine
-from app.engines.lifecycle import trim
+from app.engines.engine import Engine, trim
 from app.http.auth import FindCaller
 from app.http.body import BodyLimits
 from app.http.body_room import BodyRoom

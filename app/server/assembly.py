@@ -1,33 +1,25 @@
 """From settings to engine groups: which weights, which engine, what it may use. Called by `process` and `doctor`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 from app.adapters.base import BaseShape, base_name, read_base
 from app.adapters.store import AdapterStore
 from app.catalog.cards import ModelCard
 from app.engines.choices import Choice
+from app.engines.deployment import Deployment, EngineParts, Plan, module_of
 from app.engines.engine import Engine
-from app.engines.fake import FakeEngine
-from app.engines.llamacpp.engine import LlamaCppEngine
-from app.engines.llamacpp.plan import LlamaCppPlan
-from app.engines.llamacpp.sizing import Wishes, size_plan
+from app.engines.registry import ENGINES
 from app.engines.supervision import Supervision
-from app.engines.transformers_engine.engine import TransformersEngine
-from app.engines.transformers_engine.plan import TransformersPlan, transformers_plan
-from app.engines.vllm import VllmEngine
-from app.engines.vllm_args import check_arguments
-from app.engines.vllm_start import VllmPlan
+from app.engines.vllm.args import check_arguments
 from app.errors import EngineLost
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
 from app.logs import reached
-from app.plan import by_engine, vllm_plan
 from app.server.application import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
-from app.standin.gguf import ensure_gguf
 from app.weights import STAND_IN, Weights
 from app.weights.variants import load_catalogues, original_of
 
@@ -36,11 +28,6 @@ EXAMPLES = {
     "json": "Answers with a JSON object only.",
 }
 SLOT_WAIT_S = 10.0
-FAKE_SLOTS = 16
-LLAMACPP_FOLDER = "llamacpp"
-"""Below the data directory: adapters as GGUF."""
-
-P = TypeVar("P", VllmPlan, TransformersPlan, LlamaCppPlan)
 
 
 class Assembly:
@@ -93,31 +80,15 @@ class Assembly:
 
     def _engine(self, model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> Engine:
         """Plans are made in a thread, at start and again when an engine has to be started again."""
-        data_dir = self._settings.server.data_dir
-        if model.engine == "fake":
-            return FakeEngine(slots=model.max_adapters_resident or FAKE_SLOTS, wait_s=SLOT_WAIT_S)
-        if model.engine == "llamacpp":
-            return LlamaCppEngine(
-                lambda: self._noted(model, llamacpp_plan(model, cards, weights, data_dir)),
-                self._adapters.digests,
-                wait_s=SLOT_WAIT_S,
-                supervision=self._supervision,
-            )
-        if model.engine == "transformers":
-            return TransformersEngine(
-                lambda: self._noted(model, rounded_plan(model, cards, weights)),
-                wait_s=SLOT_WAIT_S,
-                supervision=self._supervision,
-            )
-        return VllmEngine(
-            lambda: self._noted(model, vllm_plan(model, cards, weights.folder())),
-            wait_s=SLOT_WAIT_S,
-            supervision=self._supervision,
-        )
+        module = module_of(ENGINES[model.engine])
+        parts = EngineParts(SLOT_WAIT_S, self._supervision, self._adapters.digests)
 
-    def _noted(self, model: Model, plan: P) -> P:
-        self.choices[model.weights] = plan.choices
-        return plan
+        def make_plan() -> Plan:
+            plan = module.plan(deployment(model, cards, weights, self._settings.server.data_dir))
+            self.choices[model.weights] = plan.choices
+            return plan
+
+        return module.build(model, make_plan, parts)
 
     def _register_examples(self, card: ModelCard, folder: Path) -> None:
         base = read_base(folder, STAND_IN)
@@ -137,28 +108,20 @@ class Assembly:
             )
 
 
-def rounded_plan(model: Model, cards: tuple[ModelCard, ...], weights: Weights) -> TransformersPlan:
-    """What transformers is started with. Raises StartupError when weights or memory don't suffice."""
-    folder, rounding = weights.folder(), weights.rounding()
-    return transformers_plan(model, folder, max_model_len=_context(cards), quantization=rounding)
+def by_engine(models: Iterable[Model]) -> Iterator[list[Model]]:
+    """Entries with equal weights share an engine."""
+    ordered = sorted(models, key=lambda model: model.weights)
+    yield from (list(equal) for _, equal in groupby(ordered, key=lambda model: model.weights))
 
 
-def loaded_path(model: Model, weights: Weights, data_dir: Path) -> Path:
-    """The folder or file that the engine loads. Raises OperatorError: missing or broken."""
-    if model.engine == "llamacpp" and model.weights == STAND_IN:
-        return ensure_gguf(data_dir)
-    return weights.path()
-
-
-def llamacpp_plan(
-    model: Model, cards: tuple[ModelCard, ...], weights: Weights, data_dir: Path
-) -> LlamaCppPlan:
-    """What llama.cpp is started with. Raises StartupError when weights or memory don't suffice."""
-    gguf = loaded_path(model, weights, data_dir)
-    wishes = Wishes(model.kv_cache_gib, model.max_adapters_resident if model.adapters else 0)
-    return size_plan(gguf, data_dir / LLAMACPP_FOLDER, context=_context(cards), wishes=wishes)
-
-
-def _context(cards: tuple[ModelCard, ...]) -> int:
-    """Tokens that the largest of the cards allows."""
-    return max(card.limits.max_total_tokens for card in cards)
+def deployment(model: Model, cards: Iterable[ModelCard], weights: Weights, data_dir: Path) -> Deployment:
+    """What an entry's engine serves, for the largest of its cards. Raises OperatorError: weights missing or broken."""
+    kind, cards = ENGINES[model.engine], tuple(cards)
+    return Deployment(
+        model,
+        weights.loaded_by(kind) if kind.loads_weights else Path(),
+        cache=data_dir / kind.name,
+        max_total_tokens=max(card.limits.max_total_tokens for card in cards),
+        max_prefill_tokens=max((card.max_batch_prefill_tokens or 0 for card in cards), default=0) or None,
+        quantization=weights.rounding(),
+    )

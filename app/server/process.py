@@ -31,7 +31,7 @@ from app.catalog.cards import load_cards
 from app.data_dir.server_address import ServerAddress, forget
 from app.data_dir.server_lock import ServerLock
 from app.data_dir.socket_folder import SocketFolder
-from app.engines.lifecycle import freeze_memory
+from app.engines.engine import freeze_memory
 from app.errors import EngineLost, OperatorError, StartupError
 from app.http.boundary import ANY_HOST
 from app.http.routes.playground import PageSignIn

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.engines.registry import ENGINES
+
 DEFAULT_MODELS: Final = (
     "@hf/mistral/mistral-7b-instruct-v0.2",
     "@cf/mistral/mistral-7b-instruct-v0.2-lora",
@@ -132,7 +134,7 @@ _MODELS = (
         "models[].engine",
         "vllm",
         '"vllm", "transformers", "llamacpp", or "fake": an engine without a model, for work on front ends.',
-        {"type": "string", "enum": ["vllm", "transformers", "llamacpp", "fake"]},
+        {"type": "string", "enum": list(ENGINES)},
     ),
     Setting(
         "models[].adapters", True, "Serve LoRA adapters; without them vLLM can compile the model.", _BOOLEAN

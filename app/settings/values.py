@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-EngineName = Literal["vllm", "transformers", "llamacpp", "fake"]
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Model:
     name: str
     aliases: tuple[str, ...] | None
     weights: str
-    engine: EngineName
+    engine: str
     adapters: bool
     max_adapters_resident: int | None
     max_adapters_in_batch: int

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
 
-from app.engines.llamacpp.rows import MODULES, interleaved
+from app.engines.llamacpp.gguf.tensor_names import MODULES, interleaved
 from app.files import folder_lock, private_folder
 from app.standin import compact
 from app.standin.shape import BOS_ID, CONFIG, EOS_ID, UNK_ID, VOCAB_SIZE

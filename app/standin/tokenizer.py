@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
-from app.engines.llamacpp.sidecar import tokenizer_of
+from app.engines.llamacpp.gguf.sidecar import tokenizer_of
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% set ns = namespace(system='') %}{% for m in messages %}"

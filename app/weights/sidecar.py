@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from app.engines.llamacpp.llamafile import SUFFIX as LLAMAFILE
-from app.engines.llamacpp.llamafile import copied_gguf, gguf_in
+from app.engines.llamacpp.gguf.llamafile import SUFFIX as LLAMAFILE
+from app.engines.llamacpp.gguf.llamafile import copied_gguf, gguf_in
 from app.errors import StartupError
 from app.files import folder_lock, private_folder
 
@@ -79,6 +79,6 @@ def _identity(file: Path) -> str:
 
 
 def _make(file: Path, folder: Path) -> None:
-    from app.engines.llamacpp.sidecar import make_sidecar  # noqa: PLC0415  reads GGUF: only for such weights
+    from app.engines.llamacpp.gguf.sidecar import make_sidecar  # noqa: PLC0415  reads GGUF: only for such weights
 
     make_sidecar(file, folder)

@@ -20,7 +20,6 @@ SCHEMA_FILE: Final = "weights.schema.json"
 GB: Final = 10**9
 
 Device = Literal["gpu", "cpu"]
-Engine = Literal["vllm", "transformers", "llamacpp"]
 HubName = Literal["huggingface", "modelscope"]
 
 
@@ -49,7 +48,7 @@ class Run:
     although a card names the two together.
     """
 
-    engine: Engine
+    engine: str
     devices: tuple[Device, ...]
     memory_gb: float
     host_memory_gb: float = 0.0

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from app.engines.weights import find_weights
+from app.engines.checkpoint import find_weights
+from app.engines.registry import EngineKind
 from app.errors import StartupError
 from app.settings.check import did_you_mean
 from app.standin.expand import ensure_expanded
+from app.standin.gguf import ensure_gguf
 from app.weights.failures import check_endpoint
 from app.weights.locate import locate
 from app.weights.sidecar import MODEL_FILES, gguf_of, is_llamafile, is_model_file, sidecar_of
@@ -49,6 +51,12 @@ class Weights:
                 path = self._find()
                 self._folder = sidecar_of(path, self._data_dir) if path.is_file() else path
             return self._folder
+
+    def loaded_by(self, engine: EngineKind) -> Path:
+        """What the engine loads: the GGUF file, or the folder. Raises OperatorError: missing or broken."""
+        if not engine.one_file:
+            return self.folder()
+        return ensure_gguf(self._data_dir) if self.name == STAND_IN else self.path()
 
     def rounding(self) -> Rounding:
         """To how many bits the engine rounds the weights while it loads them: a variant's 8-bit or 4-bit, else none."""

@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from app.engines.registry import ENGINES
 from app.errors import SettingsError, printable
 from app.weights.variants import Catalogue, Run, Variant
-
-ENGINE_WORDS = {"vllm": "vLLM", "transformers": "Transformers", "llamacpp": "llama.cpp"}
-"""How xinference calls the engines; our own names count too."""
 
 Pair = tuple[Variant, Run]
 
@@ -70,7 +68,7 @@ def _of_size(catalogues: Sequence[Catalogue], words: Words) -> list[Catalogue]:
 
 
 def _engine_word(run: Run) -> str:
-    return ENGINE_WORDS[run.engine]
+    return ENGINES[run.engine].title
 
 
 def _same(word: str) -> str:

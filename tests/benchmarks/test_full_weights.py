@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.adapters.base import read_base
-from app.engines.weights import check_weights
+from app.engines.checkpoint import check_weights
 from benchmarks.full_size import VARIANT, stated_bytes
 from benchmarks.full_weights import write_model
 

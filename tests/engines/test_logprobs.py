@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vllm.logprobs import Logprob
 
-from app.engines.llamacpp.reading import Reading, TokenIds
-from app.engines.logprobs import LEAST, shown
-from app.engines.vllm_logprobs import logprobs_of
+from app.engines.llamacpp.chunks import Reading, TokenIds
+from app.engines.logprobs import LEAST, logprobs_of, shown
 from app.types import Sampling
 
 WRONG = (-math.inf, math.inf, math.nan, -3.4e38, -1e5)

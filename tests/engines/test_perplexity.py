@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engines.transformers_engine.plan import Quantization
+from app.engines.transformers.plan import Quantization
 from app.settings import CHECKOUT
 from app.standin.gguf import ensure_gguf
 from tests.engines.gguf_forms import FORMS, Forms

@@ -1,4 +1,4 @@
-"""app.engines.shares: adapters, KV cache and what is left over, on both kinds of host."""
+"""app.engines.memory: adapters, KV cache and what is left over, on both kinds of host."""
 
 import json
 from dataclasses import replace
@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from app.engines.memory import GIB, cpu_adapters_bytes, sequence_bytes
-from app.engines.shares import Shares, cpu_host_shares, gpu_host_shares
+from app.engines.memory import (
+    GIB,
+    Shares,
+    cpu_adapters_bytes,
+    cpu_host_shares,
+    gpu_host_shares,
+    sequence_bytes,
+)
 from app.errors import StartupError
 from app.settings import Model, load_settings
 from tests.engines.test_memory import MISTRAL_7B

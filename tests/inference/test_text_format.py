@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import xgrammar
 
-from app.engines.llamacpp.grammar import gbnf_of
+from app.engines.llamacpp.grammar.structural_tag import gbnf_of
 from app.errors import BadInput, JsonModeUnmet
 from app.inference.engine_fields import asks_more, check_engine
 from app.inference.schemas import Schemas

@@ -7,8 +7,8 @@ import gguf
 import numpy as np
 import pytest
 
-from app.engines.llamacpp.header import BLOCKS, read_header
-from app.engines.llamacpp.rows import interleaved
+from app.engines.llamacpp.gguf.header import BLOCKS, read_header
+from app.engines.llamacpp.gguf.tensor_names import interleaved
 from app.standin import compact
 from app.standin.gguf import FILE_NAME, FOLDER_NAME, MAX_ERROR, ensure_gguf, write_gguf
 

@@ -14,11 +14,10 @@ from typing import Any
 from unittest.mock import patch
 
 from app.catalog.cards import load_cards
-from app.engines.llamacpp.model import GgufModel
-from app.engines.llamacpp.sizing import size_plan
-from app.engines.memory import HEADROOM_BYTES
-from app.engines.shares import cpu_host_shares
-from app.engines.transformers_engine.sizes import resident_bytes
+from app.engines.llamacpp.gguf.model import GgufModel
+from app.engines.llamacpp.plan import size_plan
+from app.engines.memory import HEADROOM_BYTES, cpu_host_shares
+from app.engines.transformers.sizes import resident_bytes
 from app.errors import StartupError
 from app.settings import CHECKOUT, load_settings
 from app.weights.variants import FOLDER, GB
@@ -94,7 +93,7 @@ def _llamacpp(size: int, free: int) -> None:
         norm_epsilon=1e-5,
         size=size,
     )
-    with patch("app.engines.llamacpp.sizing.read_model", return_value=model):
+    with patch("app.engines.llamacpp.plan.read_model", return_value=model):
         size_plan(model.path, Path("cache"), context=CONTEXT, free_bytes=free)
 
 

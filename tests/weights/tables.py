@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from app.engines.registry import ENGINES
 from app.settings import CHECKOUT
 from app.weights.variants import Catalogue, Run, Variant, load_catalogues
-from app.weights.words import ENGINE_WORDS
 
 PAGE = CHECKOUT / "docs" / "weights.md"
 BLOCK = re.compile(r"(<!-- data: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -70,8 +70,8 @@ def _memory(run: Run) -> str:
     where = " or ".join("GPU" if device == "gpu" else "CPU" for device in run.devices)
     needs = f", with {' and '.join(run.packages)}" if run.packages else ""
     if run.refused is not None:
-        return f"not {ENGINE_WORDS[run.engine]}: {run.refused}"
-    return f"{ENGINE_WORDS[run.engine]} {run.memory_gb:.2f} GB ({where}{needs})"
+        return f"not {ENGINES[run.engine].title}: {run.refused}"
+    return f"{ENGINES[run.engine].title} {run.memory_gb:.2f} GB ({where}{needs})"
 
 
 def _disk(variant: Variant) -> str:

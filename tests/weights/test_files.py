@@ -12,7 +12,6 @@ from app.catalog.cards import load_cards
 from app.server.assembly import Assembly
 from app.server.stores import stores_of
 from app.settings import CHECKOUT, Settings, load_settings
-from app.settings.values import EngineName
 from app.standin.gguf import ensure_gguf
 from app.weights import Weights
 from app.weights.sidecar import SIDECAR_VERSION
@@ -69,6 +68,6 @@ def test_a_pulled_variant(puller: Puller, hub: Hub, gguf: Path, tmp_path: Path, 
     assert stores.adapters.find("local", "p", "stand-in") is None
 
 
-def with_model(data_dir: Path, weights: str, engine: EngineName) -> Settings:
+def with_model(data_dir: Path, weights: str, engine: str) -> Settings:
     settings = load_settings(None, None, {"OUTWORKER_DATA_DIR": str(data_dir)})
     return replace(settings, models=(replace(settings.models[0], weights=weights, engine=engine),))

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from app.engines.weights import LEFT_OUT, REPOSITORY_FILES
+from app.engines.checkpoint import LEFT_OUT, REPOSITORY_FILES
 from app.errors import SettingsError
 from app.program import program
 from app.weights.variants import (

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.engines.llamacpp.grammar import gbnf_of
+from app.engines.llamacpp.grammar.structural_tag import gbnf_of
 from app.types import Sampling
 
 SEEDS: Final = 2**32 - 1

@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.engines.adapter_files import load_stored
-from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
-from app.engines.lifecycle import drained, first_line
-from app.engines.llamacpp.answer import Answer
-from app.engines.llamacpp.generation import Generation
-from app.engines.llamacpp.generations import Generations
-from app.engines.llamacpp.lora import converted, place_of, sweep
-from app.engines.llamacpp.model import GgufModel, read_model
-from app.engines.llamacpp.plan import LlamaCppPlan
-from app.engines.llamacpp.reading import TokenIds
-from app.engines.residents import Residents
+from app.engines.adapter_slots import Residents
+from app.engines.delta_stream import TokenStream
+from app.engines.deployment import EngineParts
+from app.engines.engine import EngineHealth, LeasedAdapter, drained, first_line, not_ready
+from app.engines.llamacpp.chunks import TokenIds
+from app.engines.llamacpp.gguf.adapter import converted, place_of, sweep
+from app.engines.llamacpp.gguf.model import GgufModel, read_model
+from app.engines.llamacpp.plan import LlamaCppPlan, plan
+from app.engines.llamacpp.request import Answer
+from app.engines.llamacpp.server import Generation
+from app.engines.llamacpp.server_pool import Generations
 from app.engines.supervision import Heart, Supervision
-from app.engines.token_stream import TokenStream
 from app.errors import EngineLost, StartupError
 from app.logs import reached
+from app.settings import Model
 from app.types import Prompt, Sampling, StoredAdapter
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "300"}
 else runs, and take tens of times as long where something does: then the one that is waited for does not get to run. Set
 before libgomp is loaded; what the operator exported wins.
 """
+
+__all__ = ["LlamaCppEngine", "build", "plan"]
 
 
 class LlamaCppEngine:
@@ -218,3 +221,8 @@ def _import() -> Any:
         raise StartupError(
             "the engine llamacpp is not installed: run `make serve ENGINE=llamacpp`, or set engine to another"
         ) from None
+
+
+def build(model: Model, make_plan: Callable[[], LlamaCppPlan], parts: EngineParts) -> LlamaCppEngine:
+    """Make the engine without starting it."""
+    return LlamaCppEngine(make_plan, parts.digests, wait_s=parts.slot_wait_s, supervision=parts.supervision)

@@ -1,11 +1,17 @@
 """What llama.cpp is started with, and the parameters of its server."""
 
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.engines.choices import Choice
+from app.engines.choices import SET, Choice, adapters_choice, free_memory
+from app.engines.cpu_host import chosen_threads
+from app.engines.deployment import Deployment
+from app.engines.llamacpp.gguf.model import GgufModel, read_model
+from app.engines.memory import ADAPTERS_SHARE, GIB, available_bytes
+from app.errors import StartupError
 
 SOCKET_NAME: Final = "llama.sock"
 """llama.cpp's server always listens. On a name that ends so it does on a Unix socket, which nobody else can see in a
@@ -19,7 +25,7 @@ are read at nine tenths of the speed that twice as many give, half as many at ha
 
 @dataclass(frozen=True, slots=True)
 class LlamaCppPlan:
-    """`gguf` has been looked at (`app.engines.llamacpp.model`). `context` are the tokens of one request, prompt and
+    """`gguf` has been looked at (`app.engines.llamacpp.gguf.model`). `context` are the tokens of one request, prompt and
     answer; `slots` requests run at once; `threads` compute, None for llama.cpp's own choice. `adapters` stay loaded at
     most. Converted adapters are kept in `cache`. `choices` are for people.
     """
@@ -84,3 +90,150 @@ def _adapter(xllamacpp: Any, path: Path) -> Any:
     adapter.path = str(path)
     adapter.scale = 0.0
     return adapter
+
+
+MAX_SLOTS: Final = 8
+"""More requests at once make each of them slower on a CPU, and are no faster together."""
+
+MAX_ADAPTERS: Final = 16
+"""That stay loaded unless the settings say more: each change of adapters loads all of them."""
+
+GENERATIONS: Final = 2
+"""While adapters change, the old server is there beside the new one."""
+
+RESERVE_BYTES: Final = GIB // 2
+"""For this process."""
+
+COMPUTE_BYTES: Final = GIB // 8
+"""What each server computes with."""
+
+
+def needed_bytes(
+    weights_bytes: int,
+    *,
+    context: int,
+    cache_bytes_per_token: int,
+    slots: int = 1,
+    adapters: int = 1,
+    adapter_bytes: int = 0,
+) -> int:
+    """Memory at most. The weights are in it once: servers map the same file.
+
+    `weights_bytes` is the file's size, `adapter_bytes` that of one adapter as llama.cpp has it; `context` are tokens.
+    Without adapters there is never a second server. The least that the engine starts with are one slot and, unless
+    they are switched off, one adapter.
+    """
+    generations = GENERATIONS if adapters else 1
+    each = slots * context * cache_bytes_per_token + adapters * adapter_bytes + COMPUTE_BYTES
+    return RESERVE_BYTES + weights_bytes + generations * each
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the settings say; None is chosen here. `adapters` 0 serves none."""
+
+    kv_cache_gib: float | None = None
+    adapters: int | None = None
+
+
+NO_WISHES: Final = Wishes()
+
+
+def plan(deployment: Deployment) -> LlamaCppPlan:
+    """What llama.cpp is started with. Raises StartupError when weights or memory don't suffice."""
+    model = deployment.model
+    wishes = Wishes(model.kv_cache_gib, model.max_adapters_resident if model.adapters else 0)
+    return size_plan(deployment.path, deployment.cache, context=deployment.max_total_tokens, wishes=wishes)
+
+
+def size_plan(
+    gguf: Path,
+    cache: Path,
+    *,
+    context: int,
+    wishes: Wishes = NO_WISHES,
+    free_bytes: int | None = None,
+) -> LlamaCppPlan:
+    """`context` are the tokens of a request, prompt and answer.
+
+    Raises StartupError where the file can't be served, or there is no room for it and one request.
+    """
+    model = read_model(gguf)
+    if context > model.context:
+        raise StartupError(
+            f"weights: {gguf}: it was made for {model.context} tokens, the card allows {context}: serve a card with a "
+            "smaller context or other weights"
+        )
+    free = available_bytes() if free_bytes is None else free_bytes
+    shares = _shares(model, context, wishes, free)
+    threads, threads_choice = chosen_threads()
+    return LlamaCppPlan(
+        gguf=gguf,
+        cache=cache,
+        context=context,
+        slots=shares.slots,
+        adapters=shares.adapters,
+        threads=threads,
+        choices=(threads_choice, *_choices(shares, wishes, free)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """`cache_bytes` of the slots of one server."""
+
+    slots: int
+    adapters: int
+    cache_bytes: int
+
+
+def _shares(model: GgufModel, context: int, wishes: Wishes, free_bytes: int) -> _Shares:
+    """Least first: one request, or those asked for, and an adapter; then more adapters, then more requests."""
+    each = context * model.cache_bytes_per_token
+    slots = 1 if wishes.kv_cache_gib is None else _slots_of(wishes.kv_cache_gib, each, context)
+
+    def needed(adapters: int) -> int:
+        return needed_bytes(
+            model.size,
+            context=context,
+            cache_bytes_per_token=model.cache_bytes_per_token,
+            slots=slots,
+            adapters=adapters,
+            adapter_bytes=model.adapter_bytes,
+        )
+
+    adapters = 1 if wishes.adapters is None else wishes.adapters
+    least = needed(adapters)
+    if least > free_bytes:
+        raise StartupError(
+            f"weights: {model.path}: {least / GIB:.1f} GiB of memory are needed for {slots} requests of {context} tokens "
+            f"at once and {adapters} adapters, {free_bytes / GIB:.1f} are free: end other programs, choose a smaller "
+            "quantization, serve a card with a smaller context, or set kv_cache_gib or max_adapters_resident lower"
+        )
+    generations = GENERATIONS if adapters else 1
+    left = free_bytes - needed(adapters)
+    if wishes.adapters is None:
+        more = left // ADAPTERS_SHARE // (generations * model.adapter_bytes)
+        adapters = min(adapters + more, MAX_ADAPTERS)
+        left = free_bytes - needed(adapters)
+    if wishes.kv_cache_gib is None:
+        slots = min(slots + left // (generations * each), MAX_SLOTS)
+    return _Shares(slots, adapters, slots * each)
+
+
+def _slots_of(kv_cache_gib: float, each: int, context: int) -> int:
+    slots = int(kv_cache_gib * GIB) // each
+    if not slots:
+        raise StartupError(
+            f"kv_cache_gib is too small: one request of {context} tokens needs {each / GIB:.2f} GiB, "
+            f"found {kv_cache_gib:g}"
+        )
+    return min(slots, MAX_SLOTS)
+
+
+def _choices(shares: _Shares, wishes: Wishes, free_bytes: int) -> Iterator[Choice]:
+    why = f"for {shares.slots} requests of full length at once, at most {MAX_SLOTS}"
+    reason = f"{SET}, {why}" if wishes.kv_cache_gib else f"{why}; {free_memory(free_bytes)}"
+    yield Choice("KV cache", f"{shares.cache_bytes / GIB:.2f} GiB", reason, "kv_cache_gib")
+    if shares.adapters:
+        yield adapters_choice(shares.adapters, by_hand=bool(wishes.adapters), free_bytes=free_bytes)

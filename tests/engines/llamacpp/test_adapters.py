@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from app.engines.engine import LeasedAdapter
-from app.engines.llamacpp.lora import converted, place_of
-from app.engines.llamacpp.model import GgufModel, read_model
+from app.engines.llamacpp.gguf.adapter import converted, place_of
+from app.engines.llamacpp.gguf.model import GgufModel, read_model
 from app.errors import FinetuneNotFound, InternalError, OutOfCapacity
 from app.standin import text, voices
 from app.types import StoredAdapter

@@ -1,0 +1,95 @@
+"""One request in llama.cpp's hands: runs in a thread of its own, and hands deltas over to the event loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from app.engines.delta_stream import TokenStream
+from app.engines.llamacpp.body import body_of
+from app.engines.llamacpp.chunks import Reading, TokenIds
+from app.errors import ApiError, InternalError, JsonModeUnmet
+from app.types import Sampling
+
+log = logging.getLogger(__name__)
+
+
+class Answer:
+    """`run` blocks; everything else is for the event loop's thread.
+
+    An answer of at least `min_tokens` tokens takes two requests: one that has so many and no end, one for the rest.
+    llama.cpp has no such bound, and its bias against the end token holds for a whole request.
+    """
+
+    def __init__(
+        self, prompt: list[int], sampling: Sampling, ids: TokenIds, *, adapter: int | None, window: int
+    ) -> None:
+        self.begun = False
+        self.aborted = False
+        self._prompt = prompt
+        self._sampling = sampling
+        self._adapter = adapter
+        self._window = window
+        self._reading = Reading(ids, sampling)
+        self._loop = asyncio.get_running_loop()
+        self._error: ApiError | None = None
+
+    def run(self, server: Any, stream: TokenStream) -> None:
+        """`server` is an xllamacpp.Server. Ends when the answer does, or soon after it was aborted."""
+        try:
+            for sampling, last in _requests(self._sampling):
+                self._ask(server, stream, sampling, last=last)
+                if self.aborted or self._reading.ended or self._error is not None:
+                    break
+        except ApiError as error:
+            self._error = error
+        if not self.aborted and not self._reading.ended:
+            self._hand_over(stream.fail, self._error or InternalError())
+
+    def _ask(self, server: Any, stream: TokenStream, sampling: Sampling, *, last: bool) -> None:
+        answered = self._reading.token_ids
+        body = body_of(self._prompt, answered, sampling, adapter=self._adapter, window=self._window)
+        self._reading.begin_request()
+
+        def take(chunk: bytes) -> bool:
+            """Says whether llama.cpp shall stop; it does, too, when this raises."""
+            if self.aborted:
+                return True
+            content = orjson.loads(chunk)
+            if "error" in content:
+                self._error = _error_of(content["error"])
+                return True
+            delta = self._reading.delta(content, last=last)
+            if delta is not None:
+                self._hand_over(stream.put, delta)
+            return self._reading.ended
+
+        server.handle_completions(orjson.dumps(body), take)
+
+    def _hand_over(self, to: Callable[..., None], what: object) -> None:
+        self._loop.call_soon_threadsafe(to, what)
+
+
+def _requests(sampling: Sampling) -> Iterator[tuple[Sampling, bool]]:
+    """What is asked for one after the other, and whether it is the last. An answer in a grammar ends with that."""
+    least = sampling.min_tokens
+    if not least or sampling.ignore_eos or sampling.grammar is not None:
+        yield sampling, True
+        return
+    least = min(least, sampling.max_tokens)
+    rest = sampling.max_tokens - least
+    yield replace(sampling, max_tokens=least, ignore_eos=True), not rest
+    if rest:
+        seed = None if sampling.seed is None else sampling.seed + 1  # not the same draws again
+        yield replace(sampling, max_tokens=rest, seed=seed), True
+
+
+def _error_of(error: dict[str, Any]) -> ApiError:
+    message = str(error.get("message", ""))
+    if "grammar" in message:
+        return JsonModeUnmet("No grammar can be made of the schema: llama.cpp can't read it, simplify it")
+    log.error("llama.cpp refused a request: %s", message[:500])
+    return InternalError()

