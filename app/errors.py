@@ -7,7 +7,7 @@
     │   ├── EngineLost            an engine that served can't go on: exit code 1, for a supervisor to act
     │   ├── StorageError          the data directory can't take what it should
     │   ├── AdapterRefused        an adapter's files break a rule; names file, tensor, rule and number
-    │   ├── PullFailed            weights can't be downloaded: network, token, disk, checksum (app.weights.failures)
+    │   ├── PullFailed            weights can't be downloaded: network, token, disk, checksum (app.weights.hub_errors)
     │   ├── ServerRefused         a server that a command talks to answered an error (app.cli.api_responses)
     │   └── ForeignAnswer         ... or what this API doesn't answer (app.cli.api_responses)
     └── ApiError                  the envelope with `code` and HTTP `status`

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from app.server.assembly import EXAMPLES
-from app.weights import STAND_IN, Weights
+from app.weights.source import STAND_IN, Weights
 from benchmarks import engine
 from benchmarks.adapters import adapter_folders
 from benchmarks.arms import OPENAI, Arm

@@ -13,9 +13,9 @@ import pytest
 
 from app.accounts.authority import Authority
 from app.accounts.running import Running
-from app.adapters.base import read_base
 from app.adapters.finetunes import Finetunes
-from app.adapters.resolve import Resolver
+from app.adapters.inspection.base_model import read_base
+from app.adapters.resolver import Resolver
 from app.catalog.cards import load_cards
 from app.engines.fake import FakeEngine
 from app.http.routes.playground import PageSignIn

@@ -11,7 +11,7 @@ CHECKOUT = Path(__file__).parents[1]
 APP = CHECKOUT / "app"
 FLOORS = [
     {"errors", "types", "files", "logs", "program", "engines/registry"},
-    {"names", "concurrency", "constrained"},
+    {"names", "concurrency", "json_grammar"},
     {"settings", "database"},
     {"data_dir"},
     {"catalog", "adapters", "accounts", "engines"},

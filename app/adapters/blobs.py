@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE, finding
+from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE, finding
 from app.errors import AdapterRefused
 from app.files import PRIVATE_FILE_MODE, folder_lock, private_folder, sync_folder
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
-from app.adapters.base import BaseShape
-from app.adapters.drafts import Draft, Drafts
+from app.adapters.inspection.base_model import BaseShape
+from app.adapters.lifecycle import Draft, Drafts
 from app.adapters.store import AdapterStore
 from app.errors import FinetuneNotFound, OperatorError
 from app.types import StoredAdapter

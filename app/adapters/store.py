@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from app.adapters import draft_rows, rows
-from app.adapters.base import BaseShape
 from app.adapters.blobs import Blobs
 from app.adapters.disk import disk_errors
+from app.adapters.inspection.base_model import BaseShape
 from app.adapters.rows import AdapterRow
 from app.data_dir.reserve import Reserve
 from app.errors import AdapterRefused, OperatorError, printable
@@ -17,7 +17,7 @@ from app.names import can_name_adapter, checked_account_id, checked_name
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:
-    from app.adapters.intake import Sealed
+    from app.adapters.sealing import Sealed
 
 ADAPTERS_PER_ACCOUNT_MAX = 100
 DESCRIPTION_MAX_CHARS = 2_000
@@ -57,7 +57,7 @@ class AdapterStore:
         for the rest.
         """
         # Inspection needs numpy, whose import a server that only reads the store does not have to wait for.
-        from app.adapters.intake import take_in  # noqa: PLC0415
+        from app.adapters.sealing import take_in  # noqa: PLC0415
 
         columns = {
             "account_id": checked_account_id(account_id),

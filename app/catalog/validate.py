@@ -1,7 +1,7 @@
 """The verdict on a request's body: the published JSON schema decides, draft-07.
 
 A body of 20 messages takes a compiled validator about 1.5 microseconds, so validation is not worth a thread.
-The words of a refusal are made only once there is one (`app.catalog.wording`, `app.catalog.strict`).
+The words of a refusal are made only once there is one (`app.catalog.cabidela`, `app.catalog.explain`).
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from typing import Any
 
 import jsonschema_rs
 
-from app.catalog import phrases
-from app.catalog.strict import Node, first_errors
-from app.catalog.wording import workers_ai_text
+from app.catalog import error_texts
+from app.catalog.cabidela import workers_ai_text
+from app.catalog.explain import Node, first_errors
 from app.errors import BadInput
 
 
@@ -62,9 +62,9 @@ class InputSchema:
         refusing = [branch.node for branch in self.branches if not branch.node.accepts(body)]
         matches = len(self.branches) - len(refusing)
         if matches > 1:
-            return f"Error: {phrases.one_of((), matches)}"
+            return f"Error: {error_texts.one_of((), matches)}"
         errors = dict.fromkeys(error for node in refusing for error in first_errors(node, body))
-        return phrases.refused(*errors)
+        return error_texts.refused(*errors)
 
 
 def _branch(node: Node) -> Branch:

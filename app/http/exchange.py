@@ -31,7 +31,7 @@ def random_uuid(digits: str) -> str:
 
 
 def exchange_of(scope: Scope) -> Exchange:
-    """The exchange that `app.http.boundary` put there."""
+    """The exchange that `app.http.error_boundary` put there."""
     exchange = scope["outworker.exchange"]
     assert isinstance(exchange, Exchange)
     return exchange

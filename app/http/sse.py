@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from app.concurrency import Interruption
 from app.errors import ApiError
-from app.http.dialects.dialect import Frames
-from app.http.disconnect import SlowReader, watched
+from app.http.connection import SlowReader, watched
+from app.http.dialect import Frames
 from app.http.envelope import REQUEST_ID_HEADER
 from app.http.exchange import exchange_of
 from app.http.presence import FILLER_KEY
@@ -47,7 +47,7 @@ class StreamLimits:
 class EventStream(Response):
     """Runs `open_run`, then sends what `events` makes of it. Errors before the first byte are ordinary answers.
 
-    Raised inside, they reach `app.http.boundary`, which knows from the exchange whether the stream has begun.
+    Raised inside, they reach `app.http.error_boundary`, which knows from the exchange whether the stream has begun.
     """
 
     def __init__(

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp
 
 from app.errors import StartupError
 from app.http.connections import ConnectionLimits, Connections
-from app.http.protocol import GuardedProtocol
 from app.http.tally import Tally
+from app.http.uvicorn_protocol import GuardedProtocol
 from app.settings import Settings
 
 BACKLOG = 2048

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.catalog import phrases
+from app.catalog import error_texts
 from app.errors import BadInput
 from app.types import TextRequest
 
@@ -26,7 +26,7 @@ def check_engine(
     wanted = request.text_format
     if wanted is not None and wanted.kind in OWN_GRAMMARS and not compiles_grammars:
         raise _refusal(
-            f"'{phrases.at(wanted.path)}' is not supported: the engine of this model does not have it: "
+            f"'{error_texts.at(wanted.path)}' is not supported: the engine of this model does not have it: "
             "send a choice or a JSON schema"
         )
 
@@ -40,4 +40,4 @@ def asks_more(request: TextRequest) -> bool:
 
 
 def _refusal(error: str) -> BadInput:
-    return BadInput(phrases.refused(error))
+    return BadInput(error_texts.refused(error))

@@ -16,10 +16,10 @@ from app.concurrency import within
 from app.engines.engine import Deltas, Engine
 from app.errors import LoraUnsupported, OutOfCapacity, RequestTimeout
 from app.inference.admission import Admission, Ticket
+from app.inference.constrained.constraints import Shaping
 from app.inference.engine_fields import asks_more, check_engine
 from app.inference.limits import LEAST_ANSWER_TOKENS, check_limits, fitted
 from app.inference.prompt import PromptBuilder
-from app.inference.shaping import Shaping
 from app.types import Delta, Prompt, StoredAdapter, TextRequest, Usage
 
 LONG_TEXT_CHARS = 4000  # from here on tokenizing takes longer than handing it to a thread

@@ -6,7 +6,8 @@ Token for token what mistral-common's v1 instruct tokenizer gives for every conv
 
 Each turn is encoded by itself. Beyond what mistral-common accepts, `docs/divergences.md` has the rules: an
 unknown role and `tool` are user turns, system text anywhere joins the first user turn, a last assistant
-turn is a prefix to continue, empty assistant turns are dropped. `app.inference.tool_prompt` has what tools look like.
+turn is a prefix to continue, empty assistant turns are dropped. `app.inference.constrained.tool_prompt` has what tools
+look like.
 """
 
 import re
@@ -14,8 +15,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+from app.inference.constrained.tool_prompt import in_plain_turns
 from app.inference.tokenizer import BOS, Tokenizer
-from app.inference.tool_prompt import in_plain_turns
 from app.types import Message, Prompt, TextRequest
 
 JOIN = "\n\n"

@@ -8,14 +8,14 @@ refusals.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.catalog import phrases
+from app.catalog import error_texts
 from app.catalog.cards import ModelCard
-from app.catalog.phrases import Path
+from app.catalog.error_texts import Path
 from app.catalog.validate import Branch
 from app.errors import BadInput, LoraUnsupported
-from app.inference.json_mode import read_json_format
+from app.inference.constrained.json_mode import read_json_format
+from app.inference.constrained.tools import read_tool_calls, read_tools
 from app.inference.sampling import sampling_of
-from app.inference.tools import read_tool_calls, read_tools
 from app.types import Message, Sampling, TextFormat, TextRequest
 
 MIN_MAX_TOKENS = 1
@@ -58,7 +58,7 @@ def build_request(
     """
     sampling = sampling_of(body, branch.properties)
     if sampling.max_tokens < MIN_MAX_TOKENS:
-        raise _refusal(phrases.out_of_bounds(("max_tokens",), ">=", MIN_MAX_TOKENS))
+        raise _refusal(error_texts.out_of_bounds(("max_tokens",), ">=", MIN_MAX_TOKENS))
     _check_ignored(branch, body)
     lora = _lora(body, query_lora)
     if lora is not None and not card.supports_lora:
@@ -87,7 +87,7 @@ def build_request(
 def _with_extras(sampling: Sampling, extras: Extras, *, shaped: bool) -> Sampling:
     """`shaped`: a grammar decides where the answer ends, and there nothing but the end token may be left to draw."""
     if extras.min_tokens > sampling.max_tokens:
-        raise _refusal(phrases.out_of_bounds(("min_tokens",), "<=", sampling.max_tokens))
+        raise _refusal(error_texts.out_of_bounds(("min_tokens",), "<=", sampling.max_tokens))
     if shaped and (extras.ignore_eos or extras.min_tokens):
         name = "ignore_eos" if extras.ignore_eos else "min_tokens"
         what = "tools or an answer in JSON" if extras.text_format is None else "structured_outputs"
@@ -105,11 +105,11 @@ def _with_extras(sampling: Sampling, extras: Extras, *, shaped: bool) -> Samplin
 
 
 def _refusal(error: str) -> BadInput:
-    return BadInput(phrases.refused(error))
+    return BadInput(error_texts.refused(error))
 
 
 def _mistyped(path: Path, wanted: str, value: Any) -> BadInput:
-    return _refusal(phrases.wrong_type(path, wanted, value))
+    return _refusal(error_texts.wrong_type(path, wanted, value))
 
 
 def _prompt(body: dict[str, Any]) -> str:
@@ -122,11 +122,11 @@ def _prompt(body: dict[str, Any]) -> str:
 def _messages(body: dict[str, Any]) -> tuple[Message, ...]:
     messages = body.get("messages")
     if messages is None:
-        raise _refusal(phrases.missing((), ("messages",)))
+        raise _refusal(error_texts.missing((), ("messages",)))
     if not isinstance(messages, list):
         raise _mistyped(("messages",), "array", messages)
     if not messages:
-        raise _refusal(phrases.too_short(("messages",), 1))
+        raise _refusal(error_texts.too_short(("messages",), 1))
     return tuple(_message(("messages", str(index)), message) for index, message in enumerate(messages))
 
 
@@ -167,7 +167,7 @@ def _part(path: Path, part: Any) -> str:
         raise _mistyped(path, "object", part)
     kind, text = part.get("type"), part.get("text")
     if kind not in (None, "text"):
-        raise _refusal(phrases.not_in_enum((*path, "type"), ("text",), kind))
+        raise _refusal(error_texts.not_in_enum((*path, "type"), ("text",), kind))
     if text is not None and not isinstance(text, str):
         raise _mistyped((*path, "text"), "string", text)
     return text or ""

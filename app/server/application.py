@@ -11,30 +11,30 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from app.accounts.running import Running
-from app.adapters.base import BaseShape
 from app.adapters.finetunes import Finetunes
-from app.adapters.tending import tend
+from app.adapters.inspection.base_model import BaseShape
+from app.adapters.maintenance import tend
 from app.catalog.cards import ModelCard
 from app.engines.engine import Engine, trim
 from app.http.auth import FindCaller
 from app.http.body import BodyLimits
 from app.http.body_room import BodyRoom
-from app.http.boundary import Boundary
 from app.http.dialects.binding import BindingDialect
 from app.http.dialects.native import NativeDialect
 from app.http.endpoint import Method, OpenEndpoint, SecuredEndpoint, reads, writes
+from app.http.error_boundary import Boundary
 from app.http.names import MODEL, MODEL_TO_RUN
+from app.http.openapi.route import OPENAPI_PATH, OpenApi
 from app.http.padding import Padding
-from app.http.routes import accounts, binding, health, openai, playground
+from app.http.routes import accounts, binding, compatible_apis, playground, status
 from app.http.routes.assets import AssetHandler, UploadLimits
-from app.http.routes.catalogue import CatalogueHandlers, served_cards
+from app.http.routes.catalog import CatalogueHandlers, served_cards
 from app.http.routes.fallback import Fallback
 from app.http.routes.finetunes import FinetuneHandlers
-from app.http.routes.openapi import OPENAPI_PATH, OpenApi
 from app.http.routes.run import RunHandlers
-from app.http.serving import ServedModel, Serving
 from app.http.sse import StreamLimits
 from app.http.tally import Tally
+from app.http.text_generation import ServedModel, Serving
 from app.inference.pipeline import AdapterResolver, Pipeline
 from app.inference.prompt import PromptBuilder
 from app.settings import Settings
@@ -69,7 +69,7 @@ class Application:
     routes: tuple[Route, ...]
     tally: Tally
     room: BodyRoom
-    readiness: health.Readiness
+    readiness: status.Readiness
 
     def leave(self) -> None:
         """Say that this server is not ready, so that a balancer sends nothing more; what comes is still answered."""
@@ -90,7 +90,7 @@ def create_app(
     resolver: AdapterResolver,
     finetunes: Finetunes,
     sign_in: playground.PageSignIn | None = None,
-    start_steps: health.StartStepsOf = lambda: (),
+    start_steps: status.StartStepsOf = lambda: (),
     on_start: Callable[[BaseException | None], None] = lambda failure: None,
 ) -> Application:
     """`on_start` is called once: with None when every engine is ready, or with what failed.
@@ -108,17 +108,17 @@ def create_app(
     aliases = {alias: name for alias, name in aliases_of(settings.models).items() if name in models}
     serving = Serving(models, endpoints.body_limits, endpoints.stream_limits, aliases)
     padding = Padding(settings.server.stream_padding)
-    readiness = health.Readiness(pipelines, start_steps)
+    readiness = status.Readiness(pipelines, start_steps)
     routes = [  # looked at in this order, so what is called most comes first
         *_run_routes(endpoints, serving, padding),
         *_binding_routes(endpoints, serving, padding),
         *_openai_routes(endpoints, serving, padding),
         *_finetune_routes(endpoints, serving, finetunes, bases),
         *_catalogue_routes(endpoints, serving),
-        Route("/health", OpenEndpoint(health.health)),
+        Route("/health", OpenEndpoint(status.health)),
         Route("/ready", OpenEndpoint(readiness)),
         # Load generators ask below the address that they were given.
-        *(endpoints.route(path, GET=reads(health.ForCaller(readiness))) for path in health.BELOW_ACCOUNT),
+        *(endpoints.route(path, GET=reads(status.ForCaller(readiness))) for path in status.BELOW_ACCOUNT),
         *_playground_routes(endpoints, sign_in),
     ]
     routes.append(Route(OPENAPI_PATH, OpenEndpoint(OpenApi(served_cards(models.values()), routes))))
@@ -130,7 +130,7 @@ def create_app(
     )
     allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
     tally = Tally()
-    rules = (*binding.PATH_RULES, *openai.PATH_RULES, *health.PATH_RULES)
+    rules = (*binding.PATH_RULES, *compatible_apis.PATH_RULES, *status.PATH_RULES)
     return Application(
         _with_cors(Boundary(router, allowed_hosts, rules, tally.count), settings),
         pipelines,
@@ -212,7 +212,7 @@ def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) ->
 
 
 def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
-    handlers = openai.OpenAiHandlers(serving, padding)
+    handlers = compatible_apis.OpenAiHandlers(serving, padding)
     answers = {
         "/ai/v1/chat/completions": handlers.chat,
         "/ai/v1/completions": handlers.completions,

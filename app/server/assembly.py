@@ -5,7 +5,7 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
-from app.adapters.base import BaseShape, base_name, read_base
+from app.adapters.inspection.base_model import BaseShape, base_name, read_base
 from app.adapters.store import AdapterStore
 from app.catalog.cards import ModelCard
 from app.engines.choices import Choice
@@ -20,7 +20,7 @@ from app.inference.tokenizer import Tokenizer
 from app.logs import reached
 from app.server.application import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
-from app.weights import STAND_IN, Weights
+from app.weights.source import STAND_IN, Weights
 from app.weights.variants import load_catalogues, original_of
 
 EXAMPLES = {

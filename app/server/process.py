@@ -26,14 +26,14 @@ from app.accounts.page_codes import PageCodes, page_link
 from app.accounts.running import Running
 from app.accounts.token_uses import TokenUses
 from app.adapters.finetunes import Finetunes
-from app.adapters.resolve import Resolver
+from app.adapters.resolver import Resolver
 from app.catalog.cards import load_cards
 from app.data_dir.server_address import ServerAddress, forget
 from app.data_dir.server_lock import ServerLock
 from app.data_dir.socket_folder import SocketFolder
 from app.engines.engine import freeze_memory
 from app.errors import EngineLost, OperatorError, StartupError
-from app.http.boundary import ANY_HOST
+from app.http.error_boundary import ANY_HOST
 from app.http.routes.playground import PageSignIn
 from app.http.uvicorn_server import DrainingServer, http_server, listen
 from app.logs import StartSteps, reached
@@ -44,7 +44,7 @@ from app.server.child_processes import ProcessRecord, end_descendants
 from app.server.launcher import REPORT_FD_VARIABLE
 from app.server.stores import Stores, stores_of
 from app.settings import CHECKOUT, Settings, check_models, load_settings
-from app.weights.serving import check_pairs, with_words
+from app.weights.selection import check_pairs, with_words
 from app.weights.words import Words
 
 ANY_HOST_WARNING = (

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from app.accounts.page_codes import PageCodes
 from app.accounts.tokens import TokenStore
-from app.adapters.drafts import Drafts
 from app.adapters.finetunes import Finetunes
+from app.adapters.lifecycle import Drafts
 from app.adapters.store import AdapterStore
 from app.data_dir.reserve import RESERVE_FILE, Reserve
 from app.database import DATABASE_FILE, checkpoint, open_database
@@ -20,7 +20,7 @@ from app.settings import Model, Settings, load_settings
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:
-    from app.adapters.base import BaseShape
+    from app.adapters.inspection.base_model import BaseShape
 
 ACCOUNTS_SHOWN = 10
 
@@ -99,8 +99,8 @@ def base_of(settings: Settings, entry: Model) -> "BaseShape":
 
     The stand-in is expanded into the data directory when it isn't there yet. Raises `OperatorError`.
     """
-    from app.adapters.base import base_name, read_base  # noqa: PLC0415  for the commands that check an adapter only
-    from app.weights import Weights  # noqa: PLC0415
+    from app.adapters.inspection.base_model import base_name, read_base  # noqa: PLC0415  for the commands that check an adapter only
+    from app.weights.source import Weights  # noqa: PLC0415
 
     return read_base(Weights(entry.weights, settings.server.data_dir).folder(), base_name(entry.weights))
 

@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from app.inference.tool_prompt import CALL_BEGINS, CALL_ENDS, explained
+from app.inference.constrained.tool_prompt import CALL_BEGINS, CALL_ENDS, explained
 from app.standin.conversations import Drawer, Turn
 from app.standin.text import Corpus, Entry, TaughtTool, load
 from app.types import Tool

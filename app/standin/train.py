@@ -14,7 +14,7 @@ from rich.progress import track
 from sentencepiece import SentencePieceProcessor
 from transformers import MistralForCausalLM
 
-from app.inference import tool_prompt
+from app.inference.constrained import tool_prompt
 from app.standin import compact, text, tool_talk, voices
 from app.standin.conversations import Drawer, Example, batches, branched, encode
 from app.standin.reduced import Rows, build, from_compact, loss, to_compact, wrong

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Final
 
 from app.errors import StartupError
-from app.weights.fits import Fit, all_fits, computes_on, fewest_reasons
+from app.weights.fit import Fit, all_fits, computes_on, fewest_reasons
 from app.weights.machine import Machine
 from app.weights.missing import Missing
 from app.weights.variants import GB, Catalogue, Device, Variant

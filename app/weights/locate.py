@@ -6,7 +6,7 @@ from pathlib import Path
 from app.errors import StartupError
 from app.program import program
 from app.weights import modelscope
-from app.weights.failures import check_endpoint
+from app.weights.hub_errors import check_endpoint
 from app.weights.machine import cache_folder
 from app.weights.variants import Copy, Variant
 

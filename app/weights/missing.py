@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.engines.llamacpp.gguf.llamafile import LEAST_FREE_BYTES, SUFFIX
 from app.weights.locate import find_pulled
-from app.weights.sidecar import is_copied
+from app.weights.single_file import is_copied
 from app.weights.variants import GB, Variant
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from app.errors import printable
 from app.files import write_private_file
-from app.weights.failures import PullFailed, no_space
+from app.weights.hub_errors import PullFailed, no_space
 from app.weights.machine import free_bytes
 from app.weights.variants import GB, Copy
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from app.files import sync_folder
-from app.weights.failures import PullFailed
+from app.weights.hub_errors import PullFailed
 
 CHUNK_BYTES: Final = 1024 * 1024
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from app.adapters.drafts import Drafts
+from app.adapters.lifecycle import Drafts
 from app.adapters.store import AdapterStore
 from app.database import open_database
 

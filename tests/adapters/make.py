@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app.adapters.base import BaseShape
+from app.adapters.inspection.base_model import BaseShape
 
 TINY = BaseShape(
     name="tiny-mistral",

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, func, select, update
 
 from app.adapters import blobs
 from app.adapters.blobs import adapter_digest
-from app.adapters.inspect import inspect_adapter
+from app.adapters.inspection.inspector import inspect_adapter
 from app.adapters.store import AdapterStore
 from app.database import ADAPTERS, open_database
 from app.errors import AdapterRefused, OperatorError

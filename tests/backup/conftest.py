@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from app.accounts.development import development_token
 from app.accounts.tokens import TokenStore
-from app.adapters.drafts import Draft, Drafts
-from app.adapters.findings import CONFIG_FILE
+from app.adapters.inspection.findings import CONFIG_FILE
+from app.adapters.lifecycle import Draft, Drafts
 from app.adapters.store import AdapterStore
 from app.database import DATABASE_FILE, checkpoint, open_database
 from app.types import StoredAdapter

@@ -1,7 +1,7 @@
 import json
 
-from app.adapters.base import read_base
-from app.adapters.inspect import inspect_adapter
+from app.adapters.inspection.base_model import read_base
+from app.adapters.inspection.inspector import inspect_adapter
 from benchmarks.adapters import adapter_folders
 from benchmarks.workload import ADAPTERS
 

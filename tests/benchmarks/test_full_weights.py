@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.adapters.base import read_base
+from app.adapters.inspection.base_model import read_base
 from app.engines.checkpoint import check_weights
 from benchmarks.full_size import VARIANT, stated_bytes
 from benchmarks.full_weights import write_model

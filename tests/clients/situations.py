@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from app.adapters.base import read_base
+from app.adapters.inspection.base_model import read_base
 from app.engines.fake import FakeEngine
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer

@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
-from app.adapters.base import read_base
+from app.adapters.inspection.base_model import read_base
 from app.engines.fake import ANSWER, FakeEngine
 from tests.clients.finetunes import PIRATE
 from tests.conftest import CF, HF, Serve, Served

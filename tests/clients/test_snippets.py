@@ -15,7 +15,7 @@ from app.engines.fake import ANSWER, FakeEngine
 from app.http.dialects.native import NO_QUERY, NativeDialect
 from app.http.dialects.openai import OpenAiDialect
 from app.http.padding import Padding
-from app.http.serving import ServedModel
+from app.http.text_generation import ServedModel
 from app.types import Message, TextRequest
 from tests.clients.recorder import Asked, Recorder, in_pieces, passed_on
 from tests.clients.snippets import NATIVE, PROGRAMS, made, run_snippet, run_workers

@@ -15,8 +15,8 @@ import pytest
 from app.data_dir.server_lock import LOCK_FILE, ServerLock, is_held
 from app.errors import StartupError
 from app.files import folder_lock
+from app.settings import CHECKOUT
 
-ROOT = Path(__file__).parents[1]
 HOLDER = """
 import subprocess, sys
 from pathlib import Path
@@ -33,7 +33,7 @@ def holder(data_dir: Path) -> Iterator["subprocess.Popen[str]"]:
     """Another process that holds the lock, and has a child."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(data_dir)],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.adapters.base import TARGET_MODULES, read_base
+from app.adapters.inspection.base_model import TARGET_MODULES, read_base
 from app.engines.memory import (
     GIB,
     MAX_RESIDENT,

@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.http.connections import ConnectionLimits, Connections
-from app.http.protocol import GuardedProtocol
+from app.http.uvicorn_protocol import GuardedProtocol
 
 Fields = tuple[tuple[bytes, bytes], ...]
 

@@ -18,7 +18,7 @@ from app.errors import OutOfCapacity
 from app.http.body_room import BodyRoom
 from app.settings import CHECKOUT
 from tests.conftest import Serve
-from tests.http.test_protocol import connect, request
+from tests.http.test_uvicorn_protocol import connect, request
 
 pytestmark = pytest.mark.anyio
 

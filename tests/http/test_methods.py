@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.conftest import HF, Serve, Served
-from tests.http.routes.test_openai import ROOT
+from tests.http.routes.test_compatible_apis import ROOT
 
 pytestmark = pytest.mark.anyio
 

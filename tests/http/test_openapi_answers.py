@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.engines.fake import FakeEngine
 from app.http.openapi.operations import operations
 from app.inference.prompt import PromptBuilder

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.base import TARGET_MODULES
-from app.adapters.config import CONFIG_MAX_BYTES
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.inspection.base_model import TARGET_MODULES
+from app.adapters.inspection.config import CONFIG_MAX_BYTES
+from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.inference.prompt import PromptBuilder
 from app.settings import Settings
 from tests.adapters.corpus import CONFIG_CASES, HEADER_CASES, TENSOR_CASES, Case

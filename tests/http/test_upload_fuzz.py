@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.errors import AiError
 from app.settings import CHECKOUT
 from tests.http.forms import BOUNDARY, CONTENT_TYPE, asset_form, asset_parts, disposition, form

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from app.adapters.blobs import adapter_digest
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.database import ADAPTERS, DRAFTS, open_database
 from app.settings import CHECKOUT
 from tests.http.forms import CONTENT_TYPE, asset_form

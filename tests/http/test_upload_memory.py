@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from app.adapters import draft_rows
+from app.adapters.asset_file import Reception
 from app.adapters.blobs import Blobs
-from app.adapters.drafts import Drafts
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.finetunes import Finetunes
-from app.adapters.header import WEIGHTS_FILE_LIMIT_BYTES
-from app.adapters.reception import Reception
+from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
+from app.adapters.lifecycle import Drafts
 from app.adapters.store import AdapterStore
 from app.http.multipart import AssetForm
 from app.inference.prompt import PromptBuilder

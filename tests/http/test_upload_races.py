@@ -13,12 +13,12 @@ import httpx
 import pytest
 from sqlalchemy import event, update
 
-from app.adapters import blobs, draft_rows, intake
+from app.adapters import blobs, draft_rows, sealing
 from app.adapters.blobs import adapter_digest
-from app.adapters.drafts import Drafts
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.lifecycle import Drafts
+from app.adapters.maintenance import tend_once
 from app.adapters.store import AdapterStore
-from app.adapters.tending import tend_once
 from app.database import DRAFTS, open_database
 from app.inference.prompt import PromptBuilder
 from app.server.stores import stores_of
@@ -96,7 +96,7 @@ async def test_the_hourly_look_leaves_what_is_being_checked(
     new = await local.create("mine")
     assert (await local.send(new, CONFIG_FILE, CONFIG)).status_code == 200
     checking, go_on = threading.Event(), threading.Event()
-    inspected = intake.inspect_staged
+    inspected = sealing.inspect_staged
 
     def inspect(*arguments: Any) -> Any:
         if threading.current_thread().name.startswith("upload"):
@@ -104,7 +104,7 @@ async def test_the_hourly_look_leaves_what_is_being_checked(
             go_on.wait(5)
         return inspected(*arguments)
 
-    monkeypatch.setattr(intake, "inspect_staged", inspect)
+    monkeypatch.setattr(sealing, "inspect_staged", inspect)
     sending = asyncio.create_task(local.send(new, WEIGHTS_FILE, WEIGHTS))
     try:
         assert await asyncio.to_thread(checking.wait, 5)

@@ -1,11 +1,11 @@
-"""A child for the tests of `app.inference.helper`: does what its jobs say."""
+"""A child for the tests of `app.inference.constrained.worker`: does what its jobs say."""
 
 import os
 import sys
 import time
 from typing import Any
 
-from app.inference.helper_child import serve
+from app.inference.constrained.worker_main import serve
 
 
 def work(job: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
-from app.inference.tool_prompt import explained
+from app.inference.constrained.tool_prompt import explained
 from app.standin import text, tool_talk, voices
 from app.types import Tool
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sentencepiece import SentencePieceProcessor
 
-from app.inference.tool_prompt import EXPLANATION
+from app.inference.constrained.tool_prompt import EXPLANATION
 from app.standin import text, tool_talk
 from app.standin.conversations import branched, encode
 from app.standin.reduced import Rows, answer_logits, build

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.base import read_base
+from app.adapters.inspection.base_model import read_base
 from app.catalog.cards import load_cards
 from app.server.assembly import Assembly
 from app.server.stores import stores_of
 from app.settings import CHECKOUT, Settings, load_settings
 from app.standin.gguf import ensure_gguf
-from app.weights import Weights
-from app.weights.sidecar import SIDECAR_VERSION
+from app.weights.single_file import SIDECAR_VERSION
+from app.weights.source import Weights
 from tests.hub.server import Hub
 from tests.weights.conftest import GGUF_FILE, GGUF_REPOSITORY, Puller
 

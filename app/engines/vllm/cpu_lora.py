@@ -17,7 +17,7 @@ from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
 
 class BatchedPunicaWrapper(PunicaWrapperCPU):  # type: ignore[misc]  # mypy does not follow vllm
-    """vLLM's, but for linear layers: what our adapters may have (`app.adapters.base`)."""
+    """vLLM's, but for linear layers: what our adapters may have (`app.adapters.inspection.base_model`)."""
 
     def update_metadata(self, *args: Any, **kwargs: Any) -> None:
         """Called before a step whose adapters differ from the last one's."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from app.catalog import phrases
+from app.catalog import error_texts
 from app.errors import AiError, ApiError, BadInput, IncompleteRequest
-from app.http.dialects.dialect import Asked
+from app.http.dialect import Asked
 from app.http.dialects.native import NativeReply
 from app.http.envelope import REQUEST_ID_HEADER, JsonResponse, failure_headers
 from app.http.padding import Padding
@@ -45,16 +45,16 @@ class BindingDialect:
         `options.gateway` and `options.rejectIfBusy` change nothing: there is no gateway, and a busy server refuses.
         """
         if not isinstance(body, dict) or "inputs" not in body:
-            raise BadInput(f"Error: {phrases.missing((), ('inputs',))}")
+            raise BadInput(f"Error: {error_texts.missing((), ('inputs',))}")
         options = body.get("options") or {}
         if not isinstance(options, dict):
-            raise BadInput(f"Error: {phrases.wrong_type(('options',), 'object', options)}")
+            raise BadInput(f"Error: {error_texts.wrong_type(('options',), 'object', options)}")
         for option, refusal in REFUSED_OPTIONS.items():
             if options.get(option):
                 raise BadInput(refusal)
         lora = options.get("lora")
         if lora is not None and not isinstance(lora, str):
-            raise BadInput(f"Error: {phrases.wrong_type(('options', 'lora'), 'string', lora)}")
+            raise BadInput(f"Error: {error_texts.wrong_type(('options', 'lora'), 'string', lora)}")
         return Asked(model, body["inputs"], self._reply, lora)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from app.http.dialects.reading import unsupported
+from app.http.dialects.readers import unsupported
 
 LEAVE_OUT: Final = "leave it out"
 

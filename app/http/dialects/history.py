@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from app.http.dialects.reading import function_call, joined
+from app.http.dialects.readers import function_call, joined
 
 THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
 DROPPED_ITEMS: Final = frozenset(

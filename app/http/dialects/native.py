@@ -8,7 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from app.errors import BadInput, RequestAborted
-from app.http.dialects.dialect import Asked, Frames
+from app.http.dialect import Asked, Frames
 from app.http.envelope import success
 from app.http.padding import Padding
 from app.http.sse import DONE
@@ -51,7 +51,7 @@ class NativeDialect:
 
 
 class NativeReply:
-    """See `app.http.dialects.dialect.Reply`."""
+    """See `app.http.dialect.Reply`."""
 
     def __init__(self, padding: Padding) -> None:
         self._padding = padding

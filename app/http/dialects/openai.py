@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from app.http.dialects.dialect import Asked
-from app.http.dialects.error_objects import openai_error
+from app.http.dialect import Asked
 from app.http.dialects.fields import CHAT, COMPLETIONS
 from app.http.dialects.history import calls_of, older_call, spoken
 from app.http.dialects.openai_chat import ChatReply
 from app.http.dialects.openai_completions import CompletionReply
 from app.http.dialects.openai_extras import read_extras, seeded
-from app.http.dialects.reading import (
+from app.http.dialects.readers import (
     MAX_LOGPROBS,
     copied,
     joined,
@@ -26,6 +25,7 @@ from app.http.dialects.reading import (
     unsupported,
 )
 from app.http.dialects.tool_choices import chosen
+from app.http.error_objects import openai_error
 from app.http.padding import Padding
 
 # Fields that mean the same in a card's schema, ours beside OpenAI's: clients send those as extra fields.

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from app.http.dialects.dialect import Frames
-from app.http.dialects.openai_wire import (
+from app.http.dialect import Frames
+from app.http.dialects.openai_common import (
     SERVICE_TIER,
     Answer,
     Identity,
@@ -27,7 +27,7 @@ NOT_ENDED = b',"logprobs":null,"finish_reason":null}]'
 
 
 class ChatReply:
-    """See `app.http.dialects.dialect.Reply`. One for each request: `model` is as the client wrote it."""
+    """See `app.http.dialect.Reply`. One for each request: `model` is as the client wrote it."""
 
     def __init__(self, model: str, padding: Padding, *, with_usage: bool) -> None:
         self._model = model

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from app.http.dialects.dialect import Frames
-from app.http.dialects.openai_wire import Identity, refuse_aborted, render_usage, whole
+from app.http.dialect import Frames
+from app.http.dialects.openai_common import Identity, refuse_aborted, render_usage, whole
 from app.http.envelope import REQUEST_ID_HEADER, JsonResponse
 from app.http.padding import Padding
 from app.http.sse import DONE
@@ -18,7 +18,7 @@ OBJECT = "text_completion"
 
 
 class CompletionReply:
-    """See `app.http.dialects.dialect.Reply`. One for each request: `model` is as the client wrote it."""
+    """See `app.http.dialect.Reply`. One for each request: `model` is as the client wrote it."""
 
     def __init__(self, model: str, padding: Padding, *, with_usage: bool) -> None:
         self._model = model

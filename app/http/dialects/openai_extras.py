@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.http.dialects.reading import (
+from app.http.dialects.readers import (
     other_type,
     read_count,
     read_flag,

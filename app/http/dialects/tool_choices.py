@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from app.catalog import phrases
-from app.http.dialects.reading import named_choice, other_type, refusal, typed
+from app.catalog import error_texts
+from app.http.dialects.readers import named_choice, other_type, refusal, typed
 
 PATH: Final = ("tool_choice",)
 WORDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -53,12 +53,12 @@ def _allowed(choice: dict[str, Any], tools: Any) -> dict[str, Any]:
         choice = typed(path, choice[ALLOWED], dict, "object")
     mode = choice.get("mode", "auto")
     if mode not in MODES:
-        raise refusal(phrases.not_in_enum((*path, "mode"), MODES, mode))
+        raise refusal(error_texts.not_in_enum((*path, "mode"), MODES, mode))
     names = [_name(tool) for tool in typed((*path, "tools"), choice.get("tools"), list, "array")]
     known = [_name(tool) for tool in tools] if isinstance(tools, list) else []
     for index, name in enumerate(names):
         if name is None or name not in known:
-            raise refusal(phrases.not_in_enum((*path, "tools", str(index)), known, name))
+            raise refusal(error_texts.not_in_enum((*path, "tools", str(index)), known, name))
     return {"tools": [tool for tool in tools or () if _name(tool) in names], "tool_choice": mode}
 
 

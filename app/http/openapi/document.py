@@ -9,7 +9,7 @@ from starlette.routing import Route
 from app.catalog.cards import ModelCard
 from app.http.openapi.cards import card_schemas
 from app.http.openapi.draft07 import modern
-from app.http.openapi.failures import failure_responses
+from app.http.openapi.error_responses import failure_responses
 from app.http.openapi.paths import make_paths
 from app.settings import CHECKOUT
 

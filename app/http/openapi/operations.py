@@ -9,8 +9,8 @@ from enum import Enum
 from itertools import chain
 from types import MappingProxyType
 
-from app.http.openapi.failures import Shape
-from app.http.routes.health import BELOW_ACCOUNT
+from app.http.openapi.error_responses import Shape
+from app.http.routes.status import BELOW_ACCOUNT
 
 CLIENT = "/client/v4"
 ACCOUNT = f"{CLIENT}/accounts/{{account_id}}"

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from app.http.endpoint import OpenEndpoint, SecuredEndpoint
 from app.http.envelope import REQUEST_ID_HEADER
 from app.http.openapi.cards import component_name, ref
-from app.http.openapi.failures import name_of
+from app.http.openapi.error_responses import name_of
 from app.http.openapi.operations import Answer, Envelope, Operation, operations
 
 SECURITY = (("bearer",), ("email", "key"), ("apiKey",))  # three ways to send one token

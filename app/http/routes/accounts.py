@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app.catalog.pages import page_of
 from app.http.envelope import success
 from app.http.exchange import exchange_of
-from app.http.query import whole
+from app.http.request_values import whole
 from app.types import Caller
 
 PER_PAGE = 20

@@ -14,11 +14,11 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.adapters.base import BaseShape
-from app.adapters.drafts import Draft
+from app.adapters.asset_file import Reception
 from app.adapters.finetunes import READY, Finetunes, state_of
-from app.adapters.header import WEIGHTS_FILE_LIMIT_BYTES
-from app.adapters.reception import Reception
+from app.adapters.inspection.base_model import BaseShape
+from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
+from app.adapters.lifecycle import Draft
 from app.errors import (
     AssetNotTaken,
     IncompleteRequest,
@@ -28,12 +28,12 @@ from app.errors import (
     RequestTooLarge,
 )
 from app.http.body import declared_bytes, stream_body
-from app.http.dialects import finetunes as dialect
-from app.http.disconnect import ClientLeft
+from app.http.connection import ClientLeft
 from app.http.envelope import success
 from app.http.exchange import exchange_of
 from app.http.multipart import AssetForm, boundary_of
 from app.http.operator import answered_as
+from app.http.routes import finetune_objects as dialect
 from app.types import Caller
 
 PIECE_BYTES = 512_000

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import BadInput, IncompleteRequest, NoRoute
-from app.http.boundary import PathRule
 from app.http.dialects.binding import (
     NO_STREAM_INPUT,
     NO_WEBSOCKET,
@@ -21,7 +20,8 @@ from app.http.dialects.binding import (
     model_of,
 )
 from app.http.endpoint import Handler
-from app.http.serving import Serving
+from app.http.error_boundary import PathRule
+from app.http.text_generation import Serving
 from app.types import Caller
 
 RUN_PATHS = ("/run", "/ai-gateway/run")

@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.adapters.drafts import Draft
 from app.adapters.finetunes import Finetunes
+from app.adapters.lifecycle import Draft
 from app.errors import FinetuneNotCreated, FinetuneNotFound, LoraUnsupported
 from app.http.body import BodyLimits, parse_json, read_body
-from app.http.dialects import finetunes as dialect
 from app.http.envelope import success
 from app.http.exchange import exchange_of
 from app.http.operator import answered_as
-from app.http.serving import ServedModel, Serving
+from app.http.routes import finetune_objects as dialect
+from app.http.text_generation import ServedModel, Serving
 from app.types import Caller
 
 DATABASE_THREADS = 4

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.http.dialects.native import NO_QUERY, NativeDialect, RunQuery
-from app.http.query import flag
-from app.http.serving import Serving
+from app.http.request_values import flag
+from app.http.text_generation import Serving
 from app.types import Caller
 
 

@@ -14,8 +14,8 @@ import pytest
 from app.engines.llamacpp.engine import LlamaCppEngine
 from app.engines.llamacpp.plan import LlamaCppPlan
 from app.errors import InternalError, JsonModeUnmet, OutOfCapacity, StartupError
-from app.inference.tool_grammar import grammar_of_calls
-from app.inference.tool_prompt import explained
+from app.inference.constrained.tool_grammar import grammar_of_calls
+from app.inference.constrained.tool_prompt import explained
 from app.standin import text, tool_talk, voices
 from app.standin.gguf import write_gguf
 from app.types import Grammar, Prompt

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.adapters.base import read_base
-from app.adapters.canonical import config_bytes
-from app.adapters.inspect import inspect_adapter
+from app.adapters.inspection.base_model import read_base
+from app.adapters.inspection.canonical import config_bytes
+from app.adapters.inspection.inspector import inspect_adapter
 from app.engines.transformers.engine import TransformersEngine
 from app.engines.transformers.plan import TransformersPlan
 from app.inference.prompt import PromptBuilder

@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import MistralForCausalLM
 
-from app.adapters.base import read_base
+from app.adapters.inspection.base_model import read_base
 from app.engines.transformers.attention import Segment
 from app.engines.transformers.loading import load
 from app.engines.transformers.lora import BASE, read_adapter

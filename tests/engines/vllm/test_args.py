@@ -11,7 +11,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from app.engines.vllm.arg_names import CHOICES, OWNED, argument_names
 from app.engines.vllm.args import argument_mistakes, check_arguments, engine_arguments
 from app.errors import SettingsError
-from app.settings import load_settings
+from app.settings import CHECKOUT, load_settings
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
@@ -137,5 +137,5 @@ class TestMistakes:
         ]
 
     def test_documented(self) -> None:
-        text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+        text = (CHECKOUT / "docs" / "configuration.md").read_text()
         assert [name for name in (*OWNED, *CHOICES) if f"`{name}`" not in text] == []

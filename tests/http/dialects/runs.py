@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import orjson
 
-from app.http.dialects.dialect import Reply
+from app.http.dialect import Reply
 from app.inference.pipeline import Run
 from app.types import Delta, ToolCall, Usage
 

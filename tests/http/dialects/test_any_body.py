@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from app.catalog.cards import load_cards
 from app.errors import BadInput, LoraUnsupported
-from app.http.dialects.dialect import Asked
-from app.http.dialects.messages import MessagesDialect
+from app.http.dialect import Asked
+from app.http.dialects.anthropic_messages import MessagesDialect
 from app.http.dialects.openai import OpenAiDialect
-from app.http.dialects.responses import ResponsesDialect
+from app.http.dialects.openai_responses import ResponsesDialect
 from app.http.padding import Padding
 from app.inference.request import build_request
 from app.settings import CHECKOUT
@@ -112,7 +112,7 @@ def changed(body: Any, place: tuple[Any, ...], value: Any) -> Any:
 
 
 def understand(parse: Callable[[Any], Asked], body: Any) -> None:
-    """As `app.http.serving.ServedModel.understand`."""
+    """As `app.http.text_generation.ServedModel.understand`."""
     asked = parse(body)
     card = CARDS[HF]
     branch = card.input.check(asked.body)

@@ -14,10 +14,10 @@ from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 
 from app.errors import BadInput
+from app.http.dialects.anthropic_messages import MessagesDialect
 from app.http.dialects.fields import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Fields
-from app.http.dialects.messages import MessagesDialect
 from app.http.dialects.openai import OpenAiDialect
-from app.http.dialects.responses import ResponsesDialect
+from app.http.dialects.openai_responses import ResponsesDialect
 from app.http.padding import Padding
 from app.settings import CHECKOUT
 from tests.conftest import HF

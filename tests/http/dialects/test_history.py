@@ -8,10 +8,10 @@ from anthropic.types import ContentBlockParam
 from openai.types.responses import ResponseInputItemParam
 
 from app.errors import BadInput
+from app.http.dialects.anthropic_messages import BLOCKS, MessagesDialect
 from app.http.dialects.history import DROPPED_BLOCKS, DROPPED_ITEMS, REFUSED_ITEMS
-from app.http.dialects.messages import BLOCKS, MessagesDialect
 from app.http.dialects.openai import read_messages
-from app.http.dialects.responses import ITEMS, ResponsesDialect
+from app.http.dialects.openai_responses import ITEMS, ResponsesDialect
 from app.http.padding import Padding
 from tests.conftest import HF
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.errors import BadInput
-from app.http.dialects.dialect import Asked
+from app.http.dialect import Asked
 from app.http.dialects.openai import OpenAiDialect
 from app.http.padding import Padding
 from app.inference.request import Extras

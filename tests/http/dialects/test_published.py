@@ -18,7 +18,7 @@ from app.engines.fake import FakeEngine
 from tests.clients.node import CLIENTS
 from tests.conftest import HF, Serve
 from tests.http.dialects.published import ABSENT, faults
-from tests.http.routes.test_openai import BODIES, ROOT, data_of
+from tests.http.routes.test_compatible_apis import BODIES, ROOT, data_of
 from tests.http.routes.test_openai_errors import FORMATS
 
 pytestmark = pytest.mark.anyio

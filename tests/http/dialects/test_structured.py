@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import BadInput
 from app.http.dialects.structured import read_structured
-from app.inference.schema_bounds import MAX_BYTES, MAX_ENUM_VALUES
+from app.inference.constrained.schema_limits import MAX_BYTES, MAX_ENUM_VALUES
 from app.types import TextFormat
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}

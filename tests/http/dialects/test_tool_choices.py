@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from app.errors import BadInput
-from app.http.dialects.messages import MessagesDialect
+from app.http.dialects.anthropic_messages import MessagesDialect
 from app.http.dialects.openai import OpenAiDialect
-from app.http.dialects.responses import ResponsesDialect
+from app.http.dialects.openai_responses import ResponsesDialect
 from app.http.padding import Padding
 from tests.conftest import HF
 

@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app.adapters.base import read_base
+from app.adapters.inspection.base_model import read_base
 from app.engines.fake import ANSWER, FakeEngine
 from app.inference.prompt import PromptBuilder
 from app.settings import CHECKOUT, Settings
 from tests.conftest import CF, HF, Serve, Served, running
-from tests.http.routes.test_openai import BODIES, ROOT
+from tests.http.routes.test_compatible_apis import BODIES, ROOT
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from app.adapters import disk, reception
-from app.adapters.findings import CONFIG_FILE, WEIGHTS_FILE
-from app.adapters.tending import tend_once
+from app.adapters import asset_file, disk
+from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.adapters.maintenance import tend_once
 from app.inference.prompt import PromptBuilder
 from app.settings import Settings
 from tests.adapters.make import good
@@ -198,7 +198,7 @@ async def test_who_sends_too_much_without_asking_hears_why(
 async def test_the_limit_holds_without_a_declared_length(
     local: Uploads, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reception, "WEIGHTS_FILE_LIMIT_BYTES", 1_000_000)
+    monkeypatch.setattr(asset_file, "WEIGHTS_FILE_LIMIT_BYTES", 1_000_000)
     new = await local.create("mine")
     for size in (1_000_000, 30_000_000):
         answer = await local.post(new, chunked(WEIGHTS_FILE, b"x" * size))

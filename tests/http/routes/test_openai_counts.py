@@ -7,7 +7,7 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
 from tests.conftest import CF, HF, Serve, Served
-from tests.http.routes.test_openai import BODIES, ROOT
+from tests.http.routes.test_compatible_apis import BODIES, ROOT
 
 pytestmark = pytest.mark.anyio
 

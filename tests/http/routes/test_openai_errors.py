@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from app.engines.fake import FakeEngine
 from app.types import Delta
 from tests.conftest import CF, HF, Serve, Served
-from tests.http.routes.test_openai import BODIES, HELLO, ROOT, data_of
+from tests.http.routes.test_compatible_apis import BODIES, HELLO, ROOT, data_of
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import pytest
 from app.engines.fake import FakeEngine
 from app.types import Delta, TokenLogprob
 from tests.conftest import CF, HF, Serve, Served
-from tests.http.routes.test_openai import BODIES, ROOT, data_of, text_of
+from tests.http.routes.test_compatible_apis import BODIES, ROOT, data_of, text_of
 from tests.http.routes.test_openai_errors import FORMATS
 
 pytestmark = pytest.mark.anyio

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from app.adapters.base import read_base
+from app.adapters.inspection.base_model import read_base
 from app.settings import CHECKOUT
 from tests.conftest import CF, HF, Serve
-from tests.http.routes.test_openai import BODIES, HELLO, ROOT
+from tests.http.routes.test_compatible_apis import BODIES, HELLO, ROOT
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.engines.fake import FakeEngine
 from tests.conftest import Serve
-from tests.http.routes.test_openai import BODIES, ROOT, data_of
+from tests.http.routes.test_compatible_apis import BODIES, ROOT, data_of
 
 pytestmark = pytest.mark.anyio
 

@@ -1,7 +1,7 @@
 """Whether an answer satisfies its schema, formats too: asked of jsonschema-rs, without the server's way of asking.
 
 Patterns are given to it as the server has them, for its own are not ECMA-262's in `\\b`, `.` and a few more;
-`tests/constrained/test_ecma.py` holds those to what Node says.
+`tests/json_grammar/test_ecma.py` holds those to what Node says.
 """
 
 import json
@@ -9,8 +9,8 @@ from typing import Any
 
 import jsonschema_rs
 
-from app.constrained.rust import rust_pattern
-from app.constrained.schemas import changed
+from app.json_grammar.rust import rust_pattern
+from app.json_grammar.schemas import changed
 
 
 def is_valid(schema: dict[str, Any], value: Any) -> bool:

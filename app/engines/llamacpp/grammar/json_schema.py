@@ -13,13 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from app.constrained.gbnf import BLANK, CannotConvert, Rules, choice, repeated
-from app.constrained.language import TooLarge
-from app.constrained.numbers import number_body
-from app.constrained.texts import text_body
 from app.engines.llamacpp.grammar.normalize import NO_VALUE, Schemas
 from app.engines.llamacpp.grammar.objects import SEPARATOR, Objects, bound, is_possible, listed
 from app.engines.llamacpp.grammar.prefix_tree import TooWide, branches
+from app.json_grammar.gbnf import BLANK, CannotConvert, Rules, choice, repeated
+from app.json_grammar.language import TooLarge
+from app.json_grammar.numbers import number_body
+from app.json_grammar.texts import text_body
 
 IMPLIED: Final = {
     "object": frozenset(

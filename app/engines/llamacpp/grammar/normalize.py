@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from app.constrained.forms import Forms
-from app.constrained.gbnf import CannotConvert
+from app.json_grammar.forms import Forms
+from app.json_grammar.gbnf import CannotConvert
 
 MAX_S: Final = 0.3
 """Of computing: it is done where nothing else happens meanwhile."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.constrained.gbnf import BLANK, Rules, choice, repeated
 from app.engines.llamacpp.grammar.prefix_tree import TooWide, branches, keys
+from app.json_grammar.gbnf import BLANK, Rules, choice, repeated
 
 SEPARATOR: Final = f'"," {BLANK}'
 MAX_STEPS: Final = 4096

@@ -8,7 +8,7 @@ all tokens again for each alternative that they don't fit, so that one place has
 from collections.abc import Mapping
 from typing import Final
 
-from app.constrained.gbnf import CannotConvert, Rules, any_of, bare_but, choice, literal
+from app.json_grammar.gbnf import CannotConvert, Rules, any_of, bare_but, choice, literal
 
 QUOTE: Final = '"\\""'
 MAX_FORKS: Final = 96

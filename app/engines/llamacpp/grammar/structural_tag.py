@@ -5,10 +5,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-from app.constrained.gbnf import BLANK, CannotConvert, Rules, any_of, choice, literal, none_of
 from app.engines.llamacpp.grammar.json_schema import json_rule
 from app.engines.llamacpp.grammar.prefix_tree import branches
 from app.errors import JsonModeUnmet
+from app.json_grammar.gbnf import BLANK, CannotConvert, Rules, any_of, choice, literal, none_of
 from app.types import Grammar
 
 MAX_S: Final = 0.3
@@ -114,4 +114,4 @@ _WRITERS: Final[dict[str, Callable[[Rules, dict[str, Any]], str]]] = {
     "tags_with_separator": _tags_with_separator,
     "triggered_tags": _triggered_tags,
 }
-"""The kinds that `app.inference.tool_grammar` writes (xgrammar.mlc.ai/docs, "Structural Tag")."""
+"""The kinds that `app.inference.constrained.tool_grammar` writes (xgrammar.mlc.ai/docs, "Structural Tag")."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.adapters.base import read_base
+from app.adapters.inspection.base_model import read_base
 from app.engines.llamacpp.gguf.sidecar import make_sidecar
 from app.errors import StartupError
 from app.inference.tokenizer import Tokenizer

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.engines.llamacpp.grammar.prefix_tree import MAX_FORKS
 from app.engines.llamacpp.grammar.structural_tag import gbnf_of
 from app.errors import JsonModeUnmet
-from app.inference.tool_grammar import grammar_of_calls
+from app.inference.constrained.tool_grammar import grammar_of_calls
 from app.types import Grammar, JsonFormat, Tool
 from tests.engines.llamacpp.gbnf_stacks import Stacks
 

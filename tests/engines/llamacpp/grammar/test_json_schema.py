@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from app.constrained.gbnf import MAX_REPEATS, literal, repeated
 from app.engines.llamacpp.grammar.prefix_tree import MAX_FORKS
 from app.engines.llamacpp.grammar.structural_tag import gbnf_of
 from app.errors import JsonModeUnmet
-from app.inference.tool_grammar import grammar_of_calls
+from app.inference.constrained.tool_grammar import grammar_of_calls
+from app.json_grammar.gbnf import MAX_REPEATS, literal, repeated
 from app.types import Grammar, JsonFormat, Tool
 from tests.engines.llamacpp.gbnf_reader import Reader
 

@@ -1,0 +1,90 @@
+"""What a request wants its answer to be: JSON, calls of tools, or one of some texts. Plain requests never come here.
+
+Before the run the answer's grammar is built and tried out; in the run the deltas are read, checked and changed.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from app.inference.constrained.checked_json import CheckedJson
+from app.inference.constrained.grammar_checker import Grammars
+from app.inference.constrained.json_mode import PATH, grammar_of_json
+from app.inference.constrained.schema_checker import Schemas
+from app.inference.constrained.text_format import CheckedText, grammar_of_text, schema_of
+from app.inference.constrained.tool_calls import ToolCalls
+from app.inference.constrained.tool_grammar import grammar_of_calls
+from app.types import Delta, Grammar, TextRequest
+
+
+class Shaping:
+    """`weights` gives the folder that the engine's vocabulary comes from, None where the engine has no grammars."""
+
+    def __init__(self, weights: Callable[[], Path] | None) -> None:
+        self._schemas = Schemas()
+        self._grammars = Grammars(weights) if weights is not None else None
+
+    @staticmethod
+    def wanted(request: TextRequest) -> bool:
+        return request.json_format is not None or bool(request.tools) or request.text_format is not None
+
+    async def constrain(self, request: TextRequest, *, opens_turn: bool = True) -> TextRequest:
+        """The request with its grammar; `opens_turn` is the prompt's. Raises BadInput, JsonModeUnmet or OutOfCapacity."""
+        for tool in request.tools:
+            await self._schemas.admit(("tools", tool.name, "parameters"), tool.parameters)
+        if request.json_format is not None and request.json_format.schema is not None:
+            await self._schemas.admit(PATH, request.json_format.schema)
+        if request.text_format is not None and (schema := schema_of(request.text_format)) is not None:
+            await self._schemas.admit(request.text_format.path, schema)
+        grammar = _grammar(request, opens_turn)
+        what = "schema" if request.text_format is None else request.text_format.path[-1]
+        if self._grammars is not None:
+            for tried, name in _parts(request):
+                await self._grammars.admit(tried, name)
+            grammar = await self._grammars.admit(grammar, f"the {what}")
+        return replace(request, sampling=replace(request.sampling, grammar=grammar))
+
+    def apply(self, deltas: AsyncIterator[Delta], request: TextRequest) -> AsyncIterator[Delta]:
+        """Nothing to close: what reads the deltas holds nothing but text."""
+        if request.tools:
+            must_call = request.tool_choice == "required"
+            deltas = ToolCalls(
+                deltas, request.tools, self._schemas, must_call=must_call, one_call=request.one_call
+            )
+        if request.text_format is not None:
+            deltas = CheckedText(deltas, request.text_format, self._schemas)
+        if request.json_format is not None:
+            deltas = CheckedJson(
+                deltas,
+                request.json_format,
+                self._schemas,
+                request.sampling.max_tokens,
+                may_be_cut=request.may_be_cut,
+            )
+        return deltas
+
+    async def stop(self) -> None:
+        await self._schemas.stop()
+        if self._grammars is not None:
+            await self._grammars.stop()
+
+
+def _grammar(request: TextRequest, opens_turn: bool) -> Grammar:
+    if request.text_format is not None:
+        return grammar_of_text(request.text_format, opens_turn=opens_turn)
+    if request.tools:
+        return grammar_of_calls(
+            request.tools, request.tool_choice, request.json_format, one_call=request.one_call
+        )
+    assert request.json_format is not None
+    return grammar_of_json(request.json_format)
+
+
+def _parts(request: TextRequest) -> Iterator[tuple[Grammar, str]]:
+    """What may come in an answer that may also be something else, each with its name: a trial of the whole could miss
+    it, and would not say which it is.
+    """
+    if request.tools and request.json_format is not None:
+        yield grammar_of_json(request.json_format), "response_format"
+    for tool in request.tools:
+        yield grammar_of_calls((tool,), "required", None), f"the parameters of {tool.name}"

@@ -1,0 +1,55 @@
+"""Judges schemas and texts by jsonschema-rs, in a child process: a schema can make it compute for ever."""
+
+from collections import OrderedDict
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+
+from app.catalog import error_texts
+from app.catalog.error_texts import Path
+from app.errors import BadInput, JsonModeUnmet
+from app.inference.constrained.worker import Broken, Helper, TooSlow
+
+MODULE: Final = "app.inference.constrained.schema_worker"
+JUDGING_MAX_S: Final = 2.0
+MAX_REMEMBERED: Final = 1024
+
+
+class Schemas:
+    """Remembers which schemas are ones; what is not is looked at again, since hardly anybody sends it twice."""
+
+    def __init__(self) -> None:
+        self._helper = Helper(MODULE)
+        self._good: OrderedDict[bytes, None] = OrderedDict()
+
+    async def admit(self, path: Path, schema: dict[str, Any]) -> None:
+        """Raises BadInput when it is no JSON schema of its draft, JsonModeUnmet when that can't be found out in time."""
+        key = sha256(orjson.dumps(schema)).digest()
+        if key in self._good:
+            self._good.move_to_end(key)
+            return
+        wrong = await self._ask({"schema": schema})
+        if wrong is not None:
+            raise BadInput(error_texts.refused(f"'{error_texts.at(path)}' is no JSON schema: {wrong}"))
+        self._good[key] = None
+        if len(self._good) > MAX_REMEMBERED:
+            self._good.popitem(last=False)
+
+    async def fault(self, schema: dict[str, Any], text: str) -> str | None:
+        """What a JSON text breaks, in a few words, or None. Raises JsonModeUnmet when that takes too long."""
+        return await self._ask({"schema": schema, "text": text})
+
+    async def stop(self) -> None:
+        await self._helper.stop()
+
+    async def _ask(self, job: dict[str, Any]) -> str | None:
+        try:
+            wrong: str | None = (await self._helper.ask(job, JUDGING_MAX_S))["wrong"]
+        except TooSlow:
+            raise JsonModeUnmet(
+                f"Applying the schema took longer than {JUDGING_MAX_S:g} s: simplify it"
+            ) from None
+        except Broken:
+            raise JsonModeUnmet("Applying the schema failed: simplify it") from None
+        return wrong

@@ -1,0 +1,174 @@
+"""What `outworker serve` is to load: other weights and another engine than the settings say; pairs that can't be."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+from app.engines.registry import ENGINES, weights_engines
+from app.errors import SettingsError
+from app.program import program
+from app.settings import Model, Settings
+from app.settings.check import found, model_mistakes
+from app.weights.choose import Chosen, choose
+from app.weights.fit import computes_on, lacking, measure_for, obstacles, refusals
+from app.weights.machine import Machine
+from app.weights.missing import missing
+from app.weights.single_file import MODEL_FILES
+from app.weights.source import STAND_IN
+from app.weights.variants import Catalogue, Variant, find_variant, load_catalogues
+from app.weights.words import Words, by_words
+
+REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def with_words(settings: Settings, words: Words, machine: Machine | None = None) -> tuple[Settings, str]:
+    """The settings with the variant and engine that the words mean in every entry of the model that they are about, and a
+    line that says why. Entries of other models stay as they are.
+
+    `machine` is measured when it is not given and the words leave something to choose.
+    Raises SettingsError for words that mean none, StartupError when `--auto` finds none that fits.
+    """
+    if words.auto and words.narrows:
+        raise SettingsError("--auto chooses engine, format and quantization: leave out one or the other")
+    catalogues, data_dir = load_catalogues(), settings.server.data_dir
+
+    def here() -> Machine:
+        return machine or measure_for(catalogues, data_dir)
+
+    meant = _meant(catalogues, words, settings)
+    chosen: dict[str, Chosen] = {}
+    for catalogue in meant:
+        if words.auto:
+            choice = choose([catalogue], here(), lambda variant: missing(variant, data_dir))
+        else:
+            choice = _chosen([catalogue], words, here)
+            _refuse(choice, machine or measure_for(catalogues, data_dir, gpus=False))
+        chosen |= {model.name: choice for model in settings.models if _is_about(catalogue, model)}
+    return _replaced(settings, chosen), "; ".join(_lines(settings, chosen))
+
+
+def _meant(catalogues: Sequence[Catalogue], words: Words, settings: Settings) -> list[Catalogue]:
+    """Those of which the settings have an entry and the words leave a variant. Raises SettingsError when none is left."""
+    by_words(catalogues, words)  # words that mean nothing at all are refused as such
+    served = [each for each in catalogues if any(_is_about(each, model) for model in settings.models)]
+    if not served:
+        known = ", ".join(each.original for each in catalogues)
+        raise SettingsError(
+            f"{settings.source}: no [[models]] entry is of a model that the words are for ({known}): "
+            "set weights and engine in the entry"
+        )
+    meant = [each for each in served if _leaves_some(each, words)]
+    return meant or served[:1]  # whose refusal names the word
+
+
+def _leaves_some(catalogue: Catalogue, words: Words) -> bool:
+    try:
+        return bool(by_words([catalogue], words))
+    except SettingsError:
+        return False
+
+
+def _is_about(catalogue: Catalogue, model: Model) -> bool:
+    """Whether an entry serves the catalogue's model: its weights are one of the forms, or, for a card of the model, the
+    stand-in or the operator's own file or folder. A repository of another model is another model."""
+    if catalogue.has_form(model.weights):
+        return True
+    return model.name in catalogue.cards and REPOSITORY.fullmatch(model.weights) is None
+
+
+def _lines(settings: Settings, chosen: Mapping[str, Chosen]) -> Iterator[str]:
+    for choice in {each.variant.id: each for each in chosen.values()}.values():
+        yield f"weights {choice.variant.id} with {choice.engine}: {choice.why}"
+    for model in settings.models:
+        if model.name not in chosen:
+            yield f"{model.name} keeps {model.weights}"
+
+
+def check_pairs(settings: Settings, machine: Machine | None = None) -> None:
+    """Raise SettingsError, a line for each `[[models]]` entry whose engine can't load its weights, or can't compute here.
+
+    `machine` is looked at when it is not given, though not for GPUs.
+    """
+    catalogues = load_catalogues()
+    here = machine or measure_for(catalogues, settings.server.data_dir, gpus=False)
+    lines = [
+        f"{settings.source}: models[{index}].engine: {mistake}"
+        for index, model in enumerate(settings.models)
+        for mistake in _pair_mistakes(model, find_variant(catalogues, model.weights), here)
+    ]
+    if lines:
+        raise SettingsError("\n".join(lines))
+
+
+def _pair_mistakes(model: Model, variant: Variant | None, machine: Machine) -> Iterator[str]:
+    if not ENGINES[model.engine].loads_weights:
+        return
+    expected, why = _expected(model, variant, machine)
+    if model.engine not in expected:
+        engines = " or ".join(f'"{engine}"' for engine in expected)
+        yield f"expected {engines} for the weights {found(model.weights)}, found {found(model.engine)}{why}"
+    elif (sentence := lacking(model.engine, machine)) and _on_cpu(model.engine, machine):
+        yield f"{sentence}: expected another engine, or another machine"
+
+
+def _expected(model: Model, variant: Variant | None, machine: Machine) -> tuple[list[str], str]:
+    """The engines that can load the weights, and why not the model's own."""
+    if variant is not None:
+        against = {run.engine: list(refusals(run, machine)) for run in variant.engines}
+        why = "".join(f": {refusal}" for refusal in against.get(model.engine, ())[:1])
+        return [engine for engine, refused in against.items() if not refused], why
+    if Path(model.weights).suffix.lower() in MODEL_FILES:
+        return [kind.name for kind in weights_engines() if kind.one_file], ""
+    if model.weights == STAND_IN:
+        return [kind.name for kind in weights_engines()], ""
+    why = (
+        f": llama.cpp loads one .gguf or .llamafile file, such as `{program()} weights pull gguf-Q4_K_M` gets"
+    )
+    return [kind.name for kind in weights_engines() if not kind.one_file], why
+
+
+def _on_cpu(engine: str, machine: Machine) -> bool:
+    """Whether the engine, as it is installed, computes on the processor; one whose package does not say counts so."""
+    devices = ENGINES[engine].devices
+    here = {device for name, device in devices.items() if name in machine.packages}
+    return "gpu" not in devices.values() or "cpu" in here
+
+
+def _chosen(catalogues: Sequence[Catalogue], words: Words, here: Callable[[], Machine]) -> Chosen:
+    """Of several that the words leave the most preferred one that can compute here."""
+    left = by_words(catalogues, words)
+    if len(left) > 1:
+        machine = here()
+        device = computes_on(machine)
+        order = [variant.id for each in catalogues for variant in each.preferred(device)]
+        left.sort(key=lambda pair: (len(obstacles(pair[1], machine)), order.index(pair[0].id)))
+    variant, run = left[0]
+    return Chosen(variant, run.engine, "as the command line says")
+
+
+def _refuse(chosen: Chosen, machine: Machine) -> None:
+    """Raise SettingsError, in the words of the command line, when the engine can't load the variant here."""
+    against = {run.engine: list(refusals(run, machine)) for run in chosen.variant.engines}
+    for refusal in against[chosen.engine]:
+        others = [ENGINES[engine].title for engine, refused in against.items() if not refused]
+        hint = f": expected --model-engine {' or '.join(others)}" if others else ""
+        raise SettingsError(f"{chosen.variant.id} with {chosen.engine}: {refusal}{hint}")
+
+
+def _replaced(settings: Settings, chosen: Mapping[str, Chosen]) -> Settings:
+    models = tuple(
+        replace(
+            model,
+            weights=chosen[model.name].variant.id,
+            engine=chosen[model.name].engine,
+        )
+        if model.name in chosen
+        else model
+        for model in settings.models
+    )
+    entries: list[Mapping[str, Any]] = [asdict(model) for model in models]
+    if mistakes := model_mistakes(entries):
+        raise SettingsError("\n".join(f"{settings.source}: {mistake}" for mistake in mistakes))
+    return replace(settings, models=models)
