@@ -68,7 +68,7 @@ Clock = Callable[[], float]
 LOOKUP_THREADS = 2
 
 
-class Recent(Generic[Key, Value]):
+class TtlCache(Generic[Key, Value]):
     """Answers from memory while an answer is younger than `ttl_s` seconds, else asks `lookup` in a thread of its own.
 
     An answer's age counts from before its lookup began, and callers that ask for the same key at the same

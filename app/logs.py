@@ -9,7 +9,7 @@ PREFIX: Final = "start-up: "
 log = logging.getLogger(__name__)
 
 
-def reached(what: str) -> None:
+def log_startup(what: str) -> None:
     log.info("%s%s", PREFIX, what)
 
 

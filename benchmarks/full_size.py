@@ -109,7 +109,7 @@ def _moments(folder: Path) -> list[Moment]:
         memory = Memory(child.process.pid)
         began = time.monotonic()
 
-        def reached(what: str) -> None:
+        def log_startup(what: str) -> None:
             nonlocal began
             now = time.monotonic()
             moments.append(Moment(what, now - began, memory.peak_bytes))
@@ -117,16 +117,16 @@ def _moments(folder: Path) -> list[Moment]:
 
         with memory.watched(), child.loaded():
             child.wait_until(answers_200(port, "/ready"), START_S)
-            reached("ready")
+            log_startup("ready")
             token = (data / TOKEN_FILE).read_text().strip()
             api = Api(port, token)
             api.first_token_s(None)
-            reached("8 tokens of the base")
+            log_startup("8 tokens of the base")
             for number in range(ADAPTERS):
                 _upload(port, token, write_adapter(folder / f"adapter-{number}", number))
-                reached(f"adapter {number + 1} uploaded")
+                log_startup(f"adapter {number + 1} uploaded")
                 api.first_token_s(f"adapter-{number}")
-                reached("8 tokens with it")
+                log_startup("8 tokens with it")
     return moments
 
 

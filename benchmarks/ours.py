@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from app.accounts.authority import Authority
+from app.accounts.authority import TokenCache
 from app.accounts.development import development_token
 from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
@@ -56,7 +56,7 @@ async def serve(settings: Settings, kind: str) -> None:
     app = create_app(
         settings,
         [group],
-        find_caller=Authority(stores.tokens, time.monotonic).caller,
+        find_caller=TokenCache(stores.tokens, time.monotonic).caller,
         running=Running(stores.tokens.revoked),
         resolver=resolver,
         finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),

@@ -88,9 +88,9 @@ def _start(data: Path, log: Path) -> Start:
         child.wait_until(answers_200(port, "/ready"), START_S)
         token = (data / TOKEN_FILE).read_text().strip()
         first_token_s = Api(port, token).first_token_s(None)
-    reached = dict(_milestones(server_log.read_text()))
-    reached["first token"] = reached["ready"] + first_token_s
-    return Start(dict(_steps(began, reached)))
+    log_startup = dict(_milestones(server_log.read_text()))
+    log_startup["first token"] = log_startup["ready"] + first_token_s
+    return Start(dict(_steps(began, log_startup)))
 
 
 def _milestones(log: str) -> Iterator[tuple[str, float]]:
@@ -99,11 +99,11 @@ def _milestones(log: str) -> Iterator[tuple[str, float]]:
         yield what, datetime.strptime(moment, "%Y-%m-%d %H:%M:%S").timestamp() + int(thousandths) / 1000
 
 
-def _steps(began: float, reached: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+def _steps(began: float, log_startup: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     before = began
     for step in STEPS:
-        yield step, max(reached[step] - before, 0.0)
-        before = reached[step]
+        yield step, max(log_startup[step] - before, 0.0)
+        before = log_startup[step]
 
 
 def _row(name: str, seconds: list[float], whose: str) -> list[str]:

@@ -25,7 +25,7 @@ class Target:
     relation: str
     limit: float
 
-    def reached(self, samples: Sequence[Sample], case: str) -> tuple[float, bool]:
+    def log_startup(self, samples: Sequence[Sample], case: str) -> tuple[float, bool]:
         """The ratio, and whether that is enough."""
         ours, theirs = (
             float(getattr(figures_of(samples, case, self.clients, arm), self.figure))
@@ -67,5 +67,5 @@ def _cell(target: Target, case: str, samples: Sequence[Sample]) -> str:
     clients, arms = loads_of(samples, case)
     if target.clients not in clients or not {OPENAI, target.against} <= set(arms):
         return "-"
-    ratio, met = target.reached(samples, case)
+    ratio, met = target.log_startup(samples, case)
     return f"{ratio:.3f} {'met' if met else 'missed'}"

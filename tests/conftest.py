@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.accounts.authority import Authority
+from app.accounts.authority import TokenCache
 from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.inspection.base_model import read_base
@@ -149,7 +149,7 @@ async def running(
     app = create_app(
         settings,
         [EngineGroup(engine, "stand-in", cards, lambda: prompts, lambda: base, adapters)],
-        find_caller=Authority(stores.tokens, time.monotonic).caller,
+        find_caller=TokenCache(stores.tokens, time.monotonic).caller,
         running=Running(stores.tokens.revoked),
         resolver=resolver,
         finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),

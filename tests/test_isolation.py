@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.inference.constrained.worker import Helper
+from app.inference.constrained.worker import WorkerProcess
 from app.server.child_processes import isolated
 from tests.conftest import HF
 from tests.hostile import hostile, imported
@@ -92,7 +92,7 @@ def ask_in_json(url: str, token: str) -> None:
 async def test_a_helper_imports_nothing_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = hostile(tmp_path / "here")
     monkeypatch.chdir(folder)
-    helper = Helper("app.inference.constrained.schema_worker")
+    helper = WorkerProcess("app.inference.constrained.schema_worker")
     try:
         assert await helper.ask({"schema": {"type": "object"}}, 30) == {"wrong": None}
     finally:

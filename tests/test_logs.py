@@ -1,16 +1,16 @@
 """app/logs.py: the steps of a start, kept while it is watched."""
 
-from app.logs import StartSteps, reached
+from app.logs import StartSteps, log_startup
 
 
 def test_steps_are_kept_from_watching_to_closing() -> None:
-    reached("before")
+    log_startup("before")
     steps = StartSteps()
     steps.watch()
-    reached("one")
-    reached("two %s")
+    log_startup("one")
+    log_startup("two %s")
     steps.close()
-    reached("after")
+    log_startup("after")
     assert [name for name, _ in steps.steps] == ["one", "two %s"]
     first, second = (at_s for _, at_s in steps.steps)
     assert 0 <= first <= second

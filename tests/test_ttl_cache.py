@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from app.concurrency import Recent
+from app.concurrency import TtlCache
 
 pytestmark = pytest.mark.anyio
 
@@ -31,8 +31,8 @@ class Source:
         return self.values.get(key)
 
 
-def recent(source: Source, max_entries: int = 3) -> Recent[str, int]:
-    return Recent(source.look_up, source.clock, 0.5, max_entries)
+def recent(source: Source, max_entries: int = 3) -> TtlCache[str, int]:
+    return TtlCache(source.look_up, source.clock, 0.5, max_entries)
 
 
 async def test_answers_are_kept_until_they_are_old() -> None:

@@ -14,7 +14,7 @@ from app.files import PRIVATE_FILE_MODE
 ROOM_CHECK_BYTES = 16_000_000
 
 
-class Reception:
+class AssetFile:
     """A new file in the staged folder `staged`. Methods block: call from a thread.
 
     `min_free_bytes` must stay free on the disk. Which asset it is may be known only at the end.

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from app.adapters import draft_rows
-from app.adapters.asset_file import Reception
+from app.adapters.asset_file import AssetFile
 from app.adapters.disk import check_room, disk_errors
 from app.adapters.draft_rows import DraftRow
 from app.adapters.inspection.base_model import BaseShape
@@ -116,20 +116,20 @@ class Drafts:
             return self._store.reserve.spend(lambda: self._remove(draft.id))
 
     @contextmanager
-    def reception(self, expected_bytes: int, min_free_bytes: int) -> Iterator[Reception]:
+    def reception(self, expected_bytes: int, min_free_bytes: int) -> Iterator[AssetFile]:
         """A place for one asset's bytes; what `put` did not take goes at the end.
 
         Raises `StorageError` when `expected_bytes` more would leave less than `min_free_bytes` on the disk.
         """
         with disk_errors(), self._blobs.staged() as staged:
             check_room(staged, expected_bytes, min_free_bytes)
-            reception = Reception(staged, min_free_bytes)
+            reception = AssetFile(staged, min_free_bytes)
             try:
                 yield reception
             finally:
                 reception.close()
 
-    def put(self, draft: Draft, file_name: str, reception: Reception) -> Draft:
+    def put(self, draft: Draft, file_name: str, reception: AssetFile) -> Draft:
         """Make the received bytes an asset of the draft; the draft as it is then.
 
         An asset may be sent again until both are in. Raises `OperatorError` when they are or the draft is gone.

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 Bases = Mapping[str, Callable[[], BaseShape]]
 
 
-async def tend(finetunes: Finetunes, bases: Bases) -> None:
+async def maintain(finetunes: Finetunes, bases: Bases) -> None:
     """At once and then every hour, until it is cancelled."""
     while True:
         await asyncio.to_thread(tend_once, finetunes, bases)

@@ -5,7 +5,7 @@ import logging
 
 from app.adapters.lifecycle import Draft, Drafts
 from app.adapters.store import AdapterStore
-from app.concurrency import Clock, Recent
+from app.concurrency import Clock, TtlCache
 from app.errors import (
     ApiError,
     FinetuneIncomplete,
@@ -39,7 +39,7 @@ class Resolver:
     ) -> None:
         self._store = store
         self._drafts = drafts
-        self._recent = Recent(self._look_up, clock, ttl_s, max_entries)
+        self._cache = TtlCache(self._look_up, clock, ttl_s, max_entries)
 
     async def resolve(self, account_id: str, lora: str, model: str, weights: str) -> StoredAdapter:
         """The adapter to lease for `model`, which runs on `weights`.
@@ -49,17 +49,17 @@ class Resolver:
         """
         if not can_name_adapter(lora):
             raise FinetuneNotFound(lora)
-        adapter = await self._recent.get((account_id, lora))
+        adapter = await self._cache.get((account_id, lora))
         if adapter is None:
             loop = asyncio.get_running_loop()
-            adapter = await loop.run_in_executor(self._recent.threads, self._not_a_draft, account_id, lora)
+            adapter = await loop.run_in_executor(self._cache.threads, self._not_a_draft, account_id, lora)
         if adapter.weights != weights:
             raise LoraIncompatible(lora, adapter.model, model)
         return adapter
 
     def forget(self) -> None:
         """Adapters were changed in this process: look again at once."""
-        self._recent.forget()
+        self._cache.forget()
 
     def _not_a_draft(self, account_id: str, lora: str) -> StoredAdapter:
         """Where no ready adapter was found. One more look: a draft may have become ready between the first and this."""

@@ -15,7 +15,7 @@ from app.errors import AdapterRefused
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedAdapter:
     """A staged folder whose files may be served. `notes` are for the adapter's owner."""
 
     staged: Path
@@ -24,7 +24,7 @@ class Sealed:
     notes: tuple[str, ...]
 
 
-def take_in(blobs: Blobs, staged: Path, source: Path, base: BaseShape) -> Sealed:
+def take_in(blobs: Blobs, staged: Path, source: Path, base: BaseShape) -> SealedAdapter:
     """Copy the two files of `source` into `staged`, inspect the copy, and seal it.
 
     The copy is inspected, not the source, which may change meanwhile. Raises `AdapterRefused` and `OSError`.
@@ -37,7 +37,7 @@ def take_in(blobs: Blobs, staged: Path, source: Path, base: BaseShape) -> Sealed
     return inspect_staged(blobs, staged, weights_sha256, base)
 
 
-def inspect_staged(blobs: Blobs, staged: Path, weights_sha256: str, base: BaseShape) -> Sealed:
+def inspect_staged(blobs: Blobs, staged: Path, weights_sha256: str, base: BaseShape) -> SealedAdapter:
     """Inspect a staged folder that holds both files, and seal it in its canonical form.
 
     Raises `AdapterRefused` and `OSError`.
@@ -48,4 +48,4 @@ def inspect_staged(blobs: Blobs, staged: Path, weights_sha256: str, base: BaseSh
     if any(sent != stored for sent, stored in inspection.names.items()):
         weights_sha256 = rename_tensors(staged, inspection.names)
     digest = blobs.seal(staged, config_bytes(inspection.config), weights_sha256)
-    return Sealed(staged, digest, inspection.rank, inspection.notes)
+    return SealedAdapter(staged, digest, inspection.rank, inspection.notes)

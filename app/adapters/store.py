@@ -17,7 +17,7 @@ from app.names import can_name_adapter, checked_account_id, checked_name
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:
-    from app.adapters.sealing import Sealed
+    from app.adapters.sealing import SealedAdapter
 
 ADAPTERS_PER_ACCOUNT_MAX = 100
 DESCRIPTION_MAX_CHARS = 2_000
@@ -73,7 +73,7 @@ class AdapterStore:
                 return self._add_sealed(sealed, columns, replace)
 
     def promote(
-        self, sealed: "Sealed", draft_id: str, columns: dict[str, object], replace: bool
+        self, sealed: "SealedAdapter", draft_id: str, columns: dict[str, object], replace: bool
     ) -> StoredAdapter:
         """Make a draft's sealed folder a ready adapter with the draft's id, and end the draft, in one step.
 
@@ -158,7 +158,9 @@ class AdapterStore:
         """Whether both files are still on the disk."""
         return self.blobs.complete(adapter.folder)
 
-    def _add_sealed(self, sealed: "Sealed", columns: dict[str, object], replace: bool) -> StoredAdapter:
+    def _add_sealed(
+        self, sealed: "SealedAdapter", columns: dict[str, object], replace: bool
+    ) -> StoredAdapter:
         account_id, name = str(columns["account_id"]), str(columns["name"])
         with self._engine.connect() as connection:
             old = rows.by_name(connection, account_id, name)
@@ -168,7 +170,7 @@ class AdapterStore:
         self.check_room(account_id, name, replace)
         return self._register(sealed, columns)
 
-    def _register(self, sealed: "Sealed", columns: dict[str, object]) -> StoredAdapter:
+    def _register(self, sealed: "SealedAdapter", columns: dict[str, object]) -> StoredAdapter:
         """In the place of the account's adapter of that name, if there is one. Call with the lock held."""
         account_id = str(columns["account_id"])
         adapter_id = self._insert(sealed, columns)
@@ -189,7 +191,7 @@ class AdapterStore:
         assert new is not None
         return self._adapter(new)
 
-    def _insert(self, sealed: "Sealed", columns: dict[str, object]) -> str:
+    def _insert(self, sealed: "SealedAdapter", columns: dict[str, object]) -> str:
         with self._engine.begin() as connection:
             return rows.insert_adding(connection, digest=sealed.digest, rank=sealed.rank, **columns)
 

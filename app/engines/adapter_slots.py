@@ -37,7 +37,7 @@ class _Slot:
         return not self.leases and not self.unloading and self.task.done()
 
 
-class Residents:
+class AdapterSlots:
     """At most `capacity` adapters, each loaded through `load` and dropped through `unload`.
 
     `lease` waits at most `wait_s` seconds for a slot, then raises `OutOfCapacity`. Whatever `load` raises reaches

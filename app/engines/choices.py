@@ -11,7 +11,7 @@ SET: Final = "set by you"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class TunedSetting:
     """`by_hand` is where to set it: an environment variable or a key of [[models]]."""
 
     name: str
@@ -25,13 +25,13 @@ def free_memory(free_bytes: int) -> str:
     return f"{free_bytes / GIB:.1f} GiB of memory are free"
 
 
-def adapters_choice(count: int, *, by_hand: bool, free_bytes: int) -> Choice:
+def adapters_setting(count: int, *, by_hand: bool, free_bytes: int) -> TunedSetting:
     """How many adapters stay loaded."""
     reason = SET if by_hand else f"in a quarter of what the rest leaves; {free_memory(free_bytes)}"
-    return Choice("adapters loaded", f"up to {count}", reason, "max_adapters_resident")
+    return TunedSetting("adapters loaded", f"up to {count}", reason, "max_adapters_resident")
 
 
-def lines_of(choices: Iterable[Choice]) -> Iterator[str]:
+def lines_of(choices: Iterable[TunedSetting]) -> Iterator[str]:
     """One line each, in columns."""
     rows = [(choice.name, choice.value, f"{choice.reason} [{choice.by_hand}]") for choice in choices]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]

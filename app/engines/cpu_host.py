@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.engines.choices import Choice
+from app.engines.choices import TunedSetting
 
 VARIABLE: Final = "OMP_NUM_THREADS"
 ROOT: Final = Path("/")
@@ -79,11 +79,11 @@ def compute_threads(host: CpuHost) -> int:
     return host.cores if host.cores <= FEW_CORES else host.cores - 1
 
 
-def chosen_threads(exported: Mapping[str, str] = os.environ) -> tuple[int, Choice]:
+def chosen_threads(exported: Mapping[str, str] = os.environ) -> tuple[int, TunedSetting]:
     """What the operator exported, else what the cores that this process may use suggest; and that for people."""
     by_hand = exported.get(VARIABLE, "")
     host = read_host()
     set_by_hand = by_hand.isdecimal() and int(by_hand) > 0
     threads = int(by_hand) if set_by_hand else compute_threads(host)
     why = "exported" if set_by_hand else f"of {host.cores} cores"
-    return threads, Choice("threads", str(threads), why, f"the environment's {VARIABLE}")
+    return threads, TunedSetting("threads", str(threads), why, f"the environment's {VARIABLE}")

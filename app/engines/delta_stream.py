@@ -7,7 +7,7 @@ from typing import Self
 from app.types import Delta
 
 
-class TokenStream:
+class DeltaStream:
     """One request's deltas: `async for` them, and `aclose()` however it ends.
 
     The engine calls `put` and `fail`. Deltas that come faster than they are taken are joined to one. One task takes at
@@ -15,7 +15,7 @@ class TokenStream:
     """
 
     def __init__(
-        self, begin: "Callable[[TokenStream], Awaitable[None]]", end: Callable[[], Awaitable[None]]
+        self, begin: "Callable[[DeltaStream], Awaitable[None]]", end: Callable[[], Awaitable[None]]
     ) -> None:
         self._begin = begin
         self._end = end

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from app.engines.choices import Choice
+from app.engines.choices import TunedSetting
 from app.engines.engine import Engine
 from app.engines.registry import EngineKind
 from app.engines.supervision import Supervision
@@ -35,7 +35,7 @@ class Plan(Protocol):
     """What an engine is started with. `choices` are those that were made for the machine, for people."""
 
     @property
-    def choices(self) -> tuple[Choice, ...]: ...
+    def choices(self) -> tuple[TunedSetting, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from functools import lru_cache
 from itertools import cycle, islice
 from math import log
 
-from app.engines.adapter_slots import Residents
-from app.engines.choices import Choice
+from app.engines.adapter_slots import AdapterSlots
+from app.engines.choices import TunedSetting
 from app.engines.deployment import Deployment, EngineParts
 from app.engines.engine import EngineHealth, LeasedAdapter, not_ready
 from app.settings import Model
@@ -54,7 +54,7 @@ class FakeEngine:
         self._tokens_per_delta = tokens_per_delta
         self._deltas = lru_cache(KEPT_ANSWERS)(self._make)
         self._health = EngineHealth("starting")
-        self._residents = Residents(slots, self._swap, self._swap, wait_s)
+        self._adapter_slots = AdapterSlots(slots, self._swap, self._swap, wait_s)
         self.running: set[str] = set()
         self.finished: deque[str] = deque(maxlen=KEPT_RECORDS)
         self.aborted: deque[str] = deque(maxlen=KEPT_RECORDS)
@@ -76,10 +76,10 @@ class FakeEngine:
         return self._health
 
     def lease(self, adapter: StoredAdapter) -> AbstractAsyncContextManager[LeasedAdapter]:
-        return self._residents.lease(adapter)
+        return self._adapter_slots.lease(adapter)
 
     async def forget(self, adapter: StoredAdapter) -> None:
-        await self._residents.forget(adapter)
+        await self._adapter_slots.forget(adapter)
 
     async def generate(
         self,
@@ -176,7 +176,7 @@ def _logprob(pieces: Sequence[str], index: int, alternatives: int) -> TokenLogpr
 class FakePlan:
     """The fake engine is started in one way."""
 
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[TunedSetting, ...] = ()
 
 
 def plan(deployment: Deployment) -> FakePlan:

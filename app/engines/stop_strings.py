@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-class StopTexts:
+class StopStrings:
     """What may be the beginning of one is held back until it is told. `found` is the one that came."""
 
     def __init__(self, stops: Sequence[str]) -> None:

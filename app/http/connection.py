@@ -13,7 +13,7 @@ from starlette.types import Scope
 from app.concurrency import Interruption
 
 DEPARTURE_KEY = "outworker.departure"
-"""In the scope, put there by `app.http.uvicorn_protocol`: the connection's `Departure`."""
+"""In the scope, put there by `app.http.uvicorn_protocol`: the connection's `ConnectionClosed`."""
 
 
 class ClientLeft(Exception):
@@ -25,7 +25,7 @@ class SlowReader(ClientLeft):
 
 
 @dataclass(slots=True)
-class Departure:
+class ConnectionClosed:
     """The end of one connection, for those who must hear of it."""
 
     gone: bool = False
@@ -37,13 +37,13 @@ class Departure:
             callback()
 
 
-class watched:  # noqa: N801  reads as what it does: `async with watched(scope)`
+class cancel_on_disconnect:  # noqa: N801  reads as what it does: `async with watched(scope)`
     """Cancel the block when the client leaves, and raise ClientLeft in place of the cancellation."""
 
     __slots__ = ("_departure", "_interruption")
 
     def __init__(self, scope: Scope) -> None:
-        self._departure: Departure = scope[DEPARTURE_KEY]
+        self._departure: ConnectionClosed = scope[DEPARTURE_KEY]
 
     async def __aenter__(self) -> None:
         if self._departure.gone:

@@ -33,7 +33,7 @@ class Reply(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """`body` is in the form that the card's schema describes and not yet checked against it.
 
     `extras` is what that schema has no field for; `lora` stands in for a body without one. `unchecked` joins the body

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def answered_as(leaf: Callable[[str], AiError]) -> Iterator[None]:
+def raised_as(leaf: Callable[[str], AiError]) -> Iterator[None]:
     """Raises `FinetuneRefused`, `InsufficientStorage`, `InternalError` or else `leaf` in place of an `OperatorError`."""
     try:
         yield

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.concurrency import Interruption
 from app.errors import ApiError
-from app.http.connection import SlowReader, watched
+from app.http.connection import SlowReader, cancel_on_disconnect
 from app.http.dialect import Frames
 from app.http.envelope import REQUEST_ID_HEADER
 from app.http.exchange import exchange_of
@@ -63,30 +63,30 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         head = [*HEADERS, (REQUEST_ID_HEADER.encode(), exchange.request_id.encode())]
-        async with watched(scope), self._open_run() as run:
+        async with cancel_on_disconnect(scope), self._open_run() as run:
             await send({"type": "http.response.start", "status": 200, "headers": head})
             exchange.streaming = True
             scope[FILLER_KEY] = COMMENT
-            async with Pulse(send, self._limits, scope.get(ABORT_KEY, _nothing)) as pulse:
-                await _write_all(run, self._events(run), pulse)
+            async with StreamWatchdog(send, self._limits, scope.get(ABORT_KEY, _nothing)) as watchdog:
+                await _write_all(run, self._events(run), watchdog)
         # Out of the watch: the end of the answer looks to it as if the client had left.
         await _end(b"", scope, send)
 
 
-async def _write_all(run: Run, frames: Frames, pulse: "Pulse") -> None:
-    """Every token of every stream comes through this loop, which is why it does by itself what `Pulse.write` does."""
+async def _write_all(run: Run, frames: Frames, watchdog: "StreamWatchdog") -> None:
+    """Every token of every stream comes through this loop, so it does what `StreamWatchdog.write` does."""
     if opening := next(frames):
-        await pulse.write(opening)
-    make, seen, send = frames.send, run.seen, pulse.send
+        await watchdog.write(opening)
+    make, seen, send = frames.send, run.seen, watchdog.send
     async for delta in run.deltas:
         if frame := make(seen(delta)):
-            pulse.begun += 1
+            watchdog.begun += 1
             await send({"type": "http.response.body", "body": frame, "more_body": True})
-            pulse.ended += 1
-    await pulse.write(make(None))
+            watchdog.ended += 1
+    await watchdog.write(make(None))
 
 
-class Pulse:
+class StreamWatchdog:
     """Writes frames and watches the clock beside them: silence is filled with a comment, a stuck write ends the stream.
 
     One timer per stream and two counters of writes, begun and ended: nothing else may be spent on a frame.
@@ -105,7 +105,7 @@ class Pulse:
         self._interval_s = min(limits.ping_s, limits.slow_reader_s) / 4
         self._timer = self._loop.call_later(self._interval_s, self._tick)
 
-    async def __aenter__(self) -> "Pulse":
+    async def __aenter__(self) -> "StreamWatchdog":
         return self
 
     async def __aexit__(

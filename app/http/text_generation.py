@@ -15,8 +15,8 @@ from app.catalog.hints import hints
 from app.errors import BadInput, NoSuchModel
 from app.http.body import BodyLimits, parse_json, read_body
 from app.http.body_room import Held
-from app.http.connection import watched
-from app.http.dialect import Asked, Reply
+from app.http.connection import cancel_on_disconnect
+from app.http.dialect import ParsedRequest, Reply
 from app.http.envelope import ErrorEvent
 from app.http.exchange import exchange_of
 from app.http.sse import EventStream, StreamLimits
@@ -36,7 +36,7 @@ class ServedModel:
     card: ModelCard
     pipeline: Pipeline
 
-    def understand(self, asked: Asked) -> tuple[TextRequest, list[str]]:
+    def understand(self, asked: ParsedRequest) -> tuple[TextRequest, list[str]]:
         """The body as a typed request, with hints on likely typos. Raises BadInput."""
         try:
             branch = self.card.input.check(asked.body)
@@ -47,7 +47,7 @@ class ServedModel:
         return text, hints(self.card.input.properties, asked.body)
 
 
-class Serving:
+class TextGeneration:
     """Answers what a dialect asked. `models` is by card name, `aliases` are card names by other names of theirs."""
 
     def __init__(
@@ -69,20 +69,24 @@ class Serving:
             raise NoSuchModel(name)
         return model
 
-    async def answer(self, request: Request, caller: Caller, parse: Callable[[Any], Asked]) -> Response:
+    async def answer(
+        self, request: Request, caller: Caller, parse: Callable[[Any], ParsedRequest]
+    ) -> Response:
         """Read the body, let the dialect `parse` its JSON value, and answer that."""
         with self._body_limits.room.of(caller.account_id) as held:
             understood = await self._understand(request, parse, held)
             return await self._run(request, caller, understood, held)
 
-    async def count(self, request: Request, caller: Caller, parse: Callable[[Any], Asked]) -> int:
+    async def count(self, request: Request, caller: Caller, parse: Callable[[Any], ParsedRequest]) -> int:
         """How many tokens the body's prompt has."""
         with self._body_limits.room.of(caller.account_id) as held:
             understood = await self._understand(request, parse, held)
             model, text = understood.model, understood.text
             return await model.pipeline.count(text, card=model.card, account_id=caller.account_id)
 
-    async def _understand(self, request: Request, parse: Callable[[Any], Asked], held: Held) -> "_Understood":
+    async def _understand(
+        self, request: Request, parse: Callable[[Any], ParsedRequest], held: Held
+    ) -> "_Understood":
         """What is asked, without the body and what was parsed of it. Raises what a body may be refused for."""
         body = await read_body(request, self._body_limits, held)
 
@@ -97,7 +101,7 @@ class Serving:
         exchange = exchange_of(request.scope)
         exchange.error_event = understood.error_event
         reply, model, text = understood.reply, understood.model, understood.text
-        async with watched(request.scope):
+        async with cancel_on_disconnect(request.scope):
             job = await model.pipeline.prepare(
                 text, card=model.card, account_id=caller.account_id, request_id=exchange.request_id
             )

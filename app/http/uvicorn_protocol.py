@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.errors import ApiError, MalformedHttp
 from app.http.body import WHOLE_KEY
-from app.http.connection import DEPARTURE_KEY, Departure
+from app.http.connection import DEPARTURE_KEY, ConnectionClosed
 from app.http.connections import KEPT_KEY, Connections
 from app.http.cycle import OldCycle
 from app.http.error_paths import failure_at
@@ -63,7 +63,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refusal: ApiError | None = None
         self._running: list[RequestResponseCycle] = []  # begun or waiting for their turn, oldest first
         self._timer: asyncio.TimerHandle | None = None
-        self._departure = Departure()
+        self._departure = ConnectionClosed()
         self._presence: Presence | None = None  # once the client has closed its half
         self.used_at = self.loop.time()
         self._expect_progress()

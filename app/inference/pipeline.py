@@ -16,7 +16,7 @@ from app.concurrency import within
 from app.engines.engine import Deltas, Engine
 from app.errors import LoraUnsupported, OutOfCapacity, RequestTimeout
 from app.inference.admission import Admission, Ticket
-from app.inference.constrained.constraints import Shaping
+from app.inference.constrained.constraints import Constraints
 from app.inference.engine_fields import asks_more, check_engine
 from app.inference.limits import LEAST_ANSWER_TOKENS, check_limits, fitted
 from app.inference.prompt import PromptBuilder
@@ -112,7 +112,7 @@ class Pipeline:
         self._prompts: PromptBuilder | None = None
         self._resolver = resolver
         self.adapters = adapters
-        self._shaping = Shaping(self._weights_folder if engine.compiles_grammars else None)
+        self._constraints = Constraints(self._weights_folder if engine.compiles_grammars else None)
         self._admission = Admission(max_waiting_requests, max_waiting_tokens)
         self._deadline_s = request_deadline_s
         self._draining = False
@@ -123,7 +123,7 @@ class Pipeline:
     async def stop(self, drain_s: float) -> None:
         self._draining = True
         await self.engine.stop(drain_s)
-        await self._shaping.stop()  # last: running answers may still have to be checked
+        await self._constraints.stop()  # last: running answers may still have to be checked
 
     @property
     def ready(self) -> bool:
@@ -153,9 +153,9 @@ class Pipeline:
         request = _fitted(request, prompt, card)
         if asks_more(request):
             self._check_engine(request, builder)
-        if self._shaping.wanted(request):
+        if self._constraints.wanted(request):
             async with within(self._deadline_s, RequestTimeout):
-                request = await self._shaping.constrain(request, opens_turn=prompt.opens_turn)
+                request = await self._constraints.constrain(request, opens_turn=prompt.opens_turn)
         return Job(request, prompt, adapter, account_id, request_id)
 
     async def count(self, request: TextRequest, *, card: ModelCard, account_id: str) -> int:
@@ -201,7 +201,7 @@ class Pipeline:
 
     def _shaped(self, deltas: Deltas, request: TextRequest) -> AsyncIterator[Delta]:
         """The engine's own deltas for a plain request: it pays nothing for what others ask."""
-        return self._shaping.apply(deltas, request) if self._shaping.wanted(request) else deltas
+        return self._constraints.apply(deltas, request) if self._constraints.wanted(request) else deltas
 
     def _check_engine(self, request: TextRequest, builder: PromptBuilder) -> None:
         """Raises BadInput for what the engine does not have."""

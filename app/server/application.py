@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from app.accounts.running import Running
 from app.adapters.finetunes import Finetunes
 from app.adapters.inspection.base_model import BaseShape
-from app.adapters.maintenance import tend
+from app.adapters.maintenance import maintain
 from app.catalog.cards import ModelCard
 from app.engines.engine import Engine, trim
 from app.http.auth import FindCaller
@@ -34,7 +34,7 @@ from app.http.routes.finetunes import FinetuneHandlers
 from app.http.routes.run import RunHandlers
 from app.http.sse import StreamLimits
 from app.http.tally import Tally
-from app.http.text_generation import ServedModel, Serving
+from app.http.text_generation import ServedModel, TextGeneration
 from app.inference.pipeline import AdapterResolver, Pipeline
 from app.inference.prompt import PromptBuilder
 from app.settings import Settings
@@ -106,7 +106,7 @@ def create_app(
     bases = {group.weights: group.load_base for group in groups}
     endpoints = Endpoints(settings, find_caller, running, _body_room(settings))
     aliases = {alias: name for alias, name in aliases_of(settings.models).items() if name in models}
-    serving = Serving(models, endpoints.body_limits, endpoints.stream_limits, aliases)
+    serving = TextGeneration(models, endpoints.body_limits, endpoints.stream_limits, aliases)
     padding = Padding(settings.server.stream_padding)
     readiness = status.Readiness(pipelines, start_steps)
     routes = [  # looked at in this order, so what is called most comes first
@@ -126,7 +126,7 @@ def create_app(
         routes,
         redirect_slashes=False,
         default=Fallback(find_caller),
-        lifespan=lambda app: _lifespan(pipelines, on_start, partial(tend, finetunes, bases), running),
+        lifespan=lambda app: _lifespan(pipelines, on_start, partial(maintain, finetunes, bases), running),
     )
     allowed_hosts = frozenset((*settings.server.allowed_hosts, settings.server.host))
     tally = Tally()
@@ -190,7 +190,7 @@ class Endpoints:
         return StreamLimits(self.settings.limits.ping_s, self.settings.limits.slow_reader_s)
 
 
-def _run_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
+def _run_routes(endpoints: Endpoints, serving: TextGeneration, padding: Padding) -> list[Route]:
     run = RunHandlers(serving, NativeDialect(padding))
     return [
         endpoints.route(f"/ai/run/{{model:{MODEL_TO_RUN}}}", POST=reads(run.model_in_path)),
@@ -198,7 +198,7 @@ def _run_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> lis
     ]
 
 
-def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
+def _binding_routes(endpoints: Endpoints, serving: TextGeneration, padding: Padding) -> list[Route]:
     """The env.AI binding of a Worker."""
     catalogue = CatalogueHandlers(served_cards(serving.models.values()), serving.aliases)
     handlers = binding.BindingHandlers(serving, BindingDialect(padding), catalogue.search)
@@ -211,7 +211,7 @@ def _binding_routes(endpoints: Endpoints, serving: Serving, padding: Padding) ->
     ]
 
 
-def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> list[Route]:
+def _openai_routes(endpoints: Endpoints, serving: TextGeneration, padding: Padding) -> list[Route]:
     handlers = compatible_apis.OpenAiHandlers(serving, padding)
     answers = {
         "/ai/v1/chat/completions": handlers.chat,
@@ -230,7 +230,7 @@ def _openai_routes(endpoints: Endpoints, serving: Serving, padding: Padding) -> 
 
 def _finetune_routes(
     endpoints: Endpoints,
-    serving: Serving,
+    serving: TextGeneration,
     finetunes: Finetunes,
     bases: Mapping[str, Callable[[], BaseShape]],
 ) -> list[Route]:
@@ -250,7 +250,7 @@ def _finetune_routes(
     return [endpoints.route(path + end, **methods) for path, methods in paths.items() for end in ("", "/")]
 
 
-def _catalogue_routes(endpoints: Endpoints, serving: Serving) -> list[Route]:
+def _catalogue_routes(endpoints: Endpoints, serving: TextGeneration) -> list[Route]:
     """What is served, and whose token it is."""
     catalogue = CatalogueHandlers(served_cards(serving.models.values()), serving.aliases)
     client = ACCOUNT.removesuffix("/accounts/{account_id}")

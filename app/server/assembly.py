@@ -8,7 +8,7 @@ from pathlib import Path
 from app.adapters.inspection.base_model import BaseShape, base_name, read_base
 from app.adapters.store import AdapterStore
 from app.catalog.cards import ModelCard
-from app.engines.choices import Choice
+from app.engines.choices import TunedSetting
 from app.engines.deployment import Deployment, EngineParts, Plan, module_of
 from app.engines.engine import Engine
 from app.engines.registry import ENGINES
@@ -17,7 +17,7 @@ from app.engines.vllm.args import check_arguments
 from app.errors import EngineLost
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
-from app.logs import reached
+from app.logs import log_startup
 from app.server.application import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
 from app.weights.source import STAND_IN, Weights
@@ -49,7 +49,7 @@ class Assembly:
         self._settings = settings
         self._cards = cards
         self._adapters = adapters
-        self.choices: dict[str, tuple[Choice, ...]] = {}
+        self.choices: dict[str, tuple[TunedSetting, ...]] = {}
         """What was chosen for the machine, by the weights of the engine; there when it has started."""
 
     def groups(self) -> list[EngineGroup]:
@@ -67,7 +67,7 @@ class Assembly:
             if model.weights == STAND_IN and model.adapters:
                 self._register_examples(cards[0], folder)
             builder = PromptBuilder(Tokenizer.from_folder(folder))
-            reached("tokenizer")
+            log_startup("tokenizer")
             return builder
 
         @cache
@@ -123,5 +123,5 @@ def deployment(model: Model, cards: Iterable[ModelCard], weights: Weights, data_
         cache=data_dir / kind.name,
         max_total_tokens=max(card.limits.max_total_tokens for card in cards),
         max_prefill_tokens=max((card.max_batch_prefill_tokens or 0 for card in cards), default=0) or None,
-        quantization=weights.rounding(),
+        quantization=weights.load_quantization(),
     )

@@ -20,7 +20,7 @@ from pathlib import Path
 import uvloop
 from sqlalchemy.exc import DatabaseError
 
-from app.accounts.authority import Authority
+from app.accounts.authority import TokenCache
 from app.accounts.development import development_token
 from app.accounts.page_codes import PageCodes, page_link
 from app.accounts.running import Running
@@ -36,7 +36,7 @@ from app.errors import EngineLost, OperatorError, StartupError
 from app.http.error_boundary import ANY_HOST
 from app.http.routes.playground import PageSignIn
 from app.http.uvicorn_server import DrainingServer, http_server, listen
-from app.logs import StartSteps, reached
+from app.logs import StartSteps, log_startup
 from app.server.application import create_app
 from app.server.assembly import Assembly
 from app.server.banner import banner, for_others, lan_addresses
@@ -44,8 +44,8 @@ from app.server.child_processes import ProcessRecord, end_descendants
 from app.server.launcher import REPORT_FD_VARIABLE
 from app.server.stores import Stores, stores_of
 from app.settings import CHECKOUT, Settings, check_models, load_settings
-from app.weights.selection import check_pairs, with_words
-from app.weights.words import Words
+from app.weights.launch_options import LaunchOptions
+from app.weights.selection import check_pairs, with_options
 
 ANY_HOST_WARNING = (
     'server.allowed_hosts has "*": a web page that a browser here opens can reach this server under a name of its own '
@@ -63,12 +63,12 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the log is another process's
     arguments = _arguments()
     report = _reporter()
-    reached("imports")
+    log_startup("imports")
     try:
         settings = load_settings(arguments.config, arguments.env, os.environ)
-        words = _words(arguments)
-        if words.any:
-            settings, line = with_words(settings, words)
+        options = _options(arguments)
+        if options.any:
+            settings, line = with_options(settings, options)
             report(line)
         check_pairs(settings)
         _run(settings, report)
@@ -94,14 +94,14 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     record = ProcessRecord(settings.server.data_dir / "processes.json")
     cards = load_cards(CHECKOUT / "schemas")
     check_models(settings, cards)
-    reached("settings and cards")
+    log_startup("settings and cards")
     listening = _take_place(settings)
     if ended := record.end_leftovers():
         report(f"ended {ended} processes that a killed server had left running")
     stores = stores_of(settings)
     token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
     stores.checkpoint()  # a signal that comes before the server handles it ends this process as it is
-    reached("database")
+    log_startup("database")
     failures: list[BaseException] = []
 
     def end_with(failure: BaseException) -> None:
@@ -114,7 +114,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             record.write()
         if failure is None:
             freeze_memory()
-            reached("ready")
+            log_startup("ready")
             steps.close()
             new_token = token if token_is_new else None
             report(_ready_text(settings, port, stores.page_codes, new_token, time.monotonic() - began))
@@ -129,7 +129,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         create_app(
             settings,
             assembly.groups(),
-            find_caller=Authority(stores.tokens, time.monotonic, uses).caller,
+            find_caller=TokenCache(stores.tokens, time.monotonic, uses).caller,
             running=Running(stores.tokens.revoked),
             resolver=resolver,
             finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
@@ -139,7 +139,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
         ),
         report,
     )
-    reached("listening")
+    log_startup("listening")
     port = listening.getsockname()[1]
     report(_starting(settings, port))
     await _until_stopped(settings, server, listening, record=record, stores=stores, uses=uses)
@@ -282,8 +282,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _words(arguments: argparse.Namespace) -> Words:
-    return Words(
+def _options(arguments: argparse.Namespace) -> LaunchOptions:
+    return LaunchOptions(
         engine=arguments.model_engine,
         format=arguments.model_format,
         quantization=arguments.quantization,

@@ -13,59 +13,63 @@ from app.settings import Model, Settings
 from app.settings.check import found, model_mistakes
 from app.weights.choose import Chosen, choose
 from app.weights.fit import computes_on, lacking, measure_for, obstacles, refusals
+from app.weights.launch_options import LaunchOptions, by_options
 from app.weights.machine import Machine
 from app.weights.missing import missing
 from app.weights.single_file import MODEL_FILES
 from app.weights.source import STAND_IN
 from app.weights.variants import Catalogue, Variant, find_variant, load_catalogues
-from app.weights.words import Words, by_words
 
 REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def with_words(settings: Settings, words: Words, machine: Machine | None = None) -> tuple[Settings, str]:
-    """The settings with the variant and engine that the words mean in every entry of the model that they are about, and a
-    line that says why. Entries of other models stay as they are.
+def with_options(
+    settings: Settings, options: LaunchOptions, machine: Machine | None = None
+) -> tuple[Settings, str]:
+    """The settings with the variant and engine that the options mean in every entry of the model that they are about,
+    and a line that says why. Entries of other models stay as they are.
 
-    `machine` is measured when it is not given and the words leave something to choose.
-    Raises SettingsError for words that mean none, StartupError when `--auto` finds none that fits.
+    `machine` is measured when it is not given and the options leave something to choose.
+    Raises SettingsError for options that mean none, StartupError when `--auto` finds none that fits.
     """
-    if words.auto and words.narrows:
+    if options.auto and options.narrows:
         raise SettingsError("--auto chooses engine, format and quantization: leave out one or the other")
     catalogues, data_dir = load_catalogues(), settings.server.data_dir
 
     def here() -> Machine:
         return machine or measure_for(catalogues, data_dir)
 
-    meant = _meant(catalogues, words, settings)
+    meant = _meant(catalogues, options, settings)
     chosen: dict[str, Chosen] = {}
     for catalogue in meant:
-        if words.auto:
+        if options.auto:
             choice = choose([catalogue], here(), lambda variant: missing(variant, data_dir))
         else:
-            choice = _chosen([catalogue], words, here)
+            choice = _chosen([catalogue], options, here)
             _refuse(choice, machine or measure_for(catalogues, data_dir, gpus=False))
         chosen |= {model.name: choice for model in settings.models if _is_about(catalogue, model)}
     return _replaced(settings, chosen), "; ".join(_lines(settings, chosen))
 
 
-def _meant(catalogues: Sequence[Catalogue], words: Words, settings: Settings) -> list[Catalogue]:
-    """Those of which the settings have an entry and the words leave a variant. Raises SettingsError when none is left."""
-    by_words(catalogues, words)  # words that mean nothing at all are refused as such
+def _meant(catalogues: Sequence[Catalogue], options: LaunchOptions, settings: Settings) -> list[Catalogue]:
+    """Those of which the settings have an entry and the options leave a variant. Raises SettingsError when none is
+    left.
+    """
+    by_options(catalogues, options)  # options that mean nothing at all are refused as such
     served = [each for each in catalogues if any(_is_about(each, model) for model in settings.models)]
     if not served:
         known = ", ".join(each.original for each in catalogues)
         raise SettingsError(
-            f"{settings.source}: no [[models]] entry is of a model that the words are for ({known}): "
+            f"{settings.source}: no [[models]] entry is of a model that the options are for ({known}): "
             "set weights and engine in the entry"
         )
-    meant = [each for each in served if _leaves_some(each, words)]
+    meant = [each for each in served if _leaves_some(each, options)]
     return meant or served[:1]  # whose refusal names the word
 
 
-def _leaves_some(catalogue: Catalogue, words: Words) -> bool:
+def _leaves_some(catalogue: Catalogue, options: LaunchOptions) -> bool:
     try:
-        return bool(by_words([catalogue], words))
+        return bool(by_options([catalogue], options))
     except SettingsError:
         return False
 
@@ -136,9 +140,9 @@ def _on_cpu(engine: str, machine: Machine) -> bool:
     return "gpu" not in devices.values() or "cpu" in here
 
 
-def _chosen(catalogues: Sequence[Catalogue], words: Words, here: Callable[[], Machine]) -> Chosen:
-    """Of several that the words leave the most preferred one that can compute here."""
-    left = by_words(catalogues, words)
+def _chosen(catalogues: Sequence[Catalogue], options: LaunchOptions, here: Callable[[], Machine]) -> Chosen:
+    """Of several that the options leave the most preferred one that can compute here."""
+    left = by_options(catalogues, options)
     if len(left) > 1:
         machine = here()
         device = computes_on(machine)

@@ -18,8 +18,8 @@ from app.weights.variants import find_variant, load_catalogues, variant_ids
 
 STAND_IN: Final = "stand-in"
 
-Rounding = Literal["none", "8-bit", "4-bit"]
-ROUNDED: Final[Mapping[str, Rounding]] = {"8-bit": "8-bit", "4-bit": "4-bit"}
+Quantization = Literal["none", "8-bit", "4-bit"]
+ROUNDED: Final[Mapping[str, Quantization]] = {"8-bit": "8-bit", "4-bit": "4-bit"}
 
 
 class Weights:
@@ -58,7 +58,7 @@ class Weights:
             return self.folder()
         return ensure_gguf(self._data_dir) if self.name == STAND_IN else self.path()
 
-    def rounding(self) -> Rounding:
+    def load_quantization(self) -> Quantization:
         """To how many bits the engine rounds the weights while it loads them: a variant's 8-bit or 4-bit, else none."""
         variant = find_variant(load_catalogues(), self.name)
         return (

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.accounts.authority import Authority
+from app.accounts.authority import TokenCache
 from app.accounts.tokens import TokenStore
 from app.database import open_database
 from app.types import Caller
@@ -19,7 +19,7 @@ class Clock:
 
 async def test_a_revocation_by_another_process_takes_effect(store: TokenStore, tmp_path: Path) -> None:
     clock = Clock()
-    authority = Authority(store, clock)
+    authority = TokenCache(store, clock)
     token_id, token = store.create("acme", ["ai:read"])
     elsewhere = open_database(f"sqlite:///{tmp_path / 'outworker.db'}")
     assert await authority.caller(token) == Caller("acme", frozenset({"ai:read"}))
@@ -32,7 +32,7 @@ async def test_a_revocation_by_another_process_takes_effect(store: TokenStore, t
 
 
 async def test_a_new_token_works_at_once(store: TokenStore) -> None:
-    authority = Authority(store, Clock())
+    authority = TokenCache(store, Clock())
     assert await authority.caller("ow_" + "A" * 43) is None
     _, token = store.create("acme", ["ai:write"])
     assert await authority.caller(token) is not None
@@ -40,7 +40,7 @@ async def test_a_new_token_works_at_once(store: TokenStore) -> None:
 
 @pytest.mark.parametrize("token", ["", "Bearer", "ow_short", "ow_" + "\ud800" * 43, "x" * 100_000])
 async def test_malformed_tokens_ask_nobody(token: str) -> None:
-    authority = Authority(_Untouchable(), Clock())  # type: ignore[arg-type]
+    authority = TokenCache(_Untouchable(), Clock())  # type: ignore[arg-type]
     assert await authority.caller(token) is None
 
 

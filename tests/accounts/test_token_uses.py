@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.accounts.authority import Authority
+from app.accounts.authority import TokenCache
 from app.accounts.token_uses import TokenUses
 from app.accounts.tokens import TokenStore
 from app.database import open_database
@@ -27,7 +27,7 @@ def clock() -> float:
 async def test_a_token_that_is_let_in_is_used(store: TokenStore) -> None:
     used, never = store.create("local", ["ai:read"]), store.create("local", ["ai:read"])
     uses = TokenUses(store.used)
-    authority = Authority(store, clock, uses)
+    authority = TokenCache(store, clock, uses)
     for token in (used[1], used[1], "ow_" + "x" * 43, "nonsense"):
         await authority.caller(token)
     uses.flush()
@@ -45,7 +45,7 @@ async def test_many_uses_are_one_write_a_while(store: TokenStore) -> None:
         store.used(times)
 
     uses = TokenUses(write, write_s=0.05)
-    authority = Authority(store, clock, uses)
+    authority = TokenCache(store, clock, uses)
     task = asyncio.create_task(uses.watch())
     for _ in range(1000):
         await authority.caller(token)

@@ -18,7 +18,7 @@ VERSION = re.compile(r'version "(\d+)')
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedRequest:
     """`way` is a word of Ask.java, `body` goes out as JSON."""
 
     way: str
@@ -40,7 +40,7 @@ def find_java() -> str | None:
     return program if version and int(version[1]) >= OLDEST_JAVA else None
 
 
-def ask_from_java(program: str, asked: Sequence[Asked], home: Path) -> list[tuple[int, str]]:
+def ask_from_java(program: str, asked: Sequence[ParsedRequest], home: Path) -> list[tuple[int, str]]:
     """Status and text of each answer, all asked by one process and one client."""
     done = subprocess.run(
         [program, f"-Duser.home={home}", "-XX:-UsePerfData", ASK],

@@ -17,7 +17,7 @@ PAUSE_S = 0.02  # so that each piece arrives by itself
 NOT_PASSED_ON = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
 
 
-class Asked(NamedTuple):
+class ParsedRequest(NamedTuple):
     """`path` without escapes; `headers` by lower-case name; `body` from JSON."""
 
     path: str
@@ -41,7 +41,7 @@ class Recorder:
 
     respond: Respond
     token: str = "recorded"
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[ParsedRequest] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -64,7 +64,7 @@ class Recorder:
             def do_POST(self) -> None:
                 body = b"".join(_body(self))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                recorder.asked.append(Asked(unquote(self.path), headers, json.loads(body)))
+                recorder.asked.append(ParsedRequest(unquote(self.path), headers, json.loads(body)))
                 answer = recorder.respond(self.path, headers, body)
                 self.send_response(answer.status)
                 self.send_header("content-type", answer.content_type)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.engines.fake import ANSWER
-from tests.clients.java import OLDEST_JAVA, Asked, ask_from_java, find_java
+from tests.clients.java import OLDEST_JAVA, ParsedRequest, ask_from_java, find_java
 from tests.clients.situations import PLACE
 from tests.conftest import CF, HF
 from tests.live.server import sse_events
@@ -24,12 +24,14 @@ CHAT = "v1/chat/completions"
 Told = dict[str, tuple[int, str]]
 
 
-def requests(situation: str) -> dict[str, Asked]:
+def requests(situation: str) -> dict[str, ParsedRequest]:
     places = json.loads(situation)
 
-    def asked(way: str, path: str, body: dict[str, Any], kind: str = "plain", token: str = "") -> Asked:
+    def asked(
+        way: str, path: str, body: dict[str, Any], kind: str = "plain", token: str = ""
+    ) -> ParsedRequest:
         place = places[kind]
-        return Asked(way, f"{place['base']}/{path}", token or place["token"], body)
+        return ParsedRequest(way, f"{place['base']}/{path}", token or place["token"], body)
 
     chat = {"model": HF, "messages": HELLO}
     forced = {**chat, "tools": TOOLS, "tool_choice": "required"}

@@ -17,7 +17,7 @@ from app.http.dialects.openai import OpenAiDialect
 from app.http.padding import Padding
 from app.http.text_generation import ServedModel
 from app.types import Message, TextRequest
-from tests.clients.recorder import Asked, Recorder, in_pieces, passed_on
+from tests.clients.recorder import ParsedRequest, Recorder, in_pieces, passed_on
 from tests.clients.snippets import NATIVE, PROGRAMS, made, run_snippet, run_workers
 from tests.conftest import CF, HF, Serve, Served
 from tests.live.server import CHECKOUT, LiveServer, sse_events
@@ -153,7 +153,7 @@ def printed(name: str, body: dict[str, Any], output: str) -> str:
     return "".join(json.loads(event).get("response", "") for event in events)
 
 
-def understood(asked: Asked) -> TextRequest:
+def understood(asked: ParsedRequest) -> TextRequest:
     """What the server makes of a request, and with a prompt as the user's turn that it becomes."""
     if "/ai/run/" in asked.path:
         parsed = NativeDialect(PADDING).parse(asked.path.partition("/ai/run/")[2], NO_QUERY, asked.body)
@@ -191,7 +191,7 @@ def test_the_same_request_and_its_answer(recorder: Recorder, tmp_path: Path, nam
     path, mapped = OPENAI[case]
     assert asked.path == f"/client/v4/accounts/local/ai/v1/{path}"
     assert exactly(asked.body) == exactly({"model": model, **mapped})
-    assert as_turn(understood(asked)) == as_turn(understood(Asked(native, {}, body)))
+    assert as_turn(understood(asked)) == as_turn(understood(ParsedRequest(native, {}, body)))
 
 
 def test_workers(recorder: Recorder, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engines.adapter_slots import Residents
+from app.engines.adapter_slots import AdapterSlots
 from app.engines.engine import LeasedAdapter
 from app.errors import FinetuneNotFound, OutOfCapacity
 from app.types import StoredAdapter
@@ -44,7 +44,7 @@ class Log:
         self.events.append(f"-{leased.stored.name}")
 
 
-async def touch(residents: Residents, *names: str) -> None:
+async def touch(residents: AdapterSlots, *names: str) -> None:
     for name in names:
         async with residents.lease(adapter(name)):
             pass
@@ -52,14 +52,14 @@ async def touch(residents: Residents, *names: str) -> None:
 
 async def test_a_resident_adapter_is_loaded_once() -> None:
     log = Log()
-    residents = Residents(2, log.load, log.unload, 1)
+    residents = AdapterSlots(2, log.load, log.unload, 1)
     await touch(residents, "a", "a", "a")
     assert log.events == ["+a"]
 
 
 async def test_the_least_recently_used_goes_first() -> None:
     log = Log()
-    residents = Residents(2, log.load, log.unload, 1)
+    residents = AdapterSlots(2, log.load, log.unload, 1)
     await touch(residents, "a", "b", "a", "c")
     assert log.events == ["+a", "+b", "-b", "+c"]
     assert residents.count == 2
@@ -67,7 +67,7 @@ async def test_the_least_recently_used_goes_first() -> None:
 
 async def test_a_leased_adapter_is_never_evicted() -> None:
     log = Log()
-    residents = Residents(2, log.load, log.unload, 0.05)
+    residents = AdapterSlots(2, log.load, log.unload, 0.05)
     async with residents.lease(adapter("a")):
         await touch(residents, "b", "c", "d")
         assert "-a" not in log.events
@@ -78,7 +78,7 @@ async def test_a_leased_adapter_is_never_evicted() -> None:
 
 async def test_a_waiting_lease_gets_the_slot_that_frees() -> None:
     log = Log()
-    residents = Residents(1, log.load, log.unload, 5)
+    residents = AdapterSlots(1, log.load, log.unload, 5)
     async with residents.lease(adapter("a")):
         waiting = asyncio.create_task(touch(residents, "b"))
         await asyncio.sleep(0.01)
@@ -89,7 +89,7 @@ async def test_a_waiting_lease_gets_the_slot_that_frees() -> None:
 
 async def test_int_ids_are_never_reused() -> None:
     log = Log()
-    residents = Residents(1, log.load, log.unload, 1)
+    residents = AdapterSlots(1, log.load, log.unload, 1)
     seen = []
     for name in "aba":
         async with residents.lease(adapter(name)) as leased:
@@ -100,7 +100,7 @@ async def test_int_ids_are_never_reused() -> None:
 async def test_a_failed_load_reaches_its_callers_only_and_frees_the_slot() -> None:
     log = Log()
     log.broken.add("bad")
-    residents = Residents(1, log.load, log.unload, 1)
+    residents = AdapterSlots(1, log.load, log.unload, 1)
     with pytest.raises(FinetuneNotFound):
         await touch(residents, "bad")
     await touch(residents, "good")
@@ -112,7 +112,7 @@ async def test_a_failed_load_reaches_its_callers_only_and_frees_the_slot() -> No
 async def test_one_slow_load_holds_up_nobody_else() -> None:
     log = Log()
     log.slow["cold"] = asyncio.Event()
-    residents = Residents(2, log.load, log.unload, 5)
+    residents = AdapterSlots(2, log.load, log.unload, 5)
     cold = asyncio.create_task(touch(residents, "cold"))
     await asyncio.sleep(0)
     await touch(residents, "warm")
@@ -124,7 +124,7 @@ async def test_one_slow_load_holds_up_nobody_else() -> None:
 async def test_a_caller_that_leaves_does_not_end_the_load_for_the_others() -> None:
     log = Log()
     log.slow["a"] = asyncio.Event()
-    residents = Residents(1, log.load, log.unload, 5)
+    residents = AdapterSlots(1, log.load, log.unload, 5)
     first = asyncio.create_task(touch(residents, "a"))
     second = asyncio.create_task(touch(residents, "a"))
     await asyncio.sleep(0.01)
@@ -137,7 +137,7 @@ async def test_a_caller_that_leaves_does_not_end_the_load_for_the_others() -> No
 
 async def test_forget_waits_for_the_last_lease() -> None:
     log = Log()
-    residents = Residents(2, log.load, log.unload, 1)
+    residents = AdapterSlots(2, log.load, log.unload, 1)
     async with residents.lease(adapter("a")):
         await residents.forget(adapter("a"))
         await asyncio.sleep(0.01)
@@ -150,7 +150,7 @@ async def test_forget_waits_for_the_last_lease() -> None:
 
 async def test_a_resident_adapter_is_used_and_evicted_without_its_files() -> None:
     log = Log()
-    residents = Residents(1, log.load, log.unload, 1)
+    residents = AdapterSlots(1, log.load, log.unload, 1)
     await touch(residents, "a")
     log.broken.add("a")  # its files are gone: from now on a load fails
     await touch(residents, "a", "b")
@@ -165,7 +165,7 @@ async def test_everyone_who_asked_meets_the_failure_and_nobody_else() -> None:
     log = Log()
     log.broken.add("bad")
     log.slow["bad"] = asyncio.Event()
-    residents = Residents(2, log.load, log.unload, 1)
+    residents = AdapterSlots(2, log.load, log.unload, 1)
     await touch(residents, "good")
     asking = [asyncio.create_task(touch(residents, name)) for name in ("bad", "good", "bad", "good")]
     await asyncio.sleep(0.01)
@@ -178,7 +178,7 @@ async def test_everyone_who_asked_meets_the_failure_and_nobody_else() -> None:
 async def test_those_who_wait_for_a_slot_hold_up_nobody_with_one() -> None:
     log = Log()
     log.slow["cold"] = asyncio.Event()
-    residents = Residents(2, log.load, log.unload, 5)
+    residents = AdapterSlots(2, log.load, log.unload, 5)
     async with residents.lease(adapter("warm")):
         waiting = [asyncio.create_task(touch(residents, name)) for name in ("cold", "late", "later")]
         await asyncio.sleep(0.01)
@@ -191,7 +191,7 @@ async def test_those_who_wait_for_a_slot_hold_up_nobody_with_one() -> None:
 
 async def test_who_waits_longest_gets_the_next_slot() -> None:
     log = Log()
-    residents = Residents(1, log.load, log.unload, 5)
+    residents = AdapterSlots(1, log.load, log.unload, 5)
     names = [f"n{number}" for number in range(30)]
     async with residents.lease(adapter("first")):
         waiting = []
@@ -205,7 +205,7 @@ async def test_who_waits_longest_gets_the_next_slot() -> None:
 async def test_callers_that_leave_leave_nothing_behind() -> None:
     log = Log()
     log.slow["cold"] = asyncio.Event()
-    residents = Residents(1, log.load, log.unload, 5)
+    residents = AdapterSlots(1, log.load, log.unload, 5)
     loading = asyncio.create_task(touch(residents, "cold"))
     await asyncio.sleep(0)
     waiting = asyncio.create_task(touch(residents, "other"))
@@ -222,7 +222,7 @@ async def test_callers_that_leave_leave_nothing_behind() -> None:
 async def test_an_adapter_forgotten_while_it_loads_is_dropped() -> None:
     log = Log()
     log.slow["a"] = asyncio.Event()
-    residents = Residents(2, log.load, log.unload, 5)
+    residents = AdapterSlots(2, log.load, log.unload, 5)
     task = asyncio.create_task(touch(residents, "a"))
     await asyncio.sleep(0)
     await residents.forget(adapter("a"))
@@ -235,7 +235,7 @@ async def test_an_adapter_forgotten_while_it_loads_is_dropped() -> None:
 async def test_an_adapter_on_its_way_out_is_loaded_again() -> None:
     log = Log()
     log.slow["-a"] = asyncio.Event()
-    residents = Residents(2, log.load, log.unload, 5)
+    residents = AdapterSlots(2, log.load, log.unload, 5)
     await touch(residents, "a")
     await residents.forget(adapter("a"))
     task = asyncio.create_task(touch(residents, "a"))
@@ -247,7 +247,7 @@ async def test_an_adapter_on_its_way_out_is_loaded_again() -> None:
 
 async def test_200_adapters_through_4_slots() -> None:
     log = Log()
-    residents = Residents(4, log.load, log.unload, 5)
+    residents = AdapterSlots(4, log.load, log.unload, 5)
     loaded: list[int] = []
 
     async def use(number: int) -> None:

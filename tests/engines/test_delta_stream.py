@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engines.delta_stream import TokenStream, joined
+from app.engines.delta_stream import DeltaStream, joined
 from app.errors import InternalError
 from app.types import Delta
 
@@ -18,9 +18,9 @@ class Engine:
 
     def __init__(self) -> None:
         self.begun = self.ended = 0
-        self.stream = TokenStream(self._begin, self._end)
+        self.stream = DeltaStream(self._begin, self._end)
 
-    async def _begin(self, stream: TokenStream) -> None:
+    async def _begin(self, stream: DeltaStream) -> None:
         self.begun += 1
 
     async def _end(self) -> None:
@@ -31,7 +31,7 @@ def delta(number: int, *, last: bool = False) -> Delta:
     return Delta(f"{number} ", [number], "stop" if last else None)
 
 
-async def taken(stream: TokenStream) -> list[Delta]:
+async def taken(stream: DeltaStream) -> list[Delta]:
     return [each async for each in stream]
 
 
@@ -108,13 +108,13 @@ async def test_the_engine_is_asked_once_and_told_once() -> None:
 
 
 async def test_what_the_beginning_raises_is_the_readers() -> None:
-    async def refuse(stream: TokenStream) -> None:
+    async def refuse(stream: DeltaStream) -> None:
         raise InternalError
 
     async def nothing() -> None: ...
 
     with pytest.raises(InternalError):
-        await anext(TokenStream(refuse, nothing))
+        await anext(DeltaStream(refuse, nothing))
 
 
 def test_joined_keeps_what_the_first_knew() -> None:

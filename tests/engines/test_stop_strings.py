@@ -2,12 +2,12 @@
 
 import pytest
 
-from app.engines.stop_strings import StopTexts
+from app.engines.stop_strings import StopStrings
 
 
 def shown(stops: tuple[str, ...], *pieces: str) -> tuple[list[str], bool]:
     """What each piece gives, and the rest of an answer that was not stopped."""
-    texts, given = StopTexts(stops), []
+    texts, given = StopStrings(stops), []
     for piece in pieces:
         text, stopped = texts.add(piece)
         given.append(text)
@@ -44,13 +44,13 @@ def test_pieces(stops: tuple[str, ...], pieces: tuple[str, ...], expected: objec
     ],
 )
 def test_which_one_it_was(stops: tuple[str, ...], text: str, found: str | None) -> None:
-    texts = StopTexts(stops)
+    texts = StopStrings(stops)
     texts.add(text)
     assert texts.found == found
 
 
 def test_where_none_is_looked_for_none_ends() -> None:
-    texts = StopTexts(("ab",))
+    texts = StopStrings(("ab",))
     assert texts.add("xab", look=False) == ("xab", False)
     assert texts.add("a", look=False) == ("", False)
     assert texts.add("bc") == ("", True)

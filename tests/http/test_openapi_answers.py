@@ -35,37 +35,37 @@ TOOL = {"name": "get_weather", "description": "The weather", "parameters": PARAM
 CALL = '<tool_call>{"name": "get_weather", "arguments": {"city": "Berlin"}}</tool_call>'
 CITY = '{"city": "Berlin"}'
 
-Asked = tuple[str, dict[str, Any], dict[str, str]]
-Ask = Callable[..., Asked]
+ParsedRequest = tuple[str, dict[str, Any], dict[str, str]]
+Ask = Callable[..., ParsedRequest]
 
 
-def native(model: str = HF, **fields: Any) -> Asked:
+def native(model: str = HF, **fields: Any) -> ParsedRequest:
     return f"{ROOT}/run/{model}", {"messages": TURNS, **fields}, {}
 
 
-def named_in_body(model: str = HF, **fields: Any) -> Asked:
+def named_in_body(model: str = HF, **fields: Any) -> ParsedRequest:
     return f"{ROOT}/run", {"model": model, "input": {"messages": TURNS, **fields}}, {}
 
 
-def chat(model: str = HF, **fields: Any) -> Asked:
+def chat(model: str = HF, **fields: Any) -> ParsedRequest:
     return f"{ROOT}/v1/chat/completions", {"model": model, "messages": TURNS, **fields}, {}
 
 
-def completion(model: str = HF, **fields: Any) -> Asked:
+def completion(model: str = HF, **fields: Any) -> ParsedRequest:
     return f"{ROOT}/v1/completions", {"model": model, "prompt": "Once", **fields}, {}
 
 
-def response(model: str = HF, **fields: Any) -> Asked:
+def response(model: str = HF, **fields: Any) -> ParsedRequest:
     return f"{ROOT}/v1/responses", {"model": model, "input": "Say hello", **fields}, {}
 
 
-def message(model: str = HF, **fields: Any) -> Asked:
+def message(model: str = HF, **fields: Any) -> ParsedRequest:
     body = {"model": model, "messages": TURNS, "max_tokens": 100, **fields}
     return f"{ROOT}/v1/messages", body, {}
 
 
 def bound(path: str, more: dict[str, str]) -> Ask:
-    def ask(model: str = HF, **fields: Any) -> Asked:
+    def ask(model: str = HF, **fields: Any) -> ParsedRequest:
         return path, {"inputs": {"messages": TURNS, **fields}}, {MODEL_HEADER: model, **more}
 
     return ask
@@ -122,7 +122,7 @@ async def promised(serving: AbstractAsyncContextManager[Served]) -> AsyncIterato
     async with serving as served:
         contract = await contract_of(served)
 
-        async def send(asked: Asked, status: int, **options: Any) -> httpx.Response:
+        async def send(asked: ParsedRequest, status: int, **options: Any) -> httpx.Response:
             path, body, headers = asked
             content = options or {"json": body}
             answer = await served.client.post(path, headers=headers, **content)

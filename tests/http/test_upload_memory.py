@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.adapters import draft_rows
-from app.adapters.asset_file import Reception
+from app.adapters.asset_file import AssetFile
 from app.adapters.blobs import Blobs
 from app.adapters.finetunes import Finetunes
 from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
@@ -114,7 +114,7 @@ def test_300_megabytes_cost_little_memory(server: LiveServer, declared: bool) ->
 
 DISK_WORK: dict[type, tuple[str, ...]] = {
     AssetForm: ("feed",),
-    Reception: ("__init__", "write", "finish", "close"),
+    AssetFile: ("__init__", "write", "finish", "close"),
     Blobs: ("discard", "seal", "commit", "place", "link", "remove_draft", "complete"),
     Drafts: ("create", "find", "put", "finish", "remove", "list"),
     AdapterStore: ("find", "promote", "list", "public", "remove", "files_present"),

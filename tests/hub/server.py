@@ -22,7 +22,7 @@ TOKEN = "hf_a_token"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedRequest:
     """One request that came. `host` is "hub" or "files", where large files come from."""
 
     host: str
@@ -37,7 +37,7 @@ class Hub:
     """Repositories by name, each with its files by revision. Lists what was asked."""
 
     repositories: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)
-    requests: list[Asked] = field(default_factory=list)
+    requests: list[ParsedRequest] = field(default_factory=list)
     cut_after: dict[str, list[int]] = field(default_factory=dict)
     """Bytes of a body after which the connection is cut, one for each of the next answers; 0 is none."""
     stall_after: dict[str, int] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Hub:
     url: str = ""
     files_url: str = ""
 
-    def asked(self, path: str, method: str = "GET") -> list[Asked]:
+    def asked(self, path: str, method: str = "GET") -> list[ParsedRequest]:
         """Requests for the bytes of a file, wherever they come from."""
         wanted = [each for each in self.requests if each.path.endswith(path) and each.method == method]
         return [each for each in wanted if "/resolve/" not in each.path or not _is_lfs(path)]
@@ -120,7 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = unquote(self.path.partition("?")[0])
-        asked = Asked(self.host, self.command, path, self.headers["Range"], self.headers["Authorization"])
+        asked = ParsedRequest(
+            self.host, self.command, path, self.headers["Range"], self.headers["Authorization"]
+        )
         self.hub.requests.append(asked)
         if self.hub.status is not None:
             self._refuse(self.hub.status, "")

@@ -8,10 +8,10 @@ import pytest
 from app.errors import SettingsError
 from app.program import program
 from app.settings import Settings, load_settings
+from app.weights.launch_options import LaunchOptions
 from app.weights.machine import Machine
-from app.weights.selection import check_pairs, with_words
+from app.weights.selection import check_pairs, with_options
 from app.weights.variants import load_catalogues
-from app.weights.words import Words
 from tests.live.server import HF, outworker
 from tests.weights.machines import machine
 
@@ -22,7 +22,7 @@ def settings() -> Settings:
 
 
 def test_words_are_for_every_model(settings: Settings) -> None:
-    changed, line = with_words(settings, Words("llama.cpp", "ggufv2", "Q4_K_M", "7"))
+    changed, line = with_options(settings, LaunchOptions("llama.cpp", "ggufv2", "Q4_K_M", "7"))
     assert {(model.weights, model.engine) for model in changed.models} == {("gguf-Q4_K_M", "llamacpp")}
     assert [model.name for model in changed.models] == [model.name for model in settings.models]
     assert line == "weights gguf-Q4_K_M with llamacpp: as the command line says"
@@ -43,16 +43,21 @@ GEMMA = "@hf/google/gemma-7b-it"
     ],
 )
 @pytest.mark.parametrize(
-    "words", [Words("llama.cpp", "ggufv2", "Q4_K_M"), Words(quantization="q8_0"), Words(auto=True)]
+    "words",
+    [
+        LaunchOptions("llama.cpp", "ggufv2", "Q4_K_M"),
+        LaunchOptions(quantization="q8_0"),
+        LaunchOptions(auto=True),
+    ],
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_an_entry_of_another_model_keeps_its_own(
-    settings: Settings, name: str, weights: str, words: Words, first: bool
+    settings: Settings, name: str, weights: str, words: LaunchOptions, first: bool
 ) -> None:
     mistral = settings.models[1]
     other = replace(settings.models[0], name=name, weights=weights, engine="vllm", adapters=False)
     both = (other, mistral) if first else (mistral, other)
-    changed, line = with_words(replace(settings, models=both), words, machine())
+    changed, line = with_options(replace(settings, models=both), words, machine())
     kept = changed.models[not first]
     assert kept == other
     assert changed.models[first].weights.startswith("gguf-")
@@ -65,23 +70,25 @@ def test_an_entry_of_another_model_keeps_its_own(
 )
 def test_an_entry_of_the_model_is_changed_whatever_form_it_has(settings: Settings, weights: str) -> None:
     models = (replace(settings.models[0], weights=weights),)
-    changed, _ = with_words(replace(settings, models=models), Words("llama.cpp", "ggufv2", "Q8_0"), machine())
+    changed, _ = with_options(
+        replace(settings, models=models), LaunchOptions("llama.cpp", "ggufv2", "Q8_0"), machine()
+    )
     assert changed.models[0].weights == "gguf-Q8_0"
 
 
-@pytest.mark.parametrize("words", [Words(quantization="Q4_K_M"), Words(auto=True)])
-def test_words_about_no_entry_are_refused(settings: Settings, words: Words) -> None:
+@pytest.mark.parametrize("words", [LaunchOptions(quantization="Q4_K_M"), LaunchOptions(auto=True)])
+def test_words_about_no_entry_are_refused(settings: Settings, words: LaunchOptions) -> None:
     models = (replace(settings.models[0], name=GEMMA, weights="google/gemma-7b-it"),)
     with pytest.raises(
         SettingsError, match=r"no \[\[models\]\] entry is of a model that the words are for"
     ) as caught:
-        with_words(replace(settings, models=models), words, machine())
+        with_options(replace(settings, models=models), words, machine())
     assert "\n" not in str(caught.value)
 
 
 def test_words_that_mean_nothing_are_refused_as_words(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="--quantization Q9: expected one of"):
-        with_words(settings, Words(quantization="Q9"), machine())
+        with_options(settings, LaunchOptions(quantization="Q9"), machine())
 
 
 def test_each_of_two_models_gets_its_own_form(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,15 +109,17 @@ def test_each_of_two_models_gets_its_own_form(settings: Settings, monkeypatch: p
     )
     monkeypatch.setattr("app.weights.selection.load_catalogues", lambda: (mistral, gemma))
     models = (settings.models[0], replace(settings.models[1], name=GEMMA))
-    changed, line = with_words(replace(settings, models=models), Words(quantization="Q8_0"), machine())
+    changed, line = with_options(
+        replace(settings, models=models), LaunchOptions(quantization="Q8_0"), machine()
+    )
     assert [model.weights for model in changed.models] == ["gguf-Q8_0", "gemma-gguf-Q8_0"]
     assert "weights gemma-gguf-Q8_0 with llamacpp" in line
-    changed, _ = with_words(replace(settings, models=models), Words(format="awq"), machine())
+    changed, _ = with_options(replace(settings, models=models), LaunchOptions(format="awq"), machine())
     assert [model.weights for model in changed.models] == ["awq", "stand-in"]
 
 
 def test_auto_says_why(settings: Settings) -> None:
-    changed, line = with_words(settings, Words(auto=True), machine(gpu_gb=24))
+    changed, line = with_options(settings, LaunchOptions(auto=True), machine(gpu_gb=24))
     assert {(model.weights, model.engine) for model in changed.models} == {("pytorch", "vllm")}
     assert line.startswith("weights pytorch with vllm: ")
     assert "needs 19.98 GB of GPU memory, 24.00 GB are free" in line
@@ -118,26 +127,30 @@ def test_auto_says_why(settings: Settings) -> None:
 
 def test_auto_and_words_at_once(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="--auto chooses engine, format and quantization"):
-        with_words(settings, Words(engine="vllm", auto=True))
+        with_options(settings, LaunchOptions(engine="vllm", auto=True))
 
 
 @pytest.mark.parametrize(
     ("words", "here", "expected"),
     [
-        (Words("llama.cpp"), machine(), ("gguf-Q5_K_M", "llamacpp")),
-        (Words("llamacpp", quantization="q8_0"), machine(), ("gguf-Q8_0", "llamacpp")),
-        (Words(quantization="8-bit"), machine(gpu_gb=24), ("pytorch-8-bit", "transformers")),
-        (Words(size_in_billions="7"), machine(gpu_gb=24), ("pytorch", "vllm")),
-        (Words(format="gptq"), machine(gpu_gb=24), ("gptq-gptq-8bit--1g-actorder_True", "vllm")),
-        (Words(format="gptq"), machine(), ("gptq-gptq-4bit-32g-actorder_True", "transformers")),
-        (Words(format="pytorch"), machine(packages={"transformers": "5", "torch": "2", "peft": "1"}), None),
-        (Words(size_in_billions="7"), machine(instruction_sets="sse2"), ("pytorch", "transformers")),
+        (LaunchOptions("llama.cpp"), machine(), ("gguf-Q5_K_M", "llamacpp")),
+        (LaunchOptions("llamacpp", quantization="q8_0"), machine(), ("gguf-Q8_0", "llamacpp")),
+        (LaunchOptions(quantization="8-bit"), machine(gpu_gb=24), ("pytorch-8-bit", "transformers")),
+        (LaunchOptions(size_in_billions="7"), machine(gpu_gb=24), ("pytorch", "vllm")),
+        (LaunchOptions(format="gptq"), machine(gpu_gb=24), ("gptq-gptq-8bit--1g-actorder_True", "vllm")),
+        (LaunchOptions(format="gptq"), machine(), ("gptq-gptq-4bit-32g-actorder_True", "transformers")),
+        (
+            LaunchOptions(format="pytorch"),
+            machine(packages={"transformers": "5", "torch": "2", "peft": "1"}),
+            None,
+        ),
+        (LaunchOptions(size_in_billions="7"), machine(instruction_sets="sse2"), ("pytorch", "transformers")),
     ],
 )
 def test_of_several_the_best_that_can_compute_here(
-    settings: Settings, words: Words, here: Machine, expected: tuple[str, str] | None
+    settings: Settings, words: LaunchOptions, here: Machine, expected: tuple[str, str] | None
 ) -> None:
-    changed, _ = with_words(settings, words, here)
+    changed, _ = with_options(settings, words, here)
     found = changed.models[0].weights, changed.models[0].engine
     assert found == (expected or ("pytorch", "transformers"))
     check_pairs(changed, here)
@@ -147,19 +160,21 @@ def test_of_several_the_best_that_can_compute_here(
     ("words", "expected"),
     [
         (
-            Words("vLLM", "gptq", "Int4"),
+            LaunchOptions("vLLM", "gptq", "Int4"),
             "gptq-main with vllm: vLLM 0.32 no longer loads GPTQ with act order and groups",
         ),
         (
-            Words("vLLM", "gptq", "gptq-8bit--1g-actorder_True"),
+            LaunchOptions("vLLM", "gptq", "gptq-8bit--1g-actorder_True"),
             "gptq-gptq-8bit--1g-actorder_True with vllm: "
             "vLLM's build for CPUs does not compute it, the one for GPUs does",
         ),
     ],
 )
-def test_words_that_can_not_be_are_refused_as_words(settings: Settings, words: Words, expected: str) -> None:
+def test_words_that_can_not_be_are_refused_as_words(
+    settings: Settings, words: LaunchOptions, expected: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
-        with_words(settings, words, machine())
+        with_options(settings, words, machine())
     assert str(caught.value) == f"{expected}: expected --model-engine Transformers"
 
 
@@ -168,7 +183,7 @@ def test_words_that_leave_one_need_no_look_at_the_machine(
 ) -> None:
     """But for what is known at once, and not for GPUs, which can take seconds."""
     monkeypatch.setattr("app.weights.machine._gpus", None)
-    changed, _ = with_words(settings, Words("vLLM", "awq"))
+    changed, _ = with_options(settings, LaunchOptions("vLLM", "awq"))
     assert changed.models[0].weights == "awq"
 
 
@@ -178,7 +193,7 @@ def test_models_that_can_not_share_an_engine(settings: Settings) -> None:
     with pytest.raises(
         SettingsError, match=r"models\[1\]\.adapters: expected the same as models\[0\]\.adapters"
     ):
-        with_words(apart, Words(format="awq"))
+        with_options(apart, LaunchOptions(format="awq"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.engines.llamacpp.gguf.model import BYTE_0, CONTROL, FIRST_PIECE, SPACE, VOCAB_SIZE
 from app.engines.logprobs import shown
-from app.engines.stop_strings import StopTexts
+from app.engines.stop_strings import StopStrings
 from app.types import Delta, FinishReason, Sampling, TokenLogprob
 
 UNKNOWN: Final = CONTROL["unknown"][0]
@@ -50,11 +50,11 @@ class Reading:
     sampling: Sampling
     token_ids: list[int] = field(default_factory=list)
     ended: bool = False
-    _stops: StopTexts = field(init=False)
+    _stops: StopStrings = field(init=False)
     _counted: int = 0
 
     def __post_init__(self) -> None:
-        self._stops = StopTexts(self.sampling.stop)
+        self._stops = StopStrings(self.sampling.stop)
 
     def begin_request(self) -> None:
         """A request's chunks count from its own begin."""

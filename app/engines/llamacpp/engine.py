@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.engines.adapter_files import load_stored
-from app.engines.adapter_slots import Residents
-from app.engines.delta_stream import TokenStream
+from app.engines.adapter_slots import AdapterSlots
+from app.engines.delta_stream import DeltaStream
 from app.engines.deployment import EngineParts
 from app.engines.engine import EngineHealth, LeasedAdapter, drained, first_line, not_ready
 from app.engines.llamacpp.chunks import TokenIds
@@ -23,11 +23,11 @@ from app.engines.llamacpp.gguf.adapter import converted, place_of, sweep
 from app.engines.llamacpp.gguf.model import GgufModel, read_model
 from app.engines.llamacpp.plan import LlamaCppPlan, plan
 from app.engines.llamacpp.request import Answer
-from app.engines.llamacpp.server import Generation
-from app.engines.llamacpp.server_pool import Generations
+from app.engines.llamacpp.server import LlamaServer
+from app.engines.llamacpp.server_pool import LlamaServerPool
 from app.engines.supervision import Heart, Supervision
 from app.errors import EngineLost, StartupError
-from app.logs import reached
+from app.logs import log_startup
 from app.settings import Model
 from app.types import Prompt, Sampling, StoredAdapter
 
@@ -67,8 +67,8 @@ class LlamaCppEngine:
         self._digests = digests
         self._wait_s = wait_s
         self._health = EngineHealth("starting")
-        self._residents = Residents(0, self._load, self._unload, wait_s)  # none before llama.cpp runs
-        self._generations: Generations | None = None
+        self._adapter_slots = AdapterSlots(0, self._load, self._unload, wait_s)  # none before llama.cpp runs
+        self._servers: LlamaServerPool | None = None
         self._forgotten: set[Path] = set()
         self._loading: Counter[Path] = Counter()
         self._plan: LlamaCppPlan
@@ -86,8 +86,8 @@ class LlamaCppEngine:
             await asyncio.to_thread(lambda: sweep(self._plan.cache, self._digests()))
             ids = TokenIds(self._model.pieces)
 
-            def make(adapters: Mapping[int, Path]) -> Generation:
-                return Generation(xllamacpp, self._plan, ids, adapters)
+            def make(adapters: Mapping[int, Path]) -> LlamaServer:
+                return LlamaServer(xllamacpp, self._plan, ids, adapters)
 
             first = await asyncio.to_thread(make, {})
         except StartupError as cause:
@@ -102,44 +102,44 @@ class LlamaCppEngine:
         if self._health.state == "stopped":
             await first.close()
             return
-        reached("llama.cpp runs")
-        self._generations = Generations(make, first, self._wait_s)
-        self._residents = Residents(self._plan.adapters, self._load, self._unload, self._wait_s)
+        log_startup("llama.cpp runs")
+        self._servers = LlamaServerPool(make, first, self._wait_s)
+        self._adapter_slots = AdapterSlots(self._plan.adapters, self._load, self._unload, self._wait_s)
         self._health = EngineHealth("ready")
-        self._watching = asyncio.create_task(self._watch(self._generations))
+        self._watching = asyncio.create_task(self._watch(self._servers))
 
-    async def _watch(self, generations: Generations) -> None:
+    async def _watch(self, servers: LlamaServerPool) -> None:
         """llama.cpp's threads are this process's own: nobody can end them, so the server has to end."""
-        why = await Heart(generations.beat, None, self._supervision).stopped()
+        why = await Heart(servers.beat, None, self._supervision).stopped()
         self._health = EngineHealth("failed", f"llama.cpp {why}")
-        generations.fail()
+        servers.fail()
         self._supervision.lost(EngineLost(self._health.reason))
 
     async def stop(self, drain_s: float) -> None:
-        generations = self._generations
-        if generations is not None and self._health.state == "failed":
+        servers = self._servers
+        if servers is not None and self._health.state == "failed":
             return  # it would not end
         if self._watching is not None:
             self._watching.cancel()
-        if generations is not None:
-            await drained(lambda: generations.running, drain_s)
+        if servers is not None:
+            await drained(lambda: servers.running, drain_s)
         self._health = EngineHealth("stopped")
-        self._generations = None
-        if generations is not None:
-            await generations.close()
+        self._servers = None
+        if servers is not None:
+            await servers.close()
 
     def health(self) -> EngineHealth:
         return self._health
 
     def lease(self, adapter: StoredAdapter) -> AbstractAsyncContextManager[LeasedAdapter]:
-        return self._residents.lease(adapter)
+        return self._adapter_slots.lease(adapter)
 
     async def forget(self, adapter: StoredAdapter) -> None:
         """Its converted file goes too, unless an equal adapter of somebody else is loaded from it."""
-        if self._generations is None:
+        if self._servers is None:
             return
         self._forgotten.add(place_of(adapter, self._model, self._plan.cache))
-        await self._residents.forget(adapter)
+        await self._adapter_slots.forget(adapter)
         await self._remove_forgotten()
 
     def generate(
@@ -150,28 +150,28 @@ class LlamaCppEngine:
         request_id: str,
         adapter: LeasedAdapter | None,
         cache_salt: str,
-    ) -> TokenStream:
+    ) -> DeltaStream:
         """No prompt is kept for another request, so `cache_salt` has nothing to keep apart."""
-        if self._health.state != "ready" or self._generations is None:
+        if self._health.state != "ready" or self._servers is None:
             raise not_ready()
-        generations = self._generations
-        begun: list[tuple[Generation, Answer]] = []
+        servers = self._servers
+        begun: list[tuple[LlamaServer, Answer]] = []
 
-        async def begin(stream: TokenStream) -> None:
+        async def begin(stream: DeltaStream) -> None:
             if self._health.state != "ready":
                 raise not_ready()
-            generation, int_id = generations.current, None if adapter is None else adapter.int_id
+            generation, int_id = servers.current, None if adapter is None else adapter.int_id
             begun.append((generation, generation.begin(stream, prompt.token_ids, sampling, adapter=int_id)))
 
         async def end() -> None:
             for generation, answer in begun:
                 generation.abort(answer)
 
-        return TokenStream(begin, end)
+        return DeltaStream(begin, end)
 
     async def _load(self, adapter: LeasedAdapter) -> None:
         stored = adapter.stored
-        if self._generations is None:
+        if self._servers is None:
             raise not_ready()
         place = place_of(stored, self._model, self._plan.cache)
         self._forgotten.discard(place)
@@ -185,28 +185,28 @@ class LlamaCppEngine:
 
     async def _convert_and_add(self, adapter: LeasedAdapter, place: Path) -> None:
         """A file that llama.cpp can't read is made once more: a power cut may have left it so."""
-        generations = self._generations
-        if generations is None:
+        servers = self._servers
+        if servers is None:
             raise not_ready()
         was_there = await asyncio.to_thread(place.exists)
         try:
             file = await asyncio.to_thread(converted, adapter.stored, self._model, self._plan.cache)
-            await generations.add(adapter.int_id, file)
+            await servers.add(adapter.int_id, file)
         except StartupError:
             if not was_there:
                 raise
             await asyncio.to_thread(place.unlink, missing_ok=True)
             file = await asyncio.to_thread(converted, adapter.stored, self._model, self._plan.cache)
-            await generations.add(adapter.int_id, file)
+            await servers.add(adapter.int_id, file)
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
-        if self._generations is not None:
-            self._generations.drop(adapter.int_id)
+        if self._servers is not None:
+            self._servers.drop(adapter.int_id)
             await self._remove_forgotten()
 
     async def _remove_forgotten(self) -> None:
-        if self._generations is not None:
-            needed = self._generations.files | self._loading.keys()
+        if self._servers is not None:
+            needed = self._servers.files | self._loading.keys()
             for file in self._forgotten - needed:
                 self._forgotten.discard(file)
                 await asyncio.to_thread(file.unlink, missing_ok=True)

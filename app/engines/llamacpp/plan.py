@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.engines.choices import SET, Choice, adapters_choice, free_memory
+from app.engines.choices import SET, TunedSetting, adapters_setting, free_memory
 from app.engines.cpu_host import chosen_threads
 from app.engines.deployment import Deployment
 from app.engines.llamacpp.gguf.model import GgufModel, read_model
@@ -36,7 +36,7 @@ class LlamaCppPlan:
     slots: int
     adapters: int
     threads: int | None = None
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[TunedSetting, ...] = ()
 
 
 def server_params(xllamacpp: Any, plan: LlamaCppPlan, adapters: list[Path], private: Path) -> Any:
@@ -129,21 +129,23 @@ def needed_bytes(
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Requested:
     """What the settings say; None is chosen here. `adapters` 0 serves none."""
 
     kv_cache_gib: float | None = None
     adapters: int | None = None
 
 
-NO_WISHES: Final = Wishes()
+NOTHING_REQUESTED: Final = Requested()
 
 
 def plan(deployment: Deployment) -> LlamaCppPlan:
     """What llama.cpp is started with. Raises StartupError when weights or memory don't suffice."""
     model = deployment.model
-    wishes = Wishes(model.kv_cache_gib, model.max_adapters_resident if model.adapters else 0)
-    return size_plan(deployment.path, deployment.cache, context=deployment.max_total_tokens, wishes=wishes)
+    requested = Requested(model.kv_cache_gib, model.max_adapters_resident if model.adapters else 0)
+    return size_plan(
+        deployment.path, deployment.cache, context=deployment.max_total_tokens, requested=requested
+    )
 
 
 def size_plan(
@@ -151,7 +153,7 @@ def size_plan(
     cache: Path,
     *,
     context: int,
-    wishes: Wishes = NO_WISHES,
+    requested: Requested = NOTHING_REQUESTED,
     free_bytes: int | None = None,
 ) -> LlamaCppPlan:
     """`context` are the tokens of a request, prompt and answer.
@@ -165,7 +167,7 @@ def size_plan(
             "smaller context or other weights"
         )
     free = available_bytes() if free_bytes is None else free_bytes
-    shares = _shares(model, context, wishes, free)
+    shares = _shares(model, context, requested, free)
     threads, threads_choice = chosen_threads()
     return LlamaCppPlan(
         gguf=gguf,
@@ -174,7 +176,7 @@ def size_plan(
         slots=shares.slots,
         adapters=shares.adapters,
         threads=threads,
-        choices=(threads_choice, *_choices(shares, wishes, free)),
+        choices=(threads_choice, *_choices(shares, requested, free)),
     )
 
 
@@ -187,10 +189,10 @@ class _Shares:
     cache_bytes: int
 
 
-def _shares(model: GgufModel, context: int, wishes: Wishes, free_bytes: int) -> _Shares:
+def _shares(model: GgufModel, context: int, requested: Requested, free_bytes: int) -> _Shares:
     """Least first: one request, or those asked for, and an adapter; then more adapters, then more requests."""
     each = context * model.cache_bytes_per_token
-    slots = 1 if wishes.kv_cache_gib is None else _slots_of(wishes.kv_cache_gib, each, context)
+    slots = 1 if requested.kv_cache_gib is None else _slots_of(requested.kv_cache_gib, each, context)
 
     def needed(adapters: int) -> int:
         return needed_bytes(
@@ -202,7 +204,7 @@ def _shares(model: GgufModel, context: int, wishes: Wishes, free_bytes: int) -> 
             adapter_bytes=model.adapter_bytes,
         )
 
-    adapters = 1 if wishes.adapters is None else wishes.adapters
+    adapters = 1 if requested.adapters is None else requested.adapters
     least = needed(adapters)
     if least > free_bytes:
         raise StartupError(
@@ -212,11 +214,11 @@ def _shares(model: GgufModel, context: int, wishes: Wishes, free_bytes: int) -> 
         )
     generations = GENERATIONS if adapters else 1
     left = free_bytes - needed(adapters)
-    if wishes.adapters is None:
+    if requested.adapters is None:
         more = left // ADAPTERS_SHARE // (generations * model.adapter_bytes)
         adapters = min(adapters + more, MAX_ADAPTERS)
         left = free_bytes - needed(adapters)
-    if wishes.kv_cache_gib is None:
+    if requested.kv_cache_gib is None:
         slots = min(slots + left // (generations * each), MAX_SLOTS)
     return _Shares(slots, adapters, slots * each)
 
@@ -231,9 +233,9 @@ def _slots_of(kv_cache_gib: float, each: int, context: int) -> int:
     return min(slots, MAX_SLOTS)
 
 
-def _choices(shares: _Shares, wishes: Wishes, free_bytes: int) -> Iterator[Choice]:
+def _choices(shares: _Shares, requested: Requested, free_bytes: int) -> Iterator[TunedSetting]:
     why = f"for {shares.slots} requests of full length at once, at most {MAX_SLOTS}"
-    reason = f"{SET}, {why}" if wishes.kv_cache_gib else f"{why}; {free_memory(free_bytes)}"
-    yield Choice("KV cache", f"{shares.cache_bytes / GIB:.2f} GiB", reason, "kv_cache_gib")
+    reason = f"{SET}, {why}" if requested.kv_cache_gib else f"{why}; {free_memory(free_bytes)}"
+    yield TunedSetting("KV cache", f"{shares.cache_bytes / GIB:.2f} GiB", reason, "kv_cache_gib")
     if shares.adapters:
-        yield adapters_choice(shares.adapters, by_hand=bool(wishes.adapters), free_bytes=free_bytes)
+        yield adapters_setting(shares.adapters, by_hand=bool(requested.adapters), free_bytes=free_bytes)

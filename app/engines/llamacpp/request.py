@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from app.engines.delta_stream import TokenStream
+from app.engines.delta_stream import DeltaStream
 from app.engines.llamacpp.body import body_of
 from app.engines.llamacpp.chunks import Reading, TokenIds
 from app.errors import ApiError, InternalError, JsonModeUnmet
@@ -37,7 +37,7 @@ class Answer:
         self._loop = asyncio.get_running_loop()
         self._error: ApiError | None = None
 
-    def run(self, server: Any, stream: TokenStream) -> None:
+    def run(self, server: Any, stream: DeltaStream) -> None:
         """`server` is an xllamacpp.Server. Ends when the answer does, or soon after it was aborted."""
         try:
             for sampling, last in _requests(self._sampling):
@@ -49,7 +49,7 @@ class Answer:
         if not self.aborted and not self._reading.ended:
             self._hand_over(stream.fail, self._error or InternalError())
 
-    def _ask(self, server: Any, stream: TokenStream, sampling: Sampling, *, last: bool) -> None:
+    def _ask(self, server: Any, stream: DeltaStream, sampling: Sampling, *, last: bool) -> None:
         answered = self._reading.token_ids
         body = body_of(self._prompt, answered, sampling, adapter=self._adapter, window=self._window)
         self._reading.begin_request()

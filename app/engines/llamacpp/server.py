@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from app.engines.delta_stream import TokenStream
+from app.engines.delta_stream import DeltaStream
 from app.engines.llamacpp.chunks import TokenIds
 from app.engines.llamacpp.plan import LlamaCppPlan, server_params
 from app.engines.llamacpp.request import Answer
@@ -23,7 +23,7 @@ FIRST_REQUEST: Final = {"prompt": [1], "n_predict": 1, "cache_prompt": False}
 """Asked at once: a server that is ended before it has begun to wait for requests never ends."""
 
 
-class Generation:
+class LlamaServer:
     """Made in a thread: it reads the weights. `adapters` are files by a lease's id; no other id can be asked for."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Generation:
         self._threads = ThreadPoolExecutor(plan.slots, thread_name_prefix="llamacpp")
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="llamacpp-heartbeat")
         self._turns = Turns[Answer](plan.slots, self._submit)
-        self._streams: dict[Answer, TokenStream] = {}
+        self._streams: dict[Answer, DeltaStream] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -60,7 +60,7 @@ class Generation:
         return len(self._streams)
 
     def begin(
-        self, stream: TokenStream, prompt: list[int], sampling: Sampling, *, adapter: int | None
+        self, stream: DeltaStream, prompt: list[int], sampling: Sampling, *, adapter: int | None
     ) -> Answer:
         """`adapter` is a lease's id. Raises InternalError for one that is not here: llama.cpp would not."""
         if adapter is not None and adapter not in self._places:

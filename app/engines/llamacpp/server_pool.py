@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from app.engines.engine import not_ready
-from app.engines.llamacpp.server import Generation
+from app.engines.llamacpp.server import LlamaServer
 from app.errors import OutOfCapacity, StartupError
 
 log = logging.getLogger(__name__)
@@ -19,16 +19,16 @@ log = logging.getLogger(__name__)
 DROP_AFTER_S = 0.05
 """An adapter is mostly dropped to make room for one that comes at once: then one new server does for both."""
 
-Make = Callable[[Mapping[int, Path]], Generation]
+Make = Callable[[Mapping[int, Path]], LlamaServer]
 
 
-class Generations:
+class LlamaServerPool:
     """`current` serves what is asked for from now on. `make` blocks, and raises StartupError.
 
     `wait_s` is how long a new adapter waits for what runs on the server before the current one.
     """
 
-    def __init__(self, make: Make, first: Generation, wait_s: float) -> None:
+    def __init__(self, make: Make, first: LlamaServer, wait_s: float) -> None:
         self.current = first
         self._make = make
         self._wait_s = wait_s
@@ -38,7 +38,7 @@ class Generations:
         self._closed = False
         self._following: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._old: Generation | None = None
+        self._old: LlamaServer | None = None
 
     @property
     def running(self) -> int:
@@ -132,7 +132,7 @@ class Generations:
         self._old, self.current = self.current, fresh
         self._draining = asyncio.create_task(self._drain(self._old))
 
-    async def _made(self, wanted: Mapping[int, Path]) -> Generation:
+    async def _made(self, wanted: Mapping[int, Path]) -> LlamaServer:
         """What is made although nobody waits for it any more is closed, or its memory would never come back."""
         making = asyncio.ensure_future(asyncio.to_thread(self._make, wanted))
         try:
@@ -160,7 +160,7 @@ class Generations:
             self._failed[broken] = error
             self._wanted.pop(broken, None)
 
-    async def _drain(self, old: Generation) -> None:
+    async def _drain(self, old: LlamaServer) -> None:
         await old.idle()
         await old.close()
         self._old = None

@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from app.engines.adapter_files import load_stored
-from app.engines.adapter_slots import Residents
-from app.engines.delta_stream import TokenStream
+from app.engines.adapter_slots import AdapterSlots
+from app.engines.delta_stream import DeltaStream
 from app.engines.deployment import EngineParts
 from app.engines.engine import EngineHealth, LeasedAdapter, drained, first_line, not_ready
 from app.engines.supervision import Heart, Supervision
@@ -60,7 +60,7 @@ class TransformersEngine:
         self._make_plan = make_plan
         self._wait_s = wait_s
         self._health = EngineHealth("starting")
-        self._residents = self._new_residents(0)  # none before the model is there
+        self._adapter_slots = self._new_adapter_slots(0)  # none before the model is there
         self._runtime: Runtime | None = None
         self._compiling = ThreadPoolExecutor(1, thread_name_prefix="grammars")
         """Grammars take seconds at worst, in which everybody else's threads are to be free."""
@@ -72,7 +72,7 @@ class TransformersEngine:
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
 
-        def deliver(outcomes: "list[tuple[TokenStream, Delta | Exception]]") -> None:
+        def deliver(outcomes: "list[tuple[DeltaStream, Delta | Exception]]") -> None:
             with suppress(RuntimeError):  # the loop was closed without a stop: nobody listens
                 loop.call_soon_threadsafe(_hand_over, outcomes)
 
@@ -91,7 +91,7 @@ class TransformersEngine:
             await asyncio.to_thread(runtime.decoder.close)
             return
         self._runtime = runtime
-        self._residents = self._new_residents(runtime.plan.slots)
+        self._adapter_slots = self._new_adapter_slots(runtime.plan.slots)
         self._health = EngineHealth("ready")
         self._watching = asyncio.create_task(self._watch(runtime))
 
@@ -126,10 +126,10 @@ class TransformersEngine:
         return self._health
 
     def lease(self, adapter: StoredAdapter) -> AbstractAsyncContextManager[LeasedAdapter]:
-        return self._residents.lease(adapter)
+        return self._adapter_slots.lease(adapter)
 
     async def forget(self, adapter: StoredAdapter) -> None:
-        await self._residents.forget(adapter)
+        await self._adapter_slots.forget(adapter)
 
     def generate(
         self,
@@ -139,17 +139,17 @@ class TransformersEngine:
         request_id: str,
         adapter: LeasedAdapter | None,
         cache_salt: str,
-    ) -> TokenStream:
+    ) -> DeltaStream:
         """`cache_salt` has no part in it: no request sees what another computed."""
         runtime = self._runtime
         if self.health().state != "ready" or runtime is None:
             raise not_ready()
-        if adapter is not None and not self._residents.holds(adapter):
+        if adapter is not None and not self._adapter_slots.holds(adapter):
             raise OutOfCapacity("The adapter is not loaded any more.")  # peft would answer without it
         row: Row | None = None
         int_id = None if adapter is None else adapter.int_id
 
-        async def begin(stream: TokenStream) -> None:
+        async def begin(stream: DeltaStream) -> None:
             nonlocal row
             _check_length(prompt, runtime.plan.max_model_len)
             make = partial(runtime.row, stream, prompt, sampling, request_id=request_id, adapter=int_id)
@@ -162,9 +162,9 @@ class TransformersEngine:
             if row is not None:
                 runtime.decoder.abort(row)
 
-        return TokenStream(begin, end)
+        return DeltaStream(begin, end)
 
-    def _build(self, deliver: "Callable[[list[tuple[TokenStream, Delta | Exception]]], None]") -> "Runtime":
+    def _build(self, deliver: "Callable[[list[tuple[DeltaStream, Delta | Exception]]], None]") -> "Runtime":
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         plan = self._make_plan()
@@ -172,8 +172,8 @@ class TransformersEngine:
 
         return Runtime(plan, deliver)
 
-    def _new_residents(self, slots: int) -> Residents:
-        return Residents(slots, self._load, self._unload, self._wait_s)
+    def _new_adapter_slots(self, slots: int) -> AdapterSlots:
+        return AdapterSlots(slots, self._load, self._unload, self._wait_s)
 
     async def _load(self, adapter: LeasedAdapter) -> None:
         runtime = self._runtime
@@ -188,7 +188,7 @@ class TransformersEngine:
                 await asyncio.to_thread(self._runtime.unload_adapter, adapter.int_id)
 
 
-def _hand_over(outcomes: "list[tuple[TokenStream, Delta | Exception]]") -> None:
+def _hand_over(outcomes: "list[tuple[DeltaStream, Delta | Exception]]") -> None:
     for stream, outcome in outcomes:
         if isinstance(outcome, Exception):
             stream.fail(outcome)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from app.engines.checkpoint import check_weights, read_config
-from app.engines.choices import SET, Choice, adapters_choice, free_memory
+from app.engines.choices import SET, TunedSetting, adapters_setting, free_memory
 from app.engines.cpu_host import chosen_threads
 from app.engines.deployment import Deployment
 from app.engines.memory import GIB, SEQUENCES_WANTED, Shares, available_bytes, cpu_host_shares, token_bytes
@@ -41,7 +41,7 @@ class TransformersPlan:
     device: str = "cpu"
     threads: int = 1
     step_tokens: int = STEP_TOKENS
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[TunedSetting, ...] = ()
 
 
 def plan(deployment: Deployment) -> TransformersPlan:
@@ -75,11 +75,11 @@ def plan(deployment: Deployment) -> TransformersPlan:
         device=device,
         threads=threads,
         choices=(
-            Choice(
+            TunedSetting(
                 "runs on", device, "a GPU where torch finds one", "the environment's CUDA_VISIBLE_DEVICES"
             ),
             threads_choice,
-            Choice("weights", dtype if kind == "none" else kind, _why(kind, dtype), "weights"),
+            TunedSetting("weights", dtype if kind == "none" else kind, _why(kind, dtype), "weights"),
             *_memory_choices(model, shares, kv_tokens, free),
         ),
     )
@@ -135,13 +135,13 @@ def _kv_tokens(folder: Path, dtype: str, shares: Shares, max_model_len: int) -> 
     return tokens
 
 
-def _memory_choices(model: Model, shares: Shares, kv_tokens: int, free_bytes: int) -> Iterator[Choice]:
+def _memory_choices(model: Model, shares: Shares, kv_tokens: int, free_bytes: int) -> Iterator[TunedSetting]:
     why = f"{kv_tokens} tokens, for {SEQUENCES_WANTED} requests of full length at most; {free_memory(free_bytes)}"
     size = f"{(shares.kv_cache_bytes or 0) / GIB:.1f} GiB"
-    yield Choice("KV cache", size, SET if model.kv_cache_gib else why, "kv_cache_gib")
+    yield TunedSetting("KV cache", size, SET if model.kv_cache_gib else why, "kv_cache_gib")
     if model.adapters:
         by_hand = bool(model.max_adapters_resident)
-        yield adapters_choice(shares.adapters_resident, by_hand=by_hand, free_bytes=free_bytes)
+        yield adapters_setting(shares.adapters_resident, by_hand=by_hand, free_bytes=free_bytes)
 
 
 def _why(kind: Quantization, dtype: str) -> str:

@@ -5,7 +5,7 @@ this, in a thread.
 import asyncio
 
 from app.engines.checkpoint import read_config
-from app.engines.delta_stream import TokenStream
+from app.engines.delta_stream import DeltaStream
 from app.engines.transformers.loading import load
 from app.engines.transformers.lora import BASE, read_adapter
 from app.engines.transformers.plan import TransformersPlan
@@ -13,7 +13,7 @@ from app.engines.transformers.scheduler import Decoder, Deliver
 from app.engines.transformers.sequence import Row
 from app.engines.transformers.vocabulary import Vocabulary
 from app.errors import EngineLost
-from app.logs import reached
+from app.logs import log_startup
 from app.types import Prompt, Sampling, StoredAdapter
 
 
@@ -22,11 +22,11 @@ class Runtime:
 
     def __init__(self, plan: TransformersPlan, deliver: Deliver) -> None:
         """Takes seconds to minutes. Raises StartupError, and what torch and transformers raise."""
-        reached("transformers imported")
+        log_startup("transformers imported")
         self.plan = plan
         self._vocabulary = Vocabulary(plan.folder, read_config(plan.folder))
         self.model = load(plan)
-        reached("weights loaded")
+        log_startup("weights loaded")
         self.decoder = Decoder(
             self.model,
             deliver,
@@ -38,7 +38,7 @@ class Runtime:
         self.decoder.start()
 
     def row(
-        self, stream: TokenStream, prompt: Prompt, sampling: Sampling, *, request_id: str, adapter: int | None
+        self, stream: DeltaStream, prompt: Prompt, sampling: Sampling, *, request_id: str, adapter: int | None
     ) -> Row:
         """A request for the decoder; `adapter` is the number of a loaded one. A grammar may take seconds to compile.
         Raises JsonModeUnmet.

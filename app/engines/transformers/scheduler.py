@@ -14,7 +14,7 @@ from concurrent.futures import Future
 
 import torch
 
-from app.engines.delta_stream import TokenStream
+from app.engines.delta_stream import DeltaStream
 from app.engines.transformers.attention import Segment
 from app.engines.transformers.model import StepModel
 from app.engines.transformers.sequence import Row
@@ -23,7 +23,7 @@ from app.types import Delta
 
 log = logging.getLogger(__name__)
 
-Outcome = tuple[TokenStream, Delta | Exception]
+Outcome = tuple[DeltaStream, Delta | Exception]
 Deliver = Callable[[list[Outcome]], None]
 
 

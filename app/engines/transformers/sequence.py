@@ -2,7 +2,7 @@
 
 import torch
 
-from app.engines.delta_stream import TokenStream
+from app.engines.delta_stream import DeltaStream
 from app.engines.transformers.attention import KvCache, Segment
 from app.engines.transformers.grammar import Constraint
 from app.engines.transformers.sampler import Sampler
@@ -19,7 +19,7 @@ class Row:
 
     def __init__(
         self,
-        stream: TokenStream,
+        stream: DeltaStream,
         prompt: Prompt,
         sampling: Sampling,
         vocabulary: Vocabulary,

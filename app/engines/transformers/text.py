@@ -6,7 +6,7 @@ from typing import Final
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from app.engines.stop_strings import StopTexts
+from app.engines.stop_strings import StopStrings
 
 INVALID_PREFIX: Final = "Invalid prefix encountered"
 """What tokenizers says when bytes that are no characters were followed by some that are, and it lost its place."""
@@ -21,7 +21,7 @@ class AnswerText:
         self._tokenizer = tokenizer
         # The prompt tells whether the first token begins with a space.
         self._stream = DecodeStream(ids=list(prompt_ids), skip_special_tokens=True)
-        self._stops = StopTexts(stop)
+        self._stops = StopStrings(stop)
         self._min_tokens = min_tokens
         self._tokens = 0
 

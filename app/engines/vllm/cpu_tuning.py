@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.engines.choices import SET, Choice
+from app.engines.choices import SET, TunedSetting
 from app.engines.cpu_host import CpuHost, compute_threads
 from app.engines.vllm.cpu_plugin import SWITCH
 
@@ -31,7 +31,7 @@ class Tuning:
 
     arguments: Mapping[str, Any]
     environment: Mapping[str, str]
-    choices: tuple[Choice, ...]
+    choices: tuple[TunedSetting, ...]
 
 
 def tune(
@@ -57,25 +57,25 @@ def _preload(host: CpuHost) -> dict[str, str]:
     return {**preload, "KMP_BLOCKTIME": SPIN_MS} if host.openmp else preload
 
 
-def _in_process(host: CpuHost, exported: Mapping[str, str]) -> Iterator[Choice]:
+def _in_process(host: CpuHost, exported: Mapping[str, str]) -> Iterator[TunedSetting]:
     why = "the engine computes where it schedules, so no core is reserved and none spins"
-    yield Choice("executor", "in process", why, f"vllm.{EXECUTOR}")
+    yield TunedSetting("executor", "in process", why, f"vllm.{EXECUTOR}")
     threads = compute_threads(host)
     why = f"of {host.cores} cores: " + (
         "all, as they are few" if threads == host.cores else "one is for the server"
     )
     yield _exportable("threads", str(threads), why, "OMP_NUM_THREADS", exported)
     why = "one memory node, and threads that the server may push aside"
-    yield Choice("thread binding", "none", why, f'vllm.{EXECUTOR} = "mp", {BINDING}')
+    yield TunedSetting("thread binding", "none", why, f'vllm.{EXECUTOR} = "mp", {BINDING}')
 
 
-def _by_vllm(host: CpuHost, workers: int, executor: str | None) -> Iterator[Choice]:
+def _by_vllm(host: CpuHost, workers: int, executor: str | None) -> Iterator[TunedSetting]:
     why = f"{workers} workers" if workers > 1 else f"{host.nodes} memory nodes"
-    yield Choice("executor", executor or "mp", SET if executor else why, f"vllm.{EXECUTOR}")
-    yield Choice("threads", "vLLM's", "one bound to each core but a reserved one", BINDING)
+    yield TunedSetting("executor", executor or "mp", SET if executor else why, f"vllm.{EXECUTOR}")
+    yield TunedSetting("threads", "vLLM's", "one bound to each core but a reserved one", BINDING)
 
 
-def _libraries(host: CpuHost, exported: Mapping[str, str]) -> Iterator[Choice]:
+def _libraries(host: CpuHost, exported: Mapping[str, str]) -> Iterator[TunedSetting]:
     for name, library, otherwise in (
         ("OpenMP", host.openmp, "torch's own: intel-openmp is not installed"),
         ("malloc", host.tcmalloc, "the system's: tcmalloc is not installed"),
@@ -86,8 +86,10 @@ def _libraries(host: CpuHost, exported: Mapping[str, str]) -> Iterator[Choice]:
         yield _exportable(name, value, why, "LD_PRELOAD", exported)
 
 
-def _exportable(name: str, value: str, reason: str, variable: str, exported: Mapping[str, str]) -> Choice:
+def _exportable(
+    name: str, value: str, reason: str, variable: str, exported: Mapping[str, str]
+) -> TunedSetting:
     by_hand = EXPORT.format(variable)
     if variable in exported:
-        return Choice(name, exported[variable], "exported", by_hand)
-    return Choice(name, value, reason, by_hand)
+        return TunedSetting(name, exported[variable], "exported", by_hand)
+    return TunedSetting(name, value, reason, by_hand)

@@ -12,8 +12,8 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Final, TypeVar
 
 from app.engines.adapter_files import load_stored
-from app.engines.adapter_slots import Residents
-from app.engines.delta_stream import TokenStream
+from app.engines.adapter_slots import AdapterSlots
+from app.engines.delta_stream import DeltaStream
 from app.engines.deployment import EngineParts
 from app.engines.engine import EngineHealth, LeasedAdapter, drained, first_line, not_ready, settle_memory
 from app.engines.structural_tag import structural_tag
@@ -23,7 +23,7 @@ from app.engines.vllm.plan import plan
 from app.engines.vllm.sampling_params import to_vllm
 from app.engines.vllm.start import VllmPlan, computed_s, end, foreign_version, processes_of, start_vllm
 from app.errors import EngineLost, OutOfCapacity, StartupError
-from app.logs import reached
+from app.logs import log_startup
 from app.settings import Model
 from app.types import Prompt, Sampling, StoredAdapter
 
@@ -55,10 +55,10 @@ class VllmEngine:
         self._pauses = Pauses()
         self._health = EngineHealth("starting")
         int_ids = itertools.count(1)
-        self._new_residents: Callable[[int], Residents] = lambda slots: Residents(
+        self._new_adapter_slots: Callable[[int], AdapterSlots] = lambda slots: AdapterSlots(
             slots, self._load, self._unload, wait_s, int_ids
         )
-        self._residents = self._new_residents(0)  # none before vLLM runs
+        self._adapter_slots = self._new_adapter_slots(0)  # none before vLLM runs
         self._llm: Any = None
         self._outputs: VllmOutputs | None = None
         self._vllm: Any = None
@@ -85,7 +85,7 @@ class VllmEngine:
                 raise StartupError(
                     f"vLLM did not start: {first_line(cause)}: the server's log says more{foreign_version()}"
                 ) from cause
-        self._residents = self._new_residents(plan.slots)
+        self._adapter_slots = self._new_adapter_slots(plan.slots)
         self._health = EngineHealth("ready")
         self._pauses.served()
 
@@ -104,7 +104,7 @@ class VllmEngine:
         if first.finish_reason != "length":
             raise EngineLost(f"one token was asked for, and its answer ends with {first.finish_reason}")
         await self._unless_dead(self._llm.is_sleeping())  # each of several cores answers to that
-        reached("first token")
+        log_startup("first token")
 
     async def stop(self, drain_s: float) -> None:
         for task in (self._revival, self._heart):
@@ -124,10 +124,10 @@ class VllmEngine:
         return self._health
 
     def lease(self, adapter: StoredAdapter) -> AbstractAsyncContextManager[LeasedAdapter]:
-        return self._residents.lease(adapter)
+        return self._adapter_slots.lease(adapter)
 
     async def forget(self, adapter: StoredAdapter) -> None:
-        await self._residents.forget(adapter)
+        await self._adapter_slots.forget(adapter)
 
     def generate(
         self,
@@ -137,10 +137,10 @@ class VllmEngine:
         request_id: str,
         adapter: LeasedAdapter | None,
         cache_salt: str,
-    ) -> TokenStream:
+    ) -> DeltaStream:
         if self.health().state != "ready" or self._outputs is None:
             raise not_ready()
-        if adapter is not None and not self._residents.holds(adapter):
+        if adapter is not None and not self._adapter_slots.holds(adapter):
             raise OutOfCapacity("The engine was started again.")
         return self._outputs.stream(
             prompt.token_ids,
@@ -164,7 +164,7 @@ class VllmEngine:
             return  # it is under way, or the server ends
         log.critical("vLLM's processes died or stand still: starting it again")
         self._health = EngineHealth("starting")
-        self._residents = self._new_residents(0)
+        self._adapter_slots = self._new_adapter_slots(0)
         if self._outputs is not None:
             self._outputs.close()  # who waits is told at once
         self._revival = asyncio.create_task(self._revive_or_give_up())

@@ -36,7 +36,7 @@ def hot_temperature(params: "SamplingParams") -> float | None:
     return None if temperature is None else float(temperature)
 
 
-class HotTemperature(ProcessorV1):  # type: ignore[misc]  # mypy does not follow vllm
+class HighTemperatureProcessor(ProcessorV1):  # type: ignore[misc]  # mypy does not follow vllm
     """For the V1 model runner. Rows of the batch without a hot request are not touched."""
 
     def __init__(self, vllm_config: "VllmConfig", device: torch.device, is_pin_memory: bool) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
 
-from app.engines.delta_stream import TokenStream, joined
+from app.engines.delta_stream import DeltaStream, joined
 from app.engines.logprobs import TextOf, logprobs_of, token_texts
 from app.engines.structural_tag import control_tokens
 from app.errors import InternalError, JsonModeUnmet
@@ -33,7 +33,7 @@ REASONS: Final[Mapping[str, FinishReason]] = {"stop": "stop", "length": "length"
 class Pending:
     """A request that vLLM has. `constrained`: by a grammar. `held` waits for the other tokens of an interval."""
 
-    stream: TokenStream
+    stream: DeltaStream
     detokenizer: Any
     logprobs_of: LogprobsOf | None
     constrained: bool
@@ -73,11 +73,11 @@ class VllmOutputs:
 
     def stream(
         self, token_ids: list[int], params: Any, *, request_id: str, cache_salt: str, lora_request: Any
-    ) -> TokenStream:
+    ) -> DeltaStream:
         """The request is handed to vLLM when its first delta is asked for; raises InternalError then."""
         internal_id = ""
 
-        async def begin(stream: TokenStream) -> None:
+        async def begin(stream: DeltaStream) -> None:
             nonlocal internal_id
             try:
                 inputs = self._vllm.tokens_input(token_ids, cache_salt=cache_salt)
@@ -92,7 +92,7 @@ class VllmOutputs:
             if self._pending.pop(internal_id, None) is not None:
                 await self._llm.engine_core.abort_requests_async([internal_id])
 
-        return TokenStream(begin, end)
+        return DeltaStream(begin, end)
 
     def close(self) -> None:
         """What still runs fails: nobody reads any more."""
@@ -111,7 +111,7 @@ class VllmOutputs:
         processor.assign_request_id(request)
         return request
 
-    async def _ask(self, stream: TokenStream, request: Any, params: Any) -> None:
+    async def _ask(self, stream: DeltaStream, request: Any, params: Any) -> None:
         self._pending[request.request_id] = Pending(
             stream,
             self._vllm.IncrementalDetokenizer.from_new_request(self._tokenizer, request),

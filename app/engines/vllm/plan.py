@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.engines.checkpoint import check_weights
-from app.engines.choices import SET, Choice, adapters_choice, free_memory
+from app.engines.choices import SET, TunedSetting, adapters_setting, free_memory
 from app.engines.cpu_host import read_host
 from app.engines.deployment import Deployment
 from app.engines.memory import (
@@ -25,7 +25,7 @@ from app.engines.vllm.cpu_tuning import EXECUTOR, IN_PROCESS, Tuning, tune
 from app.engines.vllm.quantized import check_quantized
 from app.engines.vllm.start import VllmPlan
 from app.errors import SettingsError
-from app.logs import reached
+from app.logs import log_startup
 from app.settings import Model
 
 DEFAULT_PREFILL_TOKENS: Final = 8192
@@ -65,7 +65,7 @@ def plan(deployment: Deployment, exported: Mapping[str, str] = EXPORTED) -> Vllm
         kv_cache_bytes=shares.kv_cache_bytes,
     )
     choices = (*tuning.choices, *_choices(model, arguments, shares, free, cpu=cpu))
-    reached("weights checked, settings chosen")
+    log_startup("weights checked, settings chosen")
     return VllmPlan(arguments, tuning.environment, shares.adapters_resident, choices)
 
 
@@ -108,7 +108,7 @@ def _running(folder: Path, kv_cache_bytes: int | None, max_model_len: int) -> in
 
 def _choices(
     model: Model, arguments: Mapping[str, Any], shares: Shares, free_bytes: int, *, cpu: bool
-) -> Iterator[Choice]:
+) -> Iterator[TunedSetting]:
     running = arguments["max_num_seqs"]
     most = f"vLLM's own limit is {MAX_NUM_SEQS}"
     fitting = most if running == MAX_NUM_SEQS else "as many of usual length as the KV cache holds"
@@ -120,16 +120,16 @@ def _choices(
     else:
         size = f"{shares.kv_cache_bytes / GIB:.1f} GiB"
         why = f"for {SEQUENCES_WANTED} requests of full length at most; {free}"
-        yield Choice("KV cache", size, SET if model.kv_cache_gib else why, "kv_cache_gib")
+        yield TunedSetting("KV cache", size, SET if model.kv_cache_gib else why, "kv_cache_gib")
     if model.adapters:
         by_hand = bool(model.max_adapters_resident)
-        yield adapters_choice(shares.adapters_resident, by_hand=by_hand, free_bytes=free_bytes)
+        yield adapters_setting(shares.adapters_resident, by_hand=by_hand, free_bytes=free_bytes)
     if cpu and model.adapters:
-        yield Choice("compiled", "no", "vLLM on a CPU does that only without LoRA", "adapters")
+        yield TunedSetting("compiled", "no", "vLLM on a CPU does that only without LoRA", "adapters")
     else:
         compiled = "no" if arguments["enforce_eager"] else "yes"
         yield _argument("compiled", compiled, "faster steps for a longer start", "enforce_eager", model)
 
 
-def _argument(name: str, value: str, reason: str, argument: str, model: Model) -> Choice:
-    return Choice(name, value, SET if argument in model.vllm else reason, f"vllm.{argument}")
+def _argument(name: str, value: str, reason: str, argument: str, model: Model) -> TunedSetting:
+    return TunedSetting(name, value, SET if argument in model.vllm else reason, f"vllm.{argument}")

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import psutil
 
-from app.engines.choices import Choice
+from app.engines.choices import TunedSetting
 from app.engines.vllm.args import hot_processor
 from app.engines.vllm.cpu_plugin import PLATFORM_MODULE, SWITCH
 from app.errors import StartupError
-from app.logs import reached
+from app.logs import log_startup
 
 WRITTEN_FOR: Final = "0.32"
 """The vLLM whose inner parts this server knows."""
@@ -40,7 +40,7 @@ class VllmPlan:
     arguments: Mapping[str, Any]
     environment: Mapping[str, str]
     slots: int
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[TunedSetting, ...] = ()
 
 
 def require_platform(found: type, plan: VllmPlan) -> None:
@@ -60,14 +60,14 @@ def start_vllm(plan: VllmPlan) -> tuple[Any, Any]:
         os.environ.setdefault(name, value)
     from app.engines.vllm import compat  # noqa: PLC0415  seconds of import, in this thread only
 
-    reached("vLLM imported")
+    log_startup("vLLM imported")
     require_platform(type(compat.current_platform), plan)
     config = compat.AsyncEngineArgs(**plan.arguments).create_engine_config()
     # Only the finished configuration tells which model runner it will be, and each takes another class.
     config.model_config.logits_processors = [hot_processor(v2_model_runner=config.use_v2_model_runner)]
-    reached("vLLM configured")
+    log_startup("vLLM configured")
     llm = compat.AsyncLLM.from_vllm_config(config, disable_log_stats=True)
-    reached("vLLM runs")
+    log_startup("vLLM runs")
     return compat, llm
 
 

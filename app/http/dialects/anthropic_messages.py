@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from app.http.dialect import Asked
+from app.http.dialect import ParsedRequest
 from app.http.dialects.anthropic_messages_reply import MessagesReply
 from app.http.dialects.fields import MESSAGES
 from app.http.dialects.history import DROPPED_BLOCKS, is_dropped
@@ -38,20 +38,20 @@ class MessagesDialect:
     def __init__(self, padding: Padding) -> None:
         self._padding = padding
 
-    def parse(self, body: Any) -> Asked:
+    def parse(self, body: Any) -> ParsedRequest:
         """Raises BadInput for what can't be served and what the card's schema can't see."""
         return self._parse(read_object(body, REQUIRED))
 
-    def parse_count(self, body: Any) -> Asked:
+    def parse_count(self, body: Any) -> ParsedRequest:
         """The body of a count, which has no answer and so no `max_tokens`."""
         return self._parse({"max_tokens": 1, **read_object(body, COUNTED)})
 
-    def _parse(self, given: dict[str, Any]) -> Asked:
+    def _parse(self, given: dict[str, Any]) -> ParsedRequest:
         model, adapter = read_model(given)
         MESSAGES.check(given)
         system = joined(("system",), given.get("system"), TEXT_BLOCKS)
         opening = [{"role": "system", "content": system}] if system else []
-        return Asked(
+        return ParsedRequest(
             model,
             {**copied(given, SHARED), "messages": [*opening, *_messages(given)]},
             MessagesReply(given["model"], self._padding),

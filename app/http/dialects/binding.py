@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.catalog import error_texts
 from app.errors import AiError, ApiError, BadInput, IncompleteRequest
-from app.http.dialect import Asked
+from app.http.dialect import ParsedRequest
 from app.http.dialects.native import NativeReply
 from app.http.envelope import REQUEST_ID_HEADER, JsonResponse, failure_headers
 from app.http.padding import Padding
@@ -38,7 +38,7 @@ class BindingDialect:
     def __init__(self, padding: Padding) -> None:
         self._reply = BindingReply(padding)
 
-    def parse(self, model: str, body: Any) -> Asked:
+    def parse(self, model: str, body: Any) -> ParsedRequest:
         """`{"inputs", "options"}`. Raises BadInput in the validator's words.
 
         `options.lora` stands in for inputs without `lora`, as the query's does elsewhere: workers-ai-provider sends it.
@@ -55,7 +55,7 @@ class BindingDialect:
         lora = options.get("lora")
         if lora is not None and not isinstance(lora, str):
             raise BadInput(f"Error: {error_texts.wrong_type(('options', 'lora'), 'string', lora)}")
-        return Asked(model, body["inputs"], self._reply, lora)
+        return ParsedRequest(model, body["inputs"], self._reply, lora)
 
 
 class BindingReply(NativeReply):

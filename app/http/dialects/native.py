@@ -8,7 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from app.errors import BadInput, RequestAborted
-from app.http.dialect import Asked, Frames
+from app.http.dialect import Frames, ParsedRequest
 from app.http.envelope import success
 from app.http.padding import Padding
 from app.http.sse import DONE
@@ -34,17 +34,17 @@ class NativeDialect:
         self._reply = NativeReply(padding)
         self._detailed = DetailedReply(padding)
 
-    def parse(self, model: str, query: RunQuery, body: Any) -> Asked:
+    def parse(self, model: str, query: RunQuery, body: Any) -> ParsedRequest:
         """A body for `POST /ai/run/{model}`."""
-        return Asked(model, body, self._reply_to(query), query.lora)
+        return ParsedRequest(model, body, self._reply_to(query), query.lora)
 
-    def parse_with_model(self, query: RunQuery, body: Any) -> Asked:
+    def parse_with_model(self, query: RunQuery, body: Any) -> ParsedRequest:
         """The body of `POST /ai/run`: `{"model": …, "input": …}`. Raises BadInput in the validator's words."""
         if not isinstance(body, dict) or not body.keys() >= {"model", "input"}:
             raise BadInput("Error: required properties at '/' are 'model,input'")
         if not isinstance(body["model"], str):
             raise BadInput("Error: Type mismatch of '/model', must be 'string'")
-        return Asked(body["model"], body["input"], self._reply_to(query), query.lora)
+        return ParsedRequest(body["model"], body["input"], self._reply_to(query), query.lora)
 
     def _reply_to(self, query: RunQuery) -> "NativeReply":
         return self._detailed if query.details else self._reply

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from app.http.dialect import Asked
+from app.http.dialect import ParsedRequest
 from app.http.dialects.fields import CHAT, COMPLETIONS
 from app.http.dialects.history import calls_of, older_call, spoken
 from app.http.dialects.openai_chat import ChatReply
@@ -52,14 +52,14 @@ class OpenAiDialect:
     def __init__(self, padding: Padding) -> None:
         self._padding = padding
 
-    def parse_chat(self, body: Any) -> Asked:
+    def parse_chat(self, body: Any) -> ParsedRequest:
         """Raises BadInput for what can't be served and what the card's schema can't see."""
         given = seeded(read_object(body, ("model", "messages")))
         model, adapter = read_model(given)
         CHAT.check(given)
         _refuse_several(given, "n")
         extras, form = read_extras(given, _chat_logprobs(given), given.get("response_format"))
-        return Asked(
+        return ParsedRequest(
             model,
             {**_common(given), "messages": read_messages(given["messages"])},
             ChatReply(given["model"], self._padding, with_usage=_with_usage(given)),
@@ -70,7 +70,7 @@ class OpenAiDialect:
             sent_as=sent_as(given, LIMITS),
         )
 
-    def parse_completion(self, body: Any) -> Asked:
+    def parse_completion(self, body: Any) -> ParsedRequest:
         """The prompt is raw text that the model continues; `"raw": false` makes it a user's turn."""
         given = seeded(read_object(body, ("model", "prompt")))
         model, adapter = read_model(given)
@@ -79,7 +79,7 @@ class OpenAiDialect:
         _refuse_several(given, "best_of")
         logprobs = read_count(given, "logprobs", MAX_LOGPROBS)
         extras, form = read_extras(given, logprobs, given.get("response_format"))
-        return Asked(
+        return ParsedRequest(
             model,
             {"raw": True, **_common(given), "prompt": _prompt(given["prompt"])},
             CompletionReply(given["model"], self._padding, with_usage=_with_usage(given)),

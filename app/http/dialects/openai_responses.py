@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from app.http.dialect import Asked
+from app.http.dialect import ParsedRequest
 from app.http.dialects.fields import RESPONSES
 from app.http.dialects.history import DROPPED_ITEMS, REFUSED_ITEMS, THOUGHTS, custom_call, is_dropped
 from app.http.dialects.openai_extras import read_extras, seeded
@@ -65,7 +65,7 @@ class ResponsesDialect:
     def __init__(self, padding: Padding) -> None:
         self._padding = padding
 
-    def parse(self, body: Any) -> Asked:
+    def parse(self, body: Any) -> ParsedRequest:
         """Raises BadInput for what can't be served and what the card's schema can't see."""
         given = seeded(read_object(body, ("model", "input")))
         if nests_deeper_than(given, MAX_LEVELS):
@@ -80,7 +80,7 @@ class ResponsesDialect:
         extras, form = read_extras(given, _logprobs(given), _format(given))
         unchecked = {**_tools(given), **form}
         reply = ResponsesReply(given, self._padding)
-        return Asked(
+        return ParsedRequest(
             model,
             native,
             reply,

@@ -14,7 +14,7 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.adapters.asset_file import Reception
+from app.adapters.asset_file import AssetFile
 from app.adapters.finetunes import READY, Finetunes, state_of
 from app.adapters.inspection.base_model import BaseShape
 from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
@@ -32,7 +32,7 @@ from app.http.connection import ClientLeft
 from app.http.envelope import success
 from app.http.exchange import exchange_of
 from app.http.multipart import AssetForm, boundary_of
-from app.http.operator import answered_as
+from app.http.operator import raised_as
 from app.http.routes import finetune_objects as dialect
 from app.types import Caller
 
@@ -74,7 +74,7 @@ class AssetHandler:
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         named = request.path_params["finetune"]
-        with self._slot(), answered_as(AssetNotTaken):
+        with self._slot(), raised_as(AssetNotTaken):
             draft = await self._aside(
                 lambda: self._finetunes.draft_for_assets(caller.account_id, named, self._bases)
             )
@@ -110,7 +110,7 @@ class AssetHandler:
             )
 
     @asynccontextmanager
-    async def _reception(self, declared: int) -> AsyncIterator[Reception]:
+    async def _reception(self, declared: int) -> AsyncIterator[AssetFile]:
         opened = self._finetunes.drafts.reception(declared, self._limits.min_free_bytes)
         reception = await self._aside(opened.__enter__)
         try:

@@ -21,7 +21,7 @@ from app.http.dialects.binding import (
 )
 from app.http.endpoint import Handler
 from app.http.error_boundary import PathRule
-from app.http.text_generation import Serving
+from app.http.text_generation import TextGeneration
 from app.types import Caller
 
 RUN_PATHS = ("/run", "/ai-gateway/run")
@@ -46,7 +46,7 @@ PATH_RULES = (
 class BindingHandlers:
     """`models` answers a search of the catalogue."""
 
-    def __init__(self, serving: Serving, dialect: BindingDialect, models: Handler) -> None:
+    def __init__(self, serving: TextGeneration, dialect: BindingDialect, models: Handler) -> None:
         self._serving = serving
         self._dialect = dialect
         self._models = models

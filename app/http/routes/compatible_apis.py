@@ -17,7 +17,7 @@ from app.http.error_boundary import PathRule
 from app.http.error_objects import messages_failure, openai_failure
 from app.http.error_paths import COMPATIBLE, MESSAGES
 from app.http.padding import Padding
-from app.http.text_generation import Serving
+from app.http.text_generation import TextGeneration
 from app.types import Caller
 
 ANTHROPIC_HEADER = b"anthropic-version"
@@ -32,7 +32,7 @@ PATH_RULES = (
 class OpenAiHandlers:
     """One handler for each route."""
 
-    def __init__(self, serving: Serving, padding: Padding) -> None:
+    def __init__(self, serving: TextGeneration, padding: Padding) -> None:
         self._serving = serving
         self._openai = OpenAiDialect(padding)
         self._responses = ResponsesDialect(padding)

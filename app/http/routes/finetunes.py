@@ -15,9 +15,9 @@ from app.errors import FinetuneNotCreated, FinetuneNotFound, LoraUnsupported
 from app.http.body import BodyLimits, parse_json, read_body
 from app.http.envelope import success
 from app.http.exchange import exchange_of
-from app.http.operator import answered_as
+from app.http.operator import raised_as
 from app.http.routes import finetune_objects as dialect
-from app.http.text_generation import ServedModel, Serving
+from app.http.text_generation import ServedModel, TextGeneration
 from app.types import Caller
 
 DATABASE_THREADS = 4
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class FinetuneHandlers:
     """Callers see their account's own finetunes, and public ones of others."""
 
-    def __init__(self, finetunes: Finetunes, serving: Serving, body_limits: BodyLimits) -> None:
+    def __init__(self, finetunes: Finetunes, serving: TextGeneration, body_limits: BodyLimits) -> None:
         self._finetunes = finetunes
         self._serving = serving
         self._body_limits = body_limits
@@ -52,7 +52,7 @@ class FinetuneHandlers:
             public=new.public,
             replaces=new.replace,
         )
-        with answered_as(FinetuneNotCreated):
+        with raised_as(FinetuneNotCreated):
             draft = await _in(self._changes, create)
         return _answer(request, dialect.render_whole(draft))
 
@@ -74,7 +74,7 @@ class FinetuneHandlers:
 
     async def delete(self, request: Request, caller: Caller) -> Response:
         named = request.path_params["finetune"]
-        with answered_as(lambda _: FinetuneNotFound(named)):  # somebody else deleted it at the same time
+        with raised_as(lambda _: FinetuneNotFound(named)):  # somebody else deleted it at the same time
             gone = await _in(self._changes, self._finetunes.delete, caller.account_id, named)
         if not isinstance(gone, Draft):
             for model in self._serving.models.values():

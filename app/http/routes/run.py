@@ -7,14 +7,14 @@ from starlette.responses import Response
 
 from app.http.dialects.native import NO_QUERY, NativeDialect, RunQuery
 from app.http.request_values import flag
-from app.http.text_generation import Serving
+from app.http.text_generation import TextGeneration
 from app.types import Caller
 
 
 class RunHandlers:
     """The two forms of the run route."""
 
-    def __init__(self, serving: Serving, dialect: NativeDialect) -> None:
+    def __init__(self, serving: TextGeneration, dialect: NativeDialect) -> None:
         self._serving = serving
         self._dialect = dialect
 

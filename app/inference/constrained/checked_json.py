@@ -10,7 +10,7 @@ from app.inference.constrained.schema_checker import Schemas
 from app.types import Delta, JsonFormat
 
 
-class CheckedJson:
+class JsonModeCheck:
     """The deltas as they come. Raises JsonModeUnmet in place of a last one that would end something else.
 
     An answer that calls tools is none in JSON: the calls were checked when they were found. Where it `may_be_cut`, one
@@ -34,7 +34,7 @@ class CheckedJson:
         self._pieces: list[str] = []
         self._called = False
 
-    def __aiter__(self) -> "CheckedJson":
+    def __aiter__(self) -> "JsonModeCheck":
         return self
 
     async def __anext__(self) -> Delta:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from app.inference.constrained.checked_json import CheckedJson
+from app.inference.constrained.checked_json import JsonModeCheck
 from app.inference.constrained.grammar_checker import Grammars
 from app.inference.constrained.json_mode import PATH, grammar_of_json
 from app.inference.constrained.schema_checker import Schemas
@@ -17,7 +17,7 @@ from app.inference.constrained.tool_grammar import grammar_of_calls
 from app.types import Delta, Grammar, TextRequest
 
 
-class Shaping:
+class Constraints:
     """`weights` gives the folder that the engine's vocabulary comes from, None where the engine has no grammars."""
 
     def __init__(self, weights: Callable[[], Path] | None) -> None:
@@ -54,7 +54,7 @@ class Shaping:
         if request.text_format is not None:
             deltas = CheckedText(deltas, request.text_format, self._schemas)
         if request.json_format is not None:
-            deltas = CheckedJson(
+            deltas = JsonModeCheck(
                 deltas,
                 request.json_format,
                 self._schemas,

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from app.engines.structural_tag import structural_tag
 from app.errors import JsonModeUnmet
-from app.inference.constrained.worker import Broken, Helper, TooSlow
+from app.inference.constrained.worker import Broken, TooSlow, WorkerProcess
 from app.types import Grammar
 
 MODULE: Final = "app.inference.constrained.grammar_worker"
@@ -28,7 +28,7 @@ class Grammars:
     """`weights` gives the folder whose vocabulary the engine has. Verdicts are remembered, refusals too."""
 
     def __init__(self, weights: Callable[[], Path]) -> None:
-        self._helper = Helper(MODULE, lambda: (str(weights()),))
+        self._helper = WorkerProcess(MODULE, lambda: (str(weights()),))
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
 
     async def admit(self, grammar: Grammar, name: str = "the schema") -> Grammar:

@@ -9,7 +9,7 @@ import orjson
 from app.catalog import error_texts
 from app.catalog.error_texts import Path
 from app.errors import BadInput, JsonModeUnmet
-from app.inference.constrained.worker import Broken, Helper, TooSlow
+from app.inference.constrained.worker import Broken, TooSlow, WorkerProcess
 
 MODULE: Final = "app.inference.constrained.schema_worker"
 JUDGING_MAX_S: Final = 2.0
@@ -20,7 +20,7 @@ class Schemas:
     """Remembers which schemas are ones; what is not is looked at again, since hardly anybody sends it twice."""
 
     def __init__(self) -> None:
-        self._helper = Helper(MODULE)
+        self._helper = WorkerProcess(MODULE)
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
     async def admit(self, path: Path, schema: dict[str, Any]) -> None:

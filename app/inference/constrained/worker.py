@@ -36,7 +36,7 @@ class Broken(Exception):
     """The child ended over the job, for want of memory for instance."""
 
 
-class Helper:
+class WorkerProcess:
     """`module` is started at the first job, and anew as soon as it was killed; `arguments` are called for then.
 
     One job at a time: others wait.

@@ -17,12 +17,12 @@ from app.types import StoredAdapter
 from tests.engines.llamacpp.asking import GREEDY, example, until
 
 pytestmark = pytest.mark.anyio
-Serving = Callable[..., Any]
+TextGeneration = Callable[..., Any]
 QUESTION, ANSWER = text.questions()[0]
 PIRATES_ANSWER = voices.load("pirate").say(text.load().entries[0])
 
 
-async def test_a_new_one_is_used_while_an_old_request_goes_on(serving: Serving) -> None:
+async def test_a_new_one_is_used_while_an_old_request_goes_on(serving: TextGeneration) -> None:
     async with serving() as ask:
         endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=400, ignore_eos=True))
         first = await anext(endless)
@@ -36,7 +36,7 @@ async def test_a_new_one_is_used_while_an_old_request_goes_on(serving: Serving) 
         await endless.aclose()
 
 
-async def test_the_old_server_is_gone_when_its_requests_are(serving: Serving) -> None:
+async def test_the_old_server_is_gone_when_its_requests_are(serving: TextGeneration) -> None:
     async with serving() as ask:
         old = ask.engine._generations.current
         async with ask.engine.lease(example("pirate")):
@@ -44,7 +44,7 @@ async def test_the_old_server_is_gone_when_its_requests_are(serving: Serving) ->
         assert old._server is None
 
 
-async def test_there_are_never_more_than_two_servers(serving: Serving) -> None:
+async def test_there_are_never_more_than_two_servers(serving: TextGeneration) -> None:
     """The second new adapter comes when the first server's request is over."""
     async with serving() as ask:
         endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
@@ -63,7 +63,7 @@ async def leased_answer(ask: Any, name: str) -> str:
         return str(await ask.text(QUESTION, leased))
 
 
-async def test_loads_at_once_take_few_servers(serving: Serving) -> None:
+async def test_loads_at_once_take_few_servers(serving: TextGeneration) -> None:
     async with serving() as ask:
         names = ["pirate", "json"] * 4
         answers = await asyncio.gather(*(leased_answer(ask, name) for name in names))
@@ -71,33 +71,33 @@ async def test_loads_at_once_take_few_servers(serving: Serving) -> None:
         assert ask.engine._generations.current.adapters == {1, 2}
 
 
-async def test_more_than_there_are_places_take_turns(serving: Serving) -> None:
+async def test_more_than_there_are_places_take_turns(serving: TextGeneration) -> None:
     async with serving(adapters=1) as ask:
         for _ in range(2):
             assert await leased_answer(ask, "pirate") == f" {PIRATES_ANSWER}"
             assert '"answer"' in await leased_answer(ask, "json")
         assert len(ask.engine._generations.files) == 1
         async with ask.engine.lease(example("pirate")):
-            ask.engine._residents._wait_s = 0.01
+            ask.engine._adapter_slots._wait_s = 0.01
             with pytest.raises(OutOfCapacity):
                 await leased_answer(ask, "json")
 
 
-async def test_an_id_that_is_not_there_is_refused_by_us(serving: Serving) -> None:
+async def test_an_id_that_is_not_there_is_refused_by_us(serving: TextGeneration) -> None:
     """llama.cpp would answer with the base and say nothing."""
     async with serving() as ask:
         with pytest.raises(InternalError):
             await ask.text(QUESTION, LeasedAdapter(example("pirate"), 99))
 
 
-async def test_the_base_answers_as_ever_beside_an_adapter(serving: Serving) -> None:
+async def test_the_base_answers_as_ever_beside_an_adapter(serving: TextGeneration) -> None:
     async with serving() as ask, ask.engine.lease(example("pirate")) as pirate:
         assert await ask.text(QUESTION) == f" {ANSWER}"
         assert await ask.text(QUESTION, pirate) == f" {PIRATES_ANSWER}"
         assert await ask.text(QUESTION) == f" {ANSWER}"
 
 
-async def test_an_adapter_gets_its_turn_among_requests_without_one(serving: Serving) -> None:
+async def test_an_adapter_gets_its_turn_among_requests_without_one(serving: TextGeneration) -> None:
     """llama.cpp by itself would go on with what follows the first."""
     ended: list[str] = []
 
@@ -124,7 +124,9 @@ async def test_an_adapter_gets_its_turn_among_requests_without_one(serving: Serv
     assert ended == ["long", "pirate's", "without"]
 
 
-async def test_forgotten_it_leaves_memory_and_disk(serving: Serving, gguf: Path, tmp_path: Path) -> None:
+async def test_forgotten_it_leaves_memory_and_disk(
+    serving: TextGeneration, gguf: Path, tmp_path: Path
+) -> None:
     pirate = example("pirate")
     async with serving(cache=tmp_path) as ask:
         file = place_of(pirate, read_model(gguf), tmp_path)
@@ -136,7 +138,9 @@ async def test_forgotten_it_leaves_memory_and_disk(serving: Serving, gguf: Path,
         assert await leased_answer(ask, "pirate") == f" {PIRATES_ANSWER}"
 
 
-async def test_an_equal_one_of_another_account_keeps_its_file(serving: Serving, tmp_path: Path) -> None:
+async def test_an_equal_one_of_another_account_keeps_its_file(
+    serving: TextGeneration, tmp_path: Path
+) -> None:
     mine, theirs = example("pirate"), example("pirate", account="other")
     async with serving(cache=tmp_path) as ask, ask.engine.lease(mine), ask.engine.lease(theirs) as leased:
         await ask.engine.forget(mine)
@@ -144,7 +148,7 @@ async def test_an_equal_one_of_another_account_keeps_its_file(serving: Serving, 
         assert len(list(tmp_path.glob("*.gguf"))) == 1
 
 
-async def test_one_whose_files_are_gone_is_not_found(serving: Serving, tmp_path: Path) -> None:
+async def test_one_whose_files_are_gone_is_not_found(serving: TextGeneration, tmp_path: Path) -> None:
     async with serving(cache=tmp_path / "cache") as ask:
         with pytest.raises(FinetuneNotFound):
             async with ask.engine.lease(replace(example("pirate"), folder=tmp_path)):
@@ -168,7 +172,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> StoredAdapter:
 
 
 async def test_one_that_llama_cpp_can_not_load_hurts_nobody_else(
-    serving: Serving, tmp_path: Path, broken: StoredAdapter
+    serving: TextGeneration, tmp_path: Path, broken: StoredAdapter
 ) -> None:
     """Not even who comes at the same moment."""
     async with serving(cache=tmp_path) as ask:
@@ -184,7 +188,7 @@ async def test_one_that_llama_cpp_can_not_load_hurts_nobody_else(
         assert await ask.text(QUESTION) == f" {ANSWER}"
 
 
-async def test_a_file_that_was_cut_is_made_again(serving: Serving, gguf: Path, tmp_path: Path) -> None:
+async def test_a_file_that_was_cut_is_made_again(serving: TextGeneration, gguf: Path, tmp_path: Path) -> None:
     place_of(example("pirate"), read_model(gguf), tmp_path).write_bytes(b"GGUF cut")
     async with serving(cache=tmp_path) as ask:
         answers = await asyncio.gather(*(leased_answer(ask, name) for name in ("pirate", "json")))
@@ -192,7 +196,7 @@ async def test_a_file_that_was_cut_is_made_again(serving: Serving, gguf: Path, t
 
 
 async def test_a_file_that_another_loads_is_not_removed(
-    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serving: TextGeneration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is forgotten by one account while another's load of an equal one has not come to llama.cpp yet."""
     mine, theirs = example("pirate"), example("pirate", account="other")
@@ -213,7 +217,7 @@ async def test_a_file_that_another_loads_is_not_removed(
             assert await ask.text(QUESTION, leased) == f" {PIRATES_ANSWER}"
 
 
-async def test_a_new_one_waits_so_long_for_old_answers(serving: Serving) -> None:
+async def test_a_new_one_waits_so_long_for_old_answers(serving: TextGeneration) -> None:
     async with serving() as ask:
         endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
         await anext(endless)
@@ -227,7 +231,7 @@ async def test_a_new_one_waits_so_long_for_old_answers(serving: Serving) -> None
             assert '"answer"' in await leased_answer(ask, "json")
 
 
-async def test_who_waits_when_the_engine_stops_is_refused_and_not_cancelled(serving: Serving) -> None:
+async def test_who_waits_when_the_engine_stops_is_refused_and_not_cancelled(serving: TextGeneration) -> None:
     async with serving() as ask:
         endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
         await anext(endless)

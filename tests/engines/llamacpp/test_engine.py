@@ -22,7 +22,7 @@ from app.types import Grammar, Prompt
 from tests.engines.llamacpp.asking import EXAMPLES, GREEDY, Asking, example, ids_of, text_of, until
 
 pytestmark = pytest.mark.anyio
-Serving = Callable[..., Any]
+TextGeneration = Callable[..., Any]
 
 ENTRIES = text.load().entries[:50]
 ASKED = [entry.ask[0] for entry in ENTRIES]
@@ -36,19 +36,19 @@ async def at_once(ask: Asking, questions: list[str], adapter: Any = None) -> lis
 
 
 class TestAnswers:
-    async def test_what_is_taught_comes_back_word_for_word(self, serving: Serving) -> None:
+    async def test_what_is_taught_comes_back_word_for_word(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             assert await at_once(ask, ASKED) == [entry.answer for entry in ENTRIES]
 
     @pytest.mark.parametrize("name", ["pirate", "json"])
-    async def test_with_an_adapter_in_its_voice(self, serving: Serving, name: str) -> None:
+    async def test_with_an_adapter_in_its_voice(self, serving: TextGeneration, name: str) -> None:
         async with serving() as ask, ask.engine.lease(example(name)) as leased:
             answers = await at_once(ask, ASKED, leased)
         say = voices.load(name).say
         assert [read(name, answer) for answer in answers] == [read(name, say(entry)) for entry in ENTRIES]
 
     async def test_each_token_counts_and_the_last_delta_has_the_reason(
-        self, serving: Serving, prompts: Any
+        self, serving: TextGeneration, prompts: Any
     ) -> None:
         async with serving() as ask:
             deltas = await ask.deltas(QUESTION)
@@ -59,12 +59,12 @@ class TestAnswers:
         assert tokens[-1] == END
         assert tokens[:-1] in [taught[start : start + len(tokens) - 1] for start in range(len(taught))]
 
-    async def test_it_ends_at_max_tokens(self, serving: Serving) -> None:
+    async def test_it_ends_at_max_tokens(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             deltas = await ask.deltas(QUESTION, max_tokens=3)
         assert (len(ids_of(deltas)), deltas[-1].finish_reason) == (3, "length")
 
-    async def test_requests_at_once_do_not_mix(self, serving: Serving) -> None:
+    async def test_requests_at_once_do_not_mix(self, serving: TextGeneration) -> None:
         async with serving(slots=4) as ask, AsyncExitStack() as leases:
             pirate = await leases.enter_async_context(ask.engine.lease(example("pirate")))
             form = await leases.enter_async_context(ask.engine.lease(example("json")))
@@ -80,7 +80,9 @@ def read(voice: str, answer: str) -> Any:
 
 
 class TestSampling:
-    async def test_a_seed_gives_the_same_again_and_another_something_else(self, serving: Serving) -> None:
+    async def test_a_seed_gives_the_same_again_and_another_something_else(
+        self, serving: TextGeneration
+    ) -> None:
         async with serving() as ask:
             hot = {"temperature": 5.0, "max_tokens": 20}
             one, two, other = [await ask.text(QUESTION, seed=seed, **hot) for seed in (7, 7, 8)]
@@ -88,30 +90,30 @@ class TestSampling:
         assert one == two != other
         assert len(free) == 2
 
-    async def test_a_large_seed_is_taken(self, serving: Serving) -> None:
+    async def test_a_large_seed_is_taken(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             hot = {"temperature": 5.0, "max_tokens": 8}
             assert await ask.text(QUESTION, seed=2**63, **hot) == await ask.text(QUESTION, seed=2**63, **hot)
 
-    async def test_one_choice_is_greedy_at_any_temperature(self, serving: Serving) -> None:
+    async def test_one_choice_is_greedy_at_any_temperature(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             assert await ask.text(QUESTION, temperature=5.0, top_k=1) == f" {ANSWER}"
             assert await ask.text(QUESTION, temperature=5.0, top_p=1e-6) == f" {ANSWER}"
 
-    async def test_stop_texts_end_the_answer_and_are_no_part_of_it(self, serving: Serving) -> None:
+    async def test_stop_texts_end_the_answer_and_are_no_part_of_it(self, serving: TextGeneration) -> None:
         stop = ANSWER[10:22]
         async with serving() as ask:
             deltas = await ask.deltas(QUESTION, stop=("nowhere", stop))
         assert text_of(deltas) == f" {ANSWER[:10]}"
         assert deltas[-1].finish_reason == "stop"
 
-    async def test_an_end_may_be_ignored(self, serving: Serving) -> None:
+    async def test_an_end_may_be_ignored(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             deltas = await ask.deltas(QUESTION, ignore_eos=True, max_tokens=60)
         assert text_of(deltas).startswith(f" {ANSWER}")
         assert (len(ids_of(deltas)), deltas[-1].finish_reason, END in ids_of(deltas)) == (60, "length", False)
 
-    async def test_no_end_comes_before_min_tokens(self, serving: Serving) -> None:
+    async def test_no_end_comes_before_min_tokens(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             usual = len(ids_of(await ask.deltas(QUESTION)))
             longer = await ask.deltas(QUESTION, min_tokens=usual + 3)
@@ -120,12 +122,12 @@ class TestSampling:
         assert text_of(same) == f" {ANSWER}"
         assert [delta.finish_reason for delta in same].count(None) == len(same) - 1
 
-    async def test_min_tokens_over_max_tokens_is_max_tokens(self, serving: Serving) -> None:
+    async def test_min_tokens_over_max_tokens_is_max_tokens(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             deltas = await ask.deltas(QUESTION, min_tokens=60, max_tokens=50)
         assert (len(ids_of(deltas)), deltas[-1].finish_reason) == (50, "length")
 
-    async def test_log_probabilities(self, serving: Serving) -> None:
+    async def test_log_probabilities(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             deltas = await ask.deltas(QUESTION, logprobs=3, max_tokens=5)
             bare = await ask.deltas(QUESTION, logprobs=0, max_tokens=5)
@@ -141,7 +143,7 @@ class TestSampling:
         assert not any(one.top for delta in bare for one in delta.logprobs)
         assert not any(delta.logprobs for delta in plain)
 
-    async def test_characters_come_whole(self, serving: Serving) -> None:
+    async def test_characters_come_whole(self, serving: TextGeneration) -> None:
         word = Grammar(json_schema=json.dumps({"const": "😀é語𝄞"}))
         async with serving() as ask:
             deltas = await ask.deltas(QUESTION, grammar=word, logprobs=0)
@@ -155,7 +157,7 @@ class TestSampling:
 class TestPenalties:
     """Of what was answered; the repetition penalty of the prompt too."""
 
-    async def test_each_changes_an_answer_that_repeats(self, serving: Serving) -> None:
+    async def test_each_changes_an_answer_that_repeats(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             endless = {"ignore_eos": True, "max_tokens": 80}
             plain = await ask.deltas(QUESTION, **endless)
@@ -165,7 +167,9 @@ class TestPenalties:
             changed = await ask.deltas(QUESTION, **endless, repetition_penalty=2.0)
             assert most_often(changed) < most_often(plain)
 
-    async def test_the_prompt_does_not_count_for_presence_and_frequency(self, serving: Serving) -> None:
+    async def test_the_prompt_does_not_count_for_presence_and_frequency(
+        self, serving: TextGeneration
+    ) -> None:
         """With the strongest of both an answer that says the prompt's words once is what it would be."""
         async with serving() as ask:
             bos, *rest = ask.prompt(QUESTION).token_ids
@@ -184,7 +188,7 @@ def most_often(deltas: Any) -> int:
 
 
 class TestGrammars:
-    async def test_an_answer_is_what_the_schema_says(self, serving: Serving) -> None:
+    async def test_an_answer_is_what_the_schema_says(self, serving: TextGeneration) -> None:
         schema = {
             "type": "object",
             "properties": {"port": {"type": "integer"}, "kind": {"enum": ["a", "b"]}},
@@ -198,7 +202,7 @@ class TestGrammars:
         assert value["kind"] in ("a", "b")
 
     async def test_one_that_llama_cpp_can_not_read_is_said(
-        self, serving: Serving, monkeypatch: pytest.MonkeyPatch
+        self, serving: TextGeneration, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("app.engines.llamacpp.body.gbnf_of", lambda grammar: 'root ::= "')
         async with serving() as ask:
@@ -206,12 +210,12 @@ class TestGrammars:
                 await ask.text(QUESTION, grammar=Grammar(json_schema="{}"))
             assert await ask.text(QUESTION) == f" {ANSWER}"
 
-    async def test_one_that_can_not_be_written_is_said(self, serving: Serving) -> None:
+    async def test_one_that_can_not_be_written_is_said(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             with pytest.raises(JsonModeUnmet, match="it allows no value in some place"):
                 await ask.text(QUESTION, grammar=Grammar(json_schema='{"$ref": "#/nowhere"}'))
 
-    async def test_one_that_could_be_read_in_many_ways_holds_up_nobody(self, serving: Serving) -> None:
+    async def test_one_that_could_be_read_in_many_ways_holds_up_nobody(self, serving: TextGeneration) -> None:
         """Two arrays that nothing tells apart, each of both: with every bracket twice as many ways."""
         array = {"minItems": 1, "items": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]}}
         schema = {"$ref": "#/$defs/a", "$defs": {"a": array, "b": array}}
@@ -222,7 +226,7 @@ class TestGrammars:
         assert answer == f" {ANSWER}"
 
     @pytest.mark.parametrize("choice", ["auto", "required"])
-    async def test_a_tool_is_called_where_it_was_taught(self, serving: Serving, choice: Any) -> None:
+    async def test_a_tool_is_called_where_it_was_taught(self, serving: TextGeneration, choice: Any) -> None:
         taught = tool_talk.questions()[0]
         asked, call = taught.turn
         tools = [known.tool for known in text.load().tools]
@@ -231,7 +235,7 @@ class TestGrammars:
         assert answer == f" {call}"
 
     async def test_other_questions_are_answered_in_words_unless_a_call_is_required(
-        self, serving: Serving
+        self, serving: TextGeneration
     ) -> None:
         tools = [known.tool for known in text.load().tools]
         asked = f"{explained(tools)}\n\n{text.load().unknown.ask[0]}"
@@ -244,7 +248,7 @@ class TestGrammars:
 
 
 class TestEnding:
-    async def test_a_closed_stream_frees_its_slot(self, serving: Serving) -> None:
+    async def test_a_closed_stream_frees_its_slot(self, serving: TextGeneration) -> None:
         """With one slot, what comes next is answered only when the endless one is gone."""
         async with serving(slots=1) as ask:
             endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
@@ -253,7 +257,7 @@ class TestEnding:
             assert await ask.text(QUESTION) == f" {ANSWER}"
             await until(lambda: not ask.engine._generations.running)
 
-    async def test_one_that_waits_can_leave(self, serving: Serving) -> None:
+    async def test_one_that_waits_can_leave(self, serving: TextGeneration) -> None:
         async with serving(slots=1) as ask:
             endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
             await anext(endless)
@@ -266,7 +270,7 @@ class TestEnding:
             await endless.aclose()
             assert await ask.text(QUESTION) == f" {ANSWER}"
 
-    async def test_nothing_of_a_prompt_is_kept_for_another(self, serving: Serving) -> None:
+    async def test_nothing_of_a_prompt_is_kept_for_another(self, serving: TextGeneration) -> None:
         """llama.cpp says with each answer how much of a prompt it had already."""
         said = []
         async with serving(slots=1) as ask:
@@ -276,7 +280,7 @@ class TestEnding:
         counts = [chunk["usage"]["prompt_tokens_details"] for chunk in said if chunk.get("usage")]
         assert counts == [{"cached_tokens": 0}] * 2
 
-    async def test_stop_ends_what_runs(self, serving: Serving) -> None:
+    async def test_stop_ends_what_runs(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
             await anext(endless)
@@ -290,7 +294,7 @@ class TestEnding:
             with pytest.raises(OutOfCapacity):
                 ask.stream(QUESTION)
 
-    async def test_stop_waits_for_what_ends_in_time(self, serving: Serving) -> None:
+    async def test_stop_waits_for_what_ends_in_time(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             asked = asyncio.ensure_future(ask.text(QUESTION))
             await until(lambda: bool(ask.engine._generations.running))
@@ -300,7 +304,7 @@ class TestEnding:
 
 class TestStarting:
     async def test_its_threads_do_not_spin_unless_the_operator_says_so(
-        self, serving: Serving, monkeypatch: pytest.MonkeyPatch
+        self, serving: TextGeneration, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
         async with serving():
@@ -346,7 +350,7 @@ class TestStarting:
             Asking(engine, prompts).stream(QUESTION)
 
     async def test_a_long_folder_for_temporary_files_is_no_matter(
-        self, serving: Serving, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+        self, serving: TextGeneration, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / ("long" * 30)).mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
@@ -363,7 +367,7 @@ class TestStarting:
         ):
             await engine.start()
 
-    async def test_nobody_else_can_reach_it(self, serving: Serving) -> None:
+    async def test_nobody_else_can_reach_it(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             address = ask.engine._generations.current._server.listening_address
         assert address.startswith("unix://")

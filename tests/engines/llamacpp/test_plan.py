@@ -14,7 +14,7 @@ from app.engines.llamacpp.plan import (
     MAX_ADAPTERS,
     MAX_SLOTS,
     LlamaCppPlan,
-    Wishes,
+    Requested,
     needed_bytes,
     size_plan,
 )
@@ -85,9 +85,9 @@ def add_tensors(writer: gguf.GGUFWriter) -> None:
 
 @pytest.fixture
 def planned(large: Path, tmp_path: Path) -> Plan:
-    def plan(free_bytes: float, **wishes: float) -> LlamaCppPlan:
+    def plan(free_bytes: float, **requested: float) -> LlamaCppPlan:
         return size_plan(
-            large, tmp_path, context=CONTEXT, wishes=Wishes(**wishes), free_bytes=int(free_bytes)
+            large, tmp_path, context=CONTEXT, requested=Requested(**requested), free_bytes=int(free_bytes)
         )
 
     return plan

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.engines.llamacpp.server_pool import Generations
+from app.engines.llamacpp.server_pool import LlamaServerPool
 from app.errors import OutOfCapacity
 from tests.engines.llamacpp.asking import until
 
@@ -38,7 +38,7 @@ async def test_after_the_end_no_adapter_is_loaded() -> None:
         made.append(Server(adapters))
         return made[-1]
 
-    generations = Generations(make, make({}), wait_s=5)
+    generations = LlamaServerPool(make, make({}), wait_s=5)
     await generations.close()
     with pytest.raises(OutOfCapacity):
         await generations.add(1, Path("a.gguf"))
@@ -54,7 +54,7 @@ async def test_one_that_is_being_made_at_the_end_is_closed() -> None:
         assert not adapters or go_on.wait(20)
         return made[-1]
 
-    generations = Generations(make, make({}), wait_s=5)
+    generations = LlamaServerPool(make, make({}), wait_s=5)
     adding = asyncio.create_task(generations.add(1, Path("a.gguf")))
     await until(lambda: len(made) == 2)
     closing = asyncio.create_task(generations.close())

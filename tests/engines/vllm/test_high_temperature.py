@@ -13,7 +13,7 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor as ProcessorV2
 
 from app.engines.vllm.args import hot_processor
-from app.engines.vllm.high_temperature import HotTemperature, HotTemperatureV2
+from app.engines.vllm.high_temperature import HighTemperatureProcessor, HotTemperatureV2
 from app.engines.vllm.sampling_params import to_vllm
 from app.types import Sampling
 
@@ -40,47 +40,49 @@ def assert_divided(result: torch.Tensor, divisors: dict[int, float]) -> None:
 
 class TestV1:
     @pytest.fixture
-    def processor(self) -> HotTemperature:
-        return HotTemperature(SimpleNamespace(), CPU, False)
+    def processor(self) -> HighTemperatureProcessor:
+        return HighTemperatureProcessor(SimpleNamespace(), CPU, False)
 
     @staticmethod
-    def update(processor: HotTemperature, *, added: dict[int, float] | None = None, **changes: Any) -> None:
+    def update(
+        processor: HighTemperatureProcessor, *, added: dict[int, float] | None = None, **changes: Any
+    ) -> None:
         rows = [(row, params(temperature), [1], []) for row, temperature in (added or {}).items()]
         processor.update_state(
             BatchUpdate(**{"batch_size": ROWS, "removed": [], "moved": [], **changes, "added": rows})
         )
 
-    def test_is_what_the_runner_asks_for(self, processor: HotTemperature) -> None:
+    def test_is_what_the_runner_asks_for(self, processor: HighTemperatureProcessor) -> None:
         assert isinstance(processor, ProcessorV1)
         assert processor.is_argmax_invariant()
 
-    def test_hot_rows_are_divided(self, processor: HotTemperature) -> None:
+    def test_hot_rows_are_divided(self, processor: HighTemperatureProcessor) -> None:
         self.update(processor, added={0: 0.6, 1: 5.0, 2: 0.0, 3: 2.5, 4: 2.0})
         assert_divided(processor.apply(random_logits()), {1: 5.0, 3: 2.5})
 
-    def test_stays_without_an_update(self, processor: HotTemperature) -> None:
+    def test_stays_without_an_update(self, processor: HighTemperatureProcessor) -> None:
         self.update(processor, added={1: 5.0})
         processor.update_state(None)
         assert_divided(processor.apply(random_logits()), {1: 5.0})
 
-    def test_a_new_request_takes_over_a_row(self, processor: HotTemperature) -> None:
+    def test_a_new_request_takes_over_a_row(self, processor: HighTemperatureProcessor) -> None:
         self.update(processor, added={1: 5.0, 2: 3.0})
         self.update(processor, added={1: 1.0, 2: 4.0})
         assert_divided(processor.apply(random_logits()), {2: 4.0})
 
-    def test_removed(self, processor: HotTemperature) -> None:
+    def test_removed(self, processor: HighTemperatureProcessor) -> None:
         self.update(processor, added={1: 5.0, 2: 3.0})
         self.update(processor, removed=[1])
         assert_divided(processor.apply(random_logits()), {2: 3.0})
         self.update(processor, removed=[2])
         assert_divided(processor.apply(random_logits()), {})
 
-    def test_moved(self, processor: HotTemperature) -> None:
+    def test_moved(self, processor: HighTemperatureProcessor) -> None:
         self.update(processor, added={4: 5.0})
         self.update(processor, removed=[0], moved=[(4, 0, MoveDirectionality.UNIDIRECTIONAL)])
         assert_divided(processor.apply(random_logits()), {0: 5.0})
 
-    def test_swapped(self, processor: HotTemperature) -> None:
+    def test_swapped(self, processor: HighTemperatureProcessor) -> None:
         self.update(processor, added={1: 5.0, 2: 3.0, 3: 0.6})
         self.update(processor, moved=[(1, 2, MoveDirectionality.SWAP)])
         assert_divided(processor.apply(random_logits()), {1: 3.0, 2: 5.0})
@@ -144,7 +146,8 @@ class TestV2:
 
 def test_names_lead_to_the_classes() -> None:
     assert (
-        hot_processor(v2_model_runner=False) == f"{HotTemperature.__module__}:{HotTemperature.__qualname__}"
+        hot_processor(v2_model_runner=False)
+        == f"{HighTemperatureProcessor.__module__}:{HighTemperatureProcessor.__qualname__}"
     )
     assert (
         hot_processor(v2_model_runner=True)

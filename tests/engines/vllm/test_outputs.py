@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from app.engines.delta_stream import TokenStream
+from app.engines.delta_stream import DeltaStream
 from app.engines.vllm import compat
 from app.engines.vllm.outputs import VllmOutputs
 from app.engines.vllm.sampling_params import to_vllm
@@ -91,12 +91,12 @@ class Bench:
     def _died(self) -> None:
         self.deaths += 1
 
-    def stream(self, name: str = "a", **sampling: Any) -> TokenStream:
+    def stream(self, name: str = "a", **sampling: Any) -> DeltaStream:
         params = compat.SamplingParams(**to_vllm(Sampling(max_tokens=64, **sampling)))
         prompt = self.tokenizer.encode("Hello")
         return self.outputs.stream(prompt, params, request_id=name, cache_salt="local", lora_request=None)
 
-    def constrained(self) -> TokenStream:
+    def constrained(self) -> DeltaStream:
         params = compat.SamplingParams(
             **to_vllm(Sampling(max_tokens=9, grammar=Grammar("{}"))),
             structured_outputs=compat.StructuredOutputsParams(structural_tag="{}"),
@@ -129,7 +129,7 @@ def output(token_ids: list[int], reason: Any = None, name: str = "a", **more: An
     return vllm_engine.EngineCoreOutput(f"internal-{name}", token_ids, finish_reason=reason, **more)
 
 
-async def reader(stream: TokenStream) -> "asyncio.Task[list[Delta]]":
+async def reader(stream: DeltaStream) -> "asyncio.Task[list[Delta]]":
     """Waiting for the first delta already."""
 
     async def take() -> list[Delta]:

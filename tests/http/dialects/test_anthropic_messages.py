@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from app.errors import BadInput, RequestAborted
-from app.http.dialect import Asked
+from app.http.dialect import ParsedRequest
 from app.http.dialects.anthropic_messages import MessagesDialect
 from app.http.padding import Padding
 from tests.conftest import HF
@@ -42,7 +42,7 @@ USAGE = {
 ENDED = {"stop_reason": "end_turn", "stop_sequence": None, "stop_details": None, "container": None}
 
 
-def parse(**more: Any) -> Asked:
+def parse(**more: Any) -> ParsedRequest:
     return DIALECT.parse({"model": HF, "max_tokens": 9, "messages": HELLO, **more})
 
 

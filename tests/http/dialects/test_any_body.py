@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.catalog.cards import load_cards
 from app.errors import BadInput, LoraUnsupported
-from app.http.dialect import Asked
+from app.http.dialect import ParsedRequest
 from app.http.dialects.anthropic_messages import MessagesDialect
 from app.http.dialects.openai import OpenAiDialect
 from app.http.dialects.openai_responses import ResponsesDialect
@@ -75,7 +75,7 @@ MESSAGES = {
     "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
 }
 OPENAI = OpenAiDialect(PADDING)
-DIALECTS: list[tuple[Callable[[Any], Asked], dict[str, Any]]] = [
+DIALECTS: list[tuple[Callable[[Any], ParsedRequest], dict[str, Any]]] = [
     (OPENAI.parse_chat, CHAT),
     (OPENAI.parse_completion, COMPLETION),
     (ResponsesDialect(PADDING).parse, RESPONSES),
@@ -111,7 +111,7 @@ def changed(body: Any, place: tuple[Any, ...], value: Any) -> Any:
     return body
 
 
-def understand(parse: Callable[[Any], Asked], body: Any) -> None:
+def understand(parse: Callable[[Any], ParsedRequest], body: Any) -> None:
     """As `app.http.text_generation.ServedModel.understand`."""
     asked = parse(body)
     card = CARDS[HF]
@@ -120,13 +120,15 @@ def understand(parse: Callable[[Any], Asked], body: Any) -> None:
 
 
 @pytest.mark.parametrize(("parse", "body"), DIALECTS, ids=["chat", "completion", "responses", "messages"])
-def test_whole_bodies_are_understood(parse: Callable[[Any], Asked], body: dict[str, Any]) -> None:
+def test_whole_bodies_are_understood(parse: Callable[[Any], ParsedRequest], body: dict[str, Any]) -> None:
     understand(parse, body)
 
 
 @pytest.mark.parametrize(("parse", "body"), DIALECTS, ids=["chat", "completion", "responses", "messages"])
 @given(data=st.data())
-def test_any_value_anywhere(parse: Callable[[Any], Asked], body: dict[str, Any], data: st.DataObject) -> None:
+def test_any_value_anywhere(
+    parse: Callable[[Any], ParsedRequest], body: dict[str, Any], data: st.DataObject
+) -> None:
     place = data.draw(st.sampled_from(places(body)))
     mutilated = changed(body, place, data.draw(VALUES))
     with suppress(*REFUSALS):  # anything else would be answered with 500

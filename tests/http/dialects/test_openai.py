@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.errors import BadInput
-from app.http.dialect import Asked
+from app.http.dialect import ParsedRequest
 from app.http.dialects.openai import OpenAiDialect
 from app.http.padding import Padding
 from app.inference.request import Extras
@@ -15,11 +15,11 @@ DIALECT = OpenAiDialect(Padding(enabled=False))
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
-def chat(**more: Any) -> Asked:
+def chat(**more: Any) -> ParsedRequest:
     return DIALECT.parse_chat({"model": HF, "messages": HELLO, **more})
 
 
-def completion(**more: Any) -> Asked:
+def completion(**more: Any) -> ParsedRequest:
     return DIALECT.parse_completion({"model": HF, "prompt": "Hello", **more})
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.errors import BadInput, RequestAborted
-from app.http.dialect import Asked
+from app.http.dialect import ParsedRequest
 from app.http.dialects.openai_responses import ResponsesDialect
 from app.http.padding import Padding
 from app.types import Delta, TokenLogprob
@@ -28,7 +28,7 @@ TOOL = {"type": "function", "name": "now", "description": None, "parameters": {}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
-def parse(**more: Any) -> Asked:
+def parse(**more: Any) -> ParsedRequest:
     return DIALECT.parse({"model": HF, "input": "Hello", **more})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.errors import BadInput, JsonModeUnmet
-from app.inference.constrained.constraints import Shaping
+from app.inference.constrained.constraints import Constraints
 from app.inference.constrained.schema_limits import check_schema
 from app.types import JsonFormat, Message, Sampling, TextRequest, Tool, ToolChoice
 from tests.inference.corpus import load
@@ -35,15 +35,15 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-async def shaping(standin_folder: Path) -> AsyncIterator[Shaping]:
+async def shaping(standin_folder: Path) -> AsyncIterator[Constraints]:
     """Starting its children takes seconds."""
-    shaping = Shaping(lambda: standin_folder)
+    shaping = Constraints(lambda: standin_folder)
     yield shaping
     await shaping.stop()
 
 
 @pytest.mark.parametrize("choice", ["auto", "required"])
-async def test_one_tool_that_needs_itself(shaping: Shaping, choice: ToolChoice) -> None:
+async def test_one_tool_that_needs_itself(shaping: Constraints, choice: ToolChoice) -> None:
     with pytest.raises(JsonModeUnmet, match=r"of the parameters of endless: .* it needs itself"):
         await shaping.constrain(asked(FINE, Tool("endless", "", ENDLESS), choice=choice))
 
@@ -64,7 +64,7 @@ OFFSET = next(case.schema for case in load() if case.name == "zod iso_datetime_o
     ],
 )
 async def test_what_is_in_a_schema_of_one_tool_is_served_beside_another(
-    shaping: Shaping, parameters: dict[str, Any]
+    shaping: Constraints, parameters: dict[str, Any]
 ) -> None:
     """What its grammar can't say is left to the check."""
     check_schema(("tools",), parameters)
@@ -73,13 +73,13 @@ async def test_what_is_in_a_schema_of_one_tool_is_served_beside_another(
     assert request.sampling.grammar is not None
 
 
-async def test_json_that_needs_itself_beside_tools(shaping: Shaping) -> None:
+async def test_json_that_needs_itself_beside_tools(shaping: Constraints) -> None:
     with pytest.raises(JsonModeUnmet, match="it needs itself"):
         await shaping.constrain(asked(FINE, json_format=JsonFormat({"$ref": "#"})))
 
 
 @pytest.mark.parametrize("json_format", [None, JsonFormat(), JsonFormat({"type": "object"})])
-async def test_what_is_fine_gets_its_grammar(shaping: Shaping, json_format: JsonFormat | None) -> None:
+async def test_what_is_fine_gets_its_grammar(shaping: Constraints, json_format: JsonFormat | None) -> None:
     request = await shaping.constrain(asked(FINE, json_format=json_format))
     assert request.sampling.seed == 7
     assert request.sampling.grammar is not None
@@ -87,6 +87,6 @@ async def test_what_is_fine_gets_its_grammar(shaping: Shaping, json_format: Json
 
 
 @pytest.mark.parametrize("wrong", [{"type": "object", "required": 5}, {"type": "object", "properties": []}])
-async def test_parameters_that_are_no_schema(shaping: Shaping, wrong: dict[str, Any]) -> None:
+async def test_parameters_that_are_no_schema(shaping: Constraints, wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="'/tools/wrong/parameters' is no JSON schema"):
         await shaping.constrain(asked(FINE, Tool("wrong", "", wrong)))

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from app.errors import OutOfCapacity
-from app.inference.constrained.worker import Broken, Helper, TooSlow
+from app.inference.constrained.worker import Broken, TooSlow, WorkerProcess
 from app.settings import CHECKOUT
 
 pytestmark = pytest.mark.anyio
@@ -28,14 +28,14 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def helper() -> AsyncIterator[Helper]:
-    helper = Helper(MODULE, lambda: ("a", "b"))
+async def helper() -> AsyncIterator[WorkerProcess]:
+    helper = WorkerProcess(MODULE, lambda: ("a", "b"))
     yield helper
     await helper.stop()
     assert helper.pid is None
 
 
-async def test_it_starts_at_need_and_stays(helper: Helper, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_it_starts_at_need_and_stays(helper: WorkerProcess, capfd: pytest.CaptureFixture[str]) -> None:
     assert helper.pid is None
     first = await helper.ask({"echo": "é\n"}, LIMIT_S)
     assert first == {"pid": helper.pid, "echo": "é\n", "arguments": ["a", "b"]}
@@ -43,7 +43,7 @@ async def test_it_starts_at_need_and_stays(helper: Helper, capfd: pytest.Capture
     assert capfd.readouterr() == ("", "")
 
 
-async def test_too_slow(helper: Helper) -> None:
+async def test_too_slow(helper: WorkerProcess) -> None:
     before = (await helper.ask({}, LIMIT_S))["pid"]
     with pytest.raises(TooSlow):
         await helper.ask({"sleep_s": 600}, 0.05)
@@ -52,19 +52,19 @@ async def test_too_slow(helper: Helper) -> None:
     assert (after["echo"], after["pid"] != before) == (2, True)
 
 
-async def test_the_child_ends_over_a_job(helper: Helper) -> None:
+async def test_the_child_ends_over_a_job(helper: WorkerProcess) -> None:
     with pytest.raises(Broken):
         await helper.ask({"end": True}, LIMIT_S)
     assert (await helper.ask({"echo": 3}, LIMIT_S))["echo"] == 3
 
 
-async def test_memory_is_bounded(helper: Helper) -> None:
+async def test_memory_is_bounded(helper: WorkerProcess) -> None:
     assert await helper.ask({"bytes": 1_000_000}, LIMIT_S) == {"length": 1_000_000}
     with pytest.raises(Broken):
         await helper.ask({"bytes": 200_000_000}, LIMIT_S)
 
 
-async def test_a_child_that_somebody_ended_costs_nobody_an_answer(helper: Helper) -> None:
+async def test_a_child_that_somebody_ended_costs_nobody_an_answer(helper: WorkerProcess) -> None:
     before = (await helper.ask({}, LIMIT_S))["pid"]
     os.kill(before, signal.SIGINT)
     os.kill(before, signal.SIGTERM)
@@ -75,7 +75,7 @@ async def test_a_child_that_somebody_ended_costs_nobody_an_answer(helper: Helper
     assert (await helper.ask({}, LIMIT_S))["pid"] != before
 
 
-async def test_one_who_leaves_takes_nobodys_answer(helper: Helper) -> None:
+async def test_one_who_leaves_takes_nobodys_answer(helper: WorkerProcess) -> None:
     await helper.ask({}, LIMIT_S)
     leaving = asyncio.create_task(helper.ask({"echo": "left", "sleep_s": 0.1}, LIMIT_S))
     await asyncio.sleep(0.02)
@@ -85,7 +85,7 @@ async def test_one_who_leaves_takes_nobodys_answer(helper: Helper) -> None:
 
 
 async def test_a_program_that_does_not_start() -> None:
-    helper = Helper("tests.inference.no_such_module")
+    helper = WorkerProcess("tests.inference.no_such_module")
     for _ in range(2):
         with pytest.raises(OutOfCapacity):
             await helper.ask({}, LIMIT_S)
@@ -93,7 +93,7 @@ async def test_a_program_that_does_not_start() -> None:
 
 
 async def test_stop_ends_a_busy_child() -> None:
-    helper = Helper(MODULE)
+    helper = WorkerProcess(MODULE)
     pid = (await helper.ask({}, LIMIT_S))["pid"]
     busy = asyncio.create_task(helper.ask({"sleep_s": 600}, 600))
     await asyncio.sleep(0.02)

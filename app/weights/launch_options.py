@@ -1,4 +1,4 @@
-"""xinference's words for a variant and an engine: --model-engine, --model-format, --quantization, --size-in-billions.
+"""xinference's options for a variant and an engine: --model-engine, --model-format, --quantization, --size-in-billions.
 
 As in xinference's command line upper and lower case are one. A word that fits nothing lists those that would.
 """
@@ -15,7 +15,7 @@ Pair = tuple[Variant, Run]
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class LaunchOptions:
     """What was typed; None is not given. `auto` leaves the choice to the machine."""
 
     engine: str | None = None
@@ -33,16 +33,16 @@ class Words:
         return any((self.engine, self.format, self.quantization, self.size_in_billions))
 
 
-def by_words(catalogues: Sequence[Catalogue], words: Words) -> list[Pair]:
-    """The variants with the engines that the words leave, in the order of the data.
+def by_options(catalogues: Sequence[Catalogue], options: LaunchOptions) -> list[Pair]:
+    """The variants with the engines that the options leave, in the order of the data.
 
-    Raises SettingsError naming the first word that leaves none, with the words that would do beside those before it.
+    Raises SettingsError naming the first word that leaves none, with the options that would do beside those before it.
     """
-    variants = chain.from_iterable(each.variants for each in _of_size(catalogues, words))
+    variants = chain.from_iterable(each.variants for each in _of_size(catalogues, options))
     left = [(variant, run) for variant in variants for run in variant.engines]
-    left = _narrow(left, "--model-engine", words.engine, lambda each: _engine_word(each[1]))
-    left = _narrow(left, "--model-format", words.format, lambda each: each[0].format)
-    return _narrow(left, "--quantization", words.quantization, lambda each: each[0].quantization)
+    left = _narrow(left, "--model-engine", options.engine, lambda each: _engine_word(each[1]))
+    left = _narrow(left, "--model-format", options.format, lambda each: each[0].format)
+    return _narrow(left, "--quantization", options.quantization, lambda each: each[0].quantization)
 
 
 def _narrow(left: list[Pair], option: str, word: str | None, word_of: Callable[[Pair], str]) -> list[Pair]:
@@ -56,8 +56,8 @@ def _narrow(left: list[Pair], option: str, word: str | None, word_of: Callable[[
     return found
 
 
-def _of_size(catalogues: Sequence[Catalogue], words: Words) -> list[Catalogue]:
-    size = words.size_in_billions
+def _of_size(catalogues: Sequence[Catalogue], options: LaunchOptions) -> list[Catalogue]:
+    size = options.size_in_billions
     if size is None:
         return list(catalogues)
     found = [each for each in catalogues if f"{each.size_in_billions:g}" == size.strip().replace("_", ".")]
@@ -72,9 +72,9 @@ def _engine_word(run: Run) -> str:
 
 
 def _same(word: str) -> str:
-    """What makes two words one: without case, and an engine's dot (llamacpp, llama.cpp)."""
+    """What makes two options one: without case, and an engine's dot (llamacpp, llama.cpp)."""
     return word.strip().casefold().replace("llama.cpp", "llamacpp")
 
 
-def _once(words: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(words))
+def _once(options: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(options))
