@@ -11,6 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, TypeVar
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Clock = Callable[[], float]
+
+LOOKUP_THREADS = 2
+
 
 class Interruption:
     """Made in the task to cancel. Call it where the reason is; ask `ended` where the interrupted block ends."""
@@ -59,13 +65,6 @@ class within:  # noqa: N801  reads as what it does: `async with within(seconds, 
         self._timer.cancel()
         if self._interruption.happened and await self._interruption.ended(error):
             raise self._error(self._seconds) from None
-
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-Clock = Callable[[], float]
-
-LOOKUP_THREADS = 2
 
 
 class TtlCache(Generic[Key, Value]):

@@ -7,6 +7,12 @@ from app.errors import OperatorError, printable
 ACCOUNT_ID_MAX_CHARS = 64
 ACCOUNT_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{ACCOUNT_ID_MAX_CHARS}}}")
 
+NAME_MAX_CHARS = 64
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_MAX_CHARS - 1}}}")
+ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
+PUBLIC = "public"
+RESERVED_PREFIX = "cf-public-"
+
 
 def is_account_id(text: str) -> bool:
     """Whether `text` can name an account; it then is also safe as a folder's name."""
@@ -21,13 +27,6 @@ def checked_account_id(text: str) -> str:
             "A-Z a-z 0-9 _ -; choose another one"
         )
     return text
-
-
-NAME_MAX_CHARS = 64
-NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_MAX_CHARS - 1}}}")
-ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
-PUBLIC = "public"
-RESERVED_PREFIX = "cf-public-"
 
 
 def looks_like_id(text: str) -> bool:

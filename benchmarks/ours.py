@@ -10,9 +10,9 @@ from pathlib import Path
 
 import uvloop
 
-from app.accounts.authority import TokenCache
 from app.accounts.development import development_token
 from app.accounts.running import Running
+from app.accounts.tokens import TokenCache
 from app.adapters.finetunes import Finetunes
 from app.adapters.inspection.base_model import read_base
 from app.adapters.resolver import Resolver

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.accounts.authority import TokenCache
 from app.accounts.running import Running
+from app.accounts.tokens import TokenCache
 from app.adapters.finetunes import Finetunes
 from app.adapters.inspection.base_model import read_base
 from app.adapters.resolver import Resolver

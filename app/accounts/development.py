@@ -3,8 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from app.accounts.scopes import WRITE
-from app.accounts.tokens import TokenStore
+from app.accounts.tokens import WRITE, TokenStore
 from app.errors import OperatorError
 from app.files import PRIVATE_FILE_MODE, folder_lock, private_folder, write_private_file
 

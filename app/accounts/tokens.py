@@ -1,4 +1,7 @@
-"""API tokens: made from 32 random bytes, shown once, kept as their sha256."""
+"""API tokens: made from 32 random bytes, shown once, kept as their sha256.
+
+`checked_scopes` says what a token may be allowed to do. `TokenCache` is the lookup on every request's path.
+"""
 
 import hashlib
 import hmac
@@ -11,12 +14,17 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, delete, insert, select, update
 
-from app.accounts.scopes import checked_scopes, effective_scopes
+from app.accounts.token_uses import TokenUses
+from app.concurrency import Clock, TtlCache
 from app.data_dir.reserve import Reserve
 from app.database import TOKEN_NAMES, TOKEN_USES, TOKENS
 from app.errors import OperatorError, printable
 from app.names import checked_account_id
 from app.types import Caller
+
+READ = "ai:read"
+WRITE = "ai:write"
+SCOPES = (READ, WRITE)
 
 TOKEN_RANDOM_BYTES = 32
 ASKED_AT_ONCE = 1000
@@ -24,6 +32,26 @@ TOKEN_NAME_MAX_CHARS = 64
 TOKEN_PREFIX = "ow_"  # noqa: S105  lets a person, or a scanner of leaked secrets, see what it is
 # 32 bytes are 43 characters of url-safe base64 without padding.
 TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{43}}")
+
+AUTHORITY_TTL_S = 0.5
+AUTHORITY_MAX_ENTRIES = 10_000
+
+
+def checked_scopes(scopes: Iterable[str]) -> frozenset[str]:
+    """The scopes as asked for. Raises `OperatorError` for an unknown one and for none at all."""
+    asked = frozenset(scopes)
+    unknown = sorted(asked.difference(SCOPES))
+    if unknown:
+        raise OperatorError(f"scope {printable(unknown[0])!r}: unknown; use {READ} or {WRITE}")
+    if not asked:
+        raise OperatorError(f"scope: none given; use {READ} or {WRITE}")
+    return asked
+
+
+def effective_scopes(scopes: Iterable[str]) -> frozenset[str]:
+    """What a token may do: `ai:write` implies `ai:read`."""
+    given = frozenset(scopes)
+    return given | {READ} if WRITE in given else given
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +183,32 @@ def checked_token_name(name: str) -> str:
 def token_sha256(token: str) -> str | None:
     """The key that a token is stored under; None for text that can't be a token."""
     return _sha256(token) if TOKEN.fullmatch(token) else None
+
+
+class TokenCache:
+    """Answers from memory for `ttl_s` seconds, so a token revoked by another process stops working within 1
+    s.
+
+    Keeps sha256 sums, never token texts. `clock` gives monotonic seconds; `uses` hears of each token that is let in.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        clock: Clock,
+        uses: TokenUses | None = None,
+        ttl_s: float = AUTHORITY_TTL_S,
+        max_entries: int = AUTHORITY_MAX_ENTRIES,
+    ) -> None:
+        self._uses = uses
+        self._cache = TtlCache(store.find_sha256, clock, ttl_s, max_entries)
+
+    async def caller(self, token: str) -> Caller | None:
+        """Whom `token` serves; None when it is malformed, unknown or revoked."""
+        key = token_sha256(token)
+        if key is None:
+            return None
+        caller = self._cache.kept(key) or await self._cache.get(key)
+        if caller is not None and self._uses is not None:
+            self._uses.note(key)
+        return caller

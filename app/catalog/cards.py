@@ -5,7 +5,7 @@ of the folder that ends in `.json` is a card, but not the ones that end in `.sch
 model is adding a card.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from app.errors import SettingsError, printable
 CARD_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "card.schema.json"
 SCHEMA_SUFFIX = ".schema.json"
 NOT_IN_SEARCH = frozenset({"schema", "deprecated"})  # of a card's file (protocol notes, section 10)
+
+STAND_IN = "stand-in"
+STAND_IN_NOTE = "the stand-in: a small model that this project trained itself, not Mistral 7B"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +164,11 @@ def _one_line(error: Exception) -> str:
 
 def _refusal(path: Path, what: str) -> SettingsError:
     return SettingsError(f"{path}: {what}")
+
+
+def as_served(card: ModelCard, weights: str) -> ModelCard:
+    """The card of a model that the engine serves with `weights`."""
+    if weights != STAND_IN:
+        return card
+    description = f"{card.description} Served here by {STAND_IN_NOTE}.".lstrip()
+    return replace(card, description=description, raw={**card.raw, "description": description})

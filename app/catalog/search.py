@@ -1,12 +1,14 @@
-"""What every list of models is made by: `models/search`, the env.AI binding's and OpenAI's."""
+"""Pages of lists, and what every list of models is made by: `models/search`, the env.AI binding's and OpenAI's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from app.catalog.cards import ModelCard
-from app.catalog.pages import Page, page_of
 
 PER_PAGE = 50
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,22 @@ class Query:
     hide_experimental: bool = False
     page: int = 1
     per_page: int = PER_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Part of a list that has `total_count` items; `number` counts from 1."""
+
+    items: tuple[T, ...]
+    number: int
+    per_page: int
+    total_count: int
+
+
+def page_of(items: Sequence[T], number: int, per_page: int) -> Page[T]:
+    """Page `number` of `items`, both numbers from 1."""
+    start = (number - 1) * per_page
+    return Page(tuple(items[start : start + per_page]), number, per_page, len(items))
 
 
 def search(cards: Iterable[ModelCard], query: Query) -> Page[ModelCard]:

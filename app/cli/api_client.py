@@ -1,16 +1,19 @@
-"""One account's finetunes on a server: create, send the two files, list, show, delete."""
+"""One account's finetunes on a server: create, send the two files, list, show, delete.
+
+`api_url` reads the forms of a server's address that a person may give.
+"""
 
 import io
+import ipaddress
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import httpx
 
-from app.cli.api_address import api_url, is_loopback
 from app.cli.api_responses import (
     Finetune,
     ForeignAnswer,
@@ -23,6 +26,10 @@ from app.cli.api_responses import (
 from app.errors import OperatorError, printable
 from app.names import can_name_adapter, checked_account_id
 from app.program import program
+
+API_PATH: Final = "/client/v4"
+PORT_MAX: Final = 65_535
+EXPECTED: Final = f"expected http://HOST:PORT or https://HOST{API_PATH}"
 
 CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0  # for one piece of 64 KiB: a slow link takes less
@@ -50,6 +57,34 @@ FAULTS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = 
     ),
     (httpx.HTTPError, "the connection broke ({cause}); try again"),
 )
+
+
+def api_url(text: str) -> httpx.URL:
+    """`http://HOST:PORT`, with or without `/client/v4` and a slash, as the URL that ends in `/client/v4`.
+
+    Raises `OperatorError`, whose text never has a password that the URL has.
+    """
+    if any(mark in text for mark in "@?#"):
+        raise OperatorError(
+            f"--url: has a user, a query or a fragment; {EXPECTED}, and the token in --token-file"
+        )
+    try:
+        url = httpx.URL(text.strip())
+    except (httpx.InvalidURL, UnicodeError):
+        raise OperatorError(f"--url {printable(text)}: is no URL; {EXPECTED}") from None
+    path = url.path.rstrip("/")
+    known = url.scheme in ("http", "https") and url.host and (url.port or 1) <= PORT_MAX
+    if not known or not (path == "" or path.endswith(API_PATH)):
+        raise OperatorError(f"--url {printable(text)}: {EXPECTED}")
+    return url.copy_with(path=path or API_PATH)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine for certain."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class FinetunesClient:

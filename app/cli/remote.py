@@ -8,8 +8,7 @@ from pathlib import Path
 import httpx
 
 from app.accounts.development import TOKEN_FILE, TOKEN_FILE_MAX_BYTES
-from app.cli.api_address import API_PATH, api_url
-from app.cli.api_client import FinetunesClient
+from app.cli.api_client import API_PATH, FinetunesClient, api_url
 from app.cli.token_source import OTHER_WAYS, TOKEN_VARIABLE, asked_token
 from app.data_dir.server_address import ServerAddress
 from app.errors import OperatorError

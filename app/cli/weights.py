@@ -13,12 +13,10 @@ from rich.table import Table
 from app.errors import OperatorError, StartupError
 from app.program import program
 from app.weights import modelscope
-from app.weights.choose import choose
-from app.weights.fit import best_fit, engine_packages, measure_for
+from app.weights.fit import best_fit, choose, engine_packages, measure_for, missing
 from app.weights.huggingface import pull as pull_from_hugging_face
-from app.weights.locate import find_pulled
 from app.weights.machine import Machine
-from app.weights.missing import missing
+from app.weights.source import find_pulled
 from app.weights.variants import GB, Catalogue, Variant, load_catalogues, named_variant
 
 COLUMNS = ("variant", "format", "quantization", "engines", "disk GB", "memory GB", "here")

@@ -1,4 +1,7 @@
-"""The engine contract. `http` and `inference` know this file and no engine; `server` injects one."""
+"""The engine contract, and what engines have in common when they start and stop.
+
+`http` and `inference` know this file and no engine; `server` injects one.
+"""
 
 import asyncio
 import ctypes
@@ -10,6 +13,8 @@ from typing import Final, Literal, Protocol
 
 from app.errors import OutOfCapacity
 from app.types import Delta, Prompt, Sampling, StoredAdapter
+
+POLL_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,6 @@ class Engine(Protocol):
 
         `cache_salt` (never empty) keeps accounts apart in the prefix cache.
         """
-
-
-POLL_S: Final = 0.05
 
 
 def first_line(cause: BaseException) -> str:

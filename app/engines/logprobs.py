@@ -1,4 +1,7 @@
-"""Log probabilities as JSON can say them: a token that can't come has one that is a number all the same."""
+"""Log probabilities as JSON can say them: a token that can't come has one that is a number all the same.
+
+vLLM's objects are read here too, without an import of vLLM.
+"""
 
 import math
 import re
@@ -10,16 +13,15 @@ from app.types import TokenLogprob
 LEAST: Final = -9999.0
 """What OpenAI's API and vLLM's server write for a token that is beyond their reach."""
 
-
-def shown(logprob: float | None) -> float:
-    """`logprob` where it is a number above the least; that one for infinite ones, no number and none at all."""
-    return logprob if logprob is not None and LEAST < logprob < math.inf else LEAST
-
-
 TextOf = Callable[[int], str]
 
 _BYTE: Final = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}"
+
+
+def shown(logprob: float | None) -> float:
+    """`logprob` where it is a number above the least; that one for infinite ones, no number and none at all."""
+    return logprob if logprob is not None and LEAST < logprob < math.inf else LEAST
 
 
 def token_texts(tokenizer: Any) -> TextOf:

@@ -13,7 +13,7 @@ from app.errors import (
     NoSuchObject,
     PermissionMissing,
 )
-from app.http.headers import value, values
+from app.http.request_values import header, headers
 from app.types import Caller
 
 FindCaller = Callable[[str], Awaitable[Caller | None]]
@@ -44,12 +44,12 @@ def _token(scope: Scope) -> str:
 
     Clients of Anthropic's API send the last one.
     """
-    given = values(scope, b"authorization")
+    given = headers(scope, b"authorization")
     if not given:
-        key = value(scope, b"x-auth-key")
-        if key and value(scope, b"x-auth-email"):
+        key = header(scope, b"x-auth-key")
+        if key and header(scope, b"x-auth-email"):
             return key
-        if api_key := value(scope, b"x-api-key"):
+        if api_key := header(scope, b"x-api-key"):
             return api_key
         raise CredentialsMissing
     match = _BEARER.fullmatch(given[0].strip())

@@ -14,8 +14,8 @@ from app.errors import IncompleteRequest, RequestTimeout, RequestTooLarge
 from app.http import json_faults
 from app.http.body_room import BodyRoom, Held
 from app.http.connection import ClientLeft
-from app.http.headers import value
 from app.http.json_bounds import check_json_bounds
+from app.http.request_values import header
 
 # A client that is told 413 while it still sends would see a reset instead of the answer; so that much is read and
 # thrown away first.
@@ -59,7 +59,7 @@ def _parse_mended(body: bytes) -> Any:
 
 async def read_body(request: Request, limits: BodyLimits, held: Held) -> bytes:
     """The whole body, with its room taken. Raises RequestTooLarge, RequestTimeout, OutOfCapacity or ClientLeft."""
-    declared = value(request.scope, b"content-length") or "0"
+    declared = header(request.scope, b"content-length") or "0"
     if len(declared) > MAX_LENGTH_DIGITS or (
         declared.isdecimal() and int(declared) > _patience_bytes(limits)
     ):
@@ -113,7 +113,7 @@ async def stream_body(request: Request, slow_sender_s: float, piece_bytes: int) 
 
 def declared_bytes(request: Request) -> int:
     """What Content-Length says, 0 without one."""
-    declared = value(request.scope, b"content-length") or "0"
+    declared = header(request.scope, b"content-length") or "0"
     return int(declared[:MAX_LENGTH_DIGITS]) if declared.isdecimal() else 0
 
 

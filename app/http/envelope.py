@@ -1,20 +1,33 @@
-"""The one shape of every JSON answer: `result`, `success`, `errors`, `messages`, and nothing else decides it."""
+"""The one shape of every JSON answer: `result`, `success`, `errors`, `messages`, and nothing else decides it.
 
-from collections.abc import Callable, Mapping, Sequence
+`raised_as` makes what an operator would read on the terminal an answer to a client.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
-from app.catalog.pages import Page
+from app.catalog.search import Page
 from app.errors import (
+    AdapterRefused,
+    AiError,
     ApiError,
+    FinetuneRefused,
+    InsufficientStorage,
+    InternalError,
     MethodNotAllowed,
+    OperatorError,
     OutOfCapacity,
     PlatformError,
     RequestTimeout,
     RequestTooLarge,
+    StartupError,
+    StorageError,
 )
 
 REQUEST_ID_HEADER = "cf-ai-req-id"
@@ -26,6 +39,8 @@ Failure = Callable[[ApiError, str], Response]
 
 ErrorEvent = Callable[[ApiError, str], bytes]
 """The same for an error inside a stream: its last event."""
+
+log = logging.getLogger(__name__)
 
 
 class JsonResponse(Response):
@@ -90,3 +105,20 @@ def failure(error: ApiError, request_id: str, more: Mapping[str, Any] = NO_MORE)
         headers[REQUEST_ID_HEADER] = request_id
         body = {"errors": errors, "success": False, "result": {}, "messages": []}
     return JsonResponse({**body, **more}, error.status, headers)
+
+
+@contextmanager
+def raised_as(leaf: Callable[[str], AiError]) -> Iterator[None]:
+    """Raises `FinetuneRefused`, `InsufficientStorage`, `InternalError` or else `leaf` in place of an `OperatorError`."""
+    try:
+        yield
+    except AdapterRefused as error:
+        raise FinetuneRefused(str(error)) from error
+    except StartupError as error:  # about this machine, and not for strangers
+        log.error("%s", error)
+        raise InternalError from error
+    except StorageError as error:
+        log.warning("%s", f"{error}: {error.figures}" if error.figures else error)
+        raise InsufficientStorage(str(error)) from error
+    except OperatorError as error:
+        raise leaf(str(error)) from error

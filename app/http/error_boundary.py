@@ -23,8 +23,8 @@ from app.http import sse
 from app.http.connection import ClientLeft
 from app.http.envelope import Failure, failure
 from app.http.exchange import Exchange
-from app.http.headers import value, values
 from app.http.host_page import host_page, wants_page
+from app.http.request_values import header, headers
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class PathRule:
     def fits(self, scope: Scope) -> bool:
         """Whether it counts for a request on one of its paths."""
         return (self.methods is None or scope["method"] in self.methods) and (
-            self.header is None or value(scope, self.header) is not None
+            self.header is None or header(scope, self.header) is not None
         )
 
 
@@ -119,7 +119,7 @@ class Boundary:
     def _check_host(self, scope: Scope, more: frozenset[str]) -> None:
         if ANY_HOST in self._hosts:
             return
-        names = values(scope, b"host")
+        names = headers(scope, b"host")
         allowed = self._hosts | more if more else self._hosts
         if len(names) != 1 or len(names[0]) > MAX_HOST_CHARS or _host_name(names[0]) not in allowed:
             raise HostNotAllowed

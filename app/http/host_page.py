@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import Scope
 
 from app.errors import HostNotAllowed
-from app.http.headers import value, values
+from app.http.request_values import header, headers
 
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -33,11 +33,11 @@ That keeps web pages of other names away from it.</p>
 
 def wants_page(scope: Scope) -> bool:
     """Whether a browser asks for a page to show, and no program for data."""
-    return scope["method"] in ("GET", "HEAD") and "text/html" in (value(scope, b"accept") or "")
+    return scope["method"] in ("GET", "HEAD") and "text/html" in (header(scope, b"accept") or "")
 
 
 def host_page(scope: Scope) -> HTMLResponse:
     """The same status as the refusal for programs. Markup in the name is text."""
-    host = (values(scope, b"host") or ["an unknown name"])[0][:HOST_SHOWN_CHARS]
+    host = (headers(scope, b"host") or ["an unknown name"])[0][:HOST_SHOWN_CHARS]
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return HTMLResponse(PAGE.format(host=escape(host), name=escape(name)), HostNotAllowed.status, HEADERS)

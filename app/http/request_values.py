@@ -1,7 +1,13 @@
-"""Values of a query string, typed. Each function raises `BadInput` with the field and the rule."""
+"""Values of a query string, typed, and headers as they came.
+
+Functions of a query raise `BadInput` with the field and the rule. Those of headers take a scan of the list, not a mapping
+of it: every request is asked.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import overload
+
+from starlette.types import Scope
 
 from app.catalog import error_texts
 from app.errors import BadInput
@@ -48,3 +54,14 @@ def required(query: Mapping[str, str], name: str) -> str:
     if value is None:
         raise BadInput(f"Error: {error_texts.missing((), (name,))}")
     return value
+
+
+def headers(scope: Scope, name: bytes) -> list[str]:
+    """All values of a header; `name` is in lower case."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first value, None without one."""
+    found = headers(scope, name)
+    return found[0] if found else None

@@ -15,10 +15,9 @@ from app.catalog.cards import ModelCard
 from app.concurrency import within
 from app.engines.engine import Deltas, Engine
 from app.errors import LoraUnsupported, OutOfCapacity, RequestTimeout
-from app.inference.admission import Admission, Ticket
+from app.inference.admission import LEAST_ANSWER_TOKENS, Admission, Ticket, check_limits, fitted
 from app.inference.constrained.constraints import Constraints
 from app.inference.engine_fields import asks_more, check_engine
-from app.inference.limits import LEAST_ANSWER_TOKENS, check_limits, fitted
 from app.inference.prompt import PromptBuilder
 from app.types import Delta, Prompt, StoredAdapter, TextRequest, Usage
 

@@ -29,9 +29,9 @@ from app.http.padding import Padding
 from app.http.routes import accounts, binding, compatible_apis, playground, status
 from app.http.routes.assets import AssetHandler, UploadLimits
 from app.http.routes.catalog import CatalogueHandlers, served_cards
-from app.http.routes.fallback import Fallback
 from app.http.routes.finetunes import FinetuneHandlers
 from app.http.routes.run import RunHandlers
+from app.http.routes.status import Fallback
 from app.http.sse import StreamLimits
 from app.http.tally import Tally
 from app.http.text_generation import ServedModel, TextGeneration

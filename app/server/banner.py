@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import psutil
 
 from app.accounts.development import TOKEN_FILE
-from app.catalog.served import STAND_IN, STAND_IN_NOTE
+from app.catalog.cards import STAND_IN, STAND_IN_NOTE
 from app.data_dir.server_address import ANY_HOSTS, ServerAddress
 from app.program import program
 from app.settings import Settings

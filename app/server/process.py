@@ -20,11 +20,11 @@ from pathlib import Path
 import uvloop
 from sqlalchemy.exc import DatabaseError
 
-from app.accounts.authority import TokenCache
 from app.accounts.development import development_token
 from app.accounts.page_codes import PageCodes, page_link
 from app.accounts.running import Running
 from app.accounts.token_uses import TokenUses
+from app.accounts.tokens import TokenCache
 from app.adapters.finetunes import Finetunes
 from app.adapters.resolver import Resolver
 from app.catalog.cards import load_cards
@@ -44,8 +44,7 @@ from app.server.child_processes import ProcessRecord, end_descendants
 from app.server.launcher import REPORT_FD_VARIABLE
 from app.server.stores import Stores, stores_of
 from app.settings import CHECKOUT, Settings, check_models, load_settings
-from app.weights.launch_options import LaunchOptions
-from app.weights.selection import check_pairs, with_options
+from app.weights.selection import LaunchOptions, check_pairs, with_options
 
 ANY_HOST_WARNING = (
     'server.allowed_hosts has "*": a web page that a browser here opens can reach this server under a name of its own '

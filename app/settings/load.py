@@ -1,26 +1,93 @@
-"""From a file and the environment to `Settings`, or to one `SettingsError` with a line per mistake."""
+"""From a file and the environment to `Settings`, or to one `SettingsError` with a line per mistake.
+
+A file is TOML or JSONC by its extension, with one `[env.NAME]` merged in.
+"""
 
 import re
+import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+import json5
+
 from app.errors import SettingsError
 from app.settings.check import did_you_mean, document_mistakes, found, model_mistakes
-from app.settings.file import Document, choose_env, merge, read_document
 from app.settings.schema import defaults, model_defaults
 from app.settings.values import Ai, Limits, Model, Server, Settings
+
+Document = dict[str, Any]
+SUFFIXES = (".toml", ".jsonc", ".json")
+
+MAX_PORT: Final = 65535
+OWN: Final = ("name", "aliases")
+"""What an entry does not take from another with its weights."""
+HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent.parent
 DEFAULT_FILE: Final = CHECKOUT / "wrangler-like-config" / "outworker.toml"
 LIGHT_FILE: Final = DEFAULT_FILE.with_name("llamacpp.toml")
 """The settings of the light installation, which has llama.cpp and no vLLM."""
-MAX_PORT: Final = 65535
-OWN: Final = ("name", "aliases")
-"""What an entry does not take from another with its weights."""
-HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+
+
+def read_document(path: Path) -> Document:
+    """The file's content. Raises `SettingsError` with the line of a syntax error."""
+    text = _read_text(path)
+    document = _parse_toml(path, text) if path.suffix == ".toml" else _parse_jsonc(path, text)
+    if not isinstance(document, dict):
+        raise SettingsError(f"{path}: expected an object of settings, found {type(document).__name__}")
+    return document
+
+
+def choose_env(path: Path, document: Document, env_name: str | None) -> Document:
+    """The document without `env` and with the overrides of `env_name`: tables merged, arrays replaced."""
+    base = {key: value for key, value in document.items() if key not in ("env", "$schema")}
+    if env_name is None:
+        return base
+    environments = document.get("env", {})
+    if env_name not in environments:
+        known = ", ".join(sorted(environments)) or "none"
+        raise SettingsError(f"{path}: env.{env_name}: no such environment; the file has: {known}")
+    return merge(base, environments[env_name])
+
+
+def merge(base: Document, overrides: Document) -> Document:
+    """`base` with `overrides` on top. Tables are merged key by key, anything else is replaced."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        old = base.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _read_text(path: Path) -> str:
+    if path.suffix not in SUFFIXES:
+        raise SettingsError(f"{path}: a settings file ends in {', '.join(SUFFIXES)}")
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: can't be read: {error.strerror}; name another file with --config"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: expected UTF-8 text: byte {error.start} is none") from error
+
+
+def _parse_toml(path: Path, text: str) -> object:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+
+
+def _parse_jsonc(path: Path, text: str) -> object:
+    try:
+        return json5.loads(text, allow_duplicate_keys=False)
+    except (ValueError, RecursionError) as error:
+        why = str(error).replace("\n", " ").replace("<string>:", "line ")
+        raise SettingsError(f"{path}: not valid JSONC: {why}") from error
 
 
 def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str, str]) -> Settings:

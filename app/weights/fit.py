@@ -1,17 +1,48 @@
-"""Whether a variant fits a machine: no reasons against it, or each in one short sentence with both numbers."""
+"""Whether a variant fits a machine: no reasons against it, or each in one short sentence with both numbers.
 
-from collections.abc import Iterable, Iterator
+`missing` says what a variant still takes of the disk before it is served: the download, and the copy of the GGUF in a
+llamafile. `choose` is `--auto`: the best variant that fits, and why it and none before it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Final, cast
 
+from app.engines.llamacpp.gguf.llamafile import LEAST_FREE_BYTES, SUFFIX
 from app.engines.registry import ENGINES, weights_engines
+from app.errors import StartupError
 from app.weights.machine import Machine, measure
-from app.weights.missing import Missing
+from app.weights.single_file import is_copied
+from app.weights.source import find_pulled
 from app.weights.variants import GB, Catalogue, Device, Run, Variant
 
 X86: Final = ("x86_64", "AMD64")
+
+CPU: Final[Device] = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Bytes: in the hub's cache, and in the data directory."""
+
+    cache_bytes: int = 0
+    data_bytes: int = 0
+
+    @property
+    def pulled(self) -> bool:
+        return not self.cache_bytes
+
+
+def missing(variant: Variant, data_dir: Path) -> Missing:
+    """Looks into the caches and the data directory now."""
+    place, size = find_pulled(variant), int(variant.size_gb * GB)
+    cache_bytes = 0 if place else size
+    file = variant.hubs[0].single_file
+    if file is None or not file.endswith(SUFFIX) or (place is not None and is_copied(place, data_dir)):
+        return Missing(cache_bytes)
+    return Missing(cache_bytes, size + LEAST_FREE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +195,49 @@ def _too_little_memory(needed_gb: float, machine: Machine) -> str:
 
 def _gb(size: int) -> str:
     return f"{size / GB:.2f} GB"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A variant with the engine that runs it. `why` is one line."""
+
+    variant: Variant
+    engine: str
+    why: str
+
+
+def choose(
+    catalogues: Iterable[Catalogue], machine: Machine, missing_of: Callable[[Variant], Missing]
+) -> Chosen:
+    """The first of the catalogues' preference without reasons against it, on the CPU only when no GPU will do.
+
+    Raises StartupError when none fits.
+    """
+    passed: list[tuple[Variant, Fit]] = []
+    for device in dict.fromkeys((computes_on(machine), CPU)):
+        for variant in chain.from_iterable(each.preferred(device) for each in catalogues):
+            fits = all_fits(variant, machine, missing_of(variant))
+            on_device = [fit for fit in fits if fit.device == device]
+            if not on_device:
+                continue
+            fit = fewest_reasons(on_device)
+            if fit.fits:
+                return Chosen(variant, fit.run.engine, _why(variant, fit, machine, passed))
+            passed.append((variant, fit))
+    smallest, fit = min(passed, key=lambda each: (len(each[1].reasons), each[1].run.memory_gb))
+    raise StartupError(
+        f"--auto: no variant fits this machine: {smallest.id} comes nearest: {'; '.join(fit.reasons)}"
+    )
+
+
+def _why(variant: Variant, fit: Fit, machine: Machine, passed: list[tuple[Variant, Fit]]) -> str:
+    gpu = machine.first_gpu
+    free = gpu.free_bytes if fit.device == "gpu" and gpu is not None else machine.available_bytes
+    where = "GPU memory" if fit.device == "gpu" else "memory"
+    text = f"{variant.note.rstrip('.')}; {fit.run.engine} needs {fit.run.memory_gb:.2f} GB of {where}"
+    text = f"{text}, {free / GB:.2f} GB are free"
+    if not passed:
+        return f"{text}; first choice on such a machine"
+    better, why_not = passed[0]
+    others = f" (and {len(passed) - 1} more)" if len(passed) > 1 else ""
+    return f"{text}; not {better.id}: {why_not.reasons[0]}{others}"

@@ -1,25 +1,85 @@
-"""The setting `weights` on disk: the stand-in, a variant, a file, a repository in the cache, or a folder."""
+"""The setting `weights` on disk: the stand-in, a variant, a file, a repository in the cache, or a folder.
+
+Nothing is downloaded: a variant's files are looked for in the usual caches, whole or not at all.
+"""
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
 from app.engines.checkpoint import find_weights
 from app.engines.registry import EngineKind
 from app.errors import StartupError
+from app.program import program
 from app.settings.check import did_you_mean
 from app.standin.expand import ensure_expanded
 from app.standin.gguf import ensure_gguf
+from app.weights import modelscope
 from app.weights.hub_errors import check_endpoint
-from app.weights.locate import locate
+from app.weights.machine import cache_folder
 from app.weights.single_file import MODEL_FILES, gguf_of, is_llamafile, is_model_file, sidecar_of
-from app.weights.variants import find_variant, load_catalogues, variant_ids
+from app.weights.variants import Copy, Variant, find_variant, load_catalogues, variant_ids
 
 STAND_IN: Final = "stand-in"
 
 Quantization = Literal["none", "8-bit", "4-bit"]
 ROUNDED: Final[Mapping[str, Quantization]] = {"8-bit": "8-bit", "4-bit": "4-bit"}
+
+
+def locate(variant: Variant) -> Path:
+    """The variant's file, or the folder of its files. Raises StartupError with the command that pulls it."""
+    path = find_pulled(variant)
+    if path is None:
+        raise StartupError(
+            f"weights: {variant.id} ({variant.size_gb:.2f} GB) is not in the cache: "
+            f"pull it with `{program()} weights pull {variant.id}`"
+        )
+    return path
+
+
+def find_pulled(variant: Variant) -> Path | None:
+    """As `locate`, None where it is not there or not whole. The Hugging Face cache comes first."""
+    for copy in variant.hubs:
+        path = in_hugging_face_cache(copy) if copy.hub == "huggingface" else modelscope.find(copy)
+        if path is not None:
+            return path
+    return None
+
+
+def in_hugging_face_cache(copy: Copy) -> Path | None:
+    """The file or snapshot folder of a copy, when every file that its repository has for it is there.
+
+    The hub's client lists a repository's files beside their snapshot (`trees/`) and so knows what is missing.
+    Raises SettingsError where it can't be imported.
+    """
+    check_endpoint()
+    import huggingface_hub  # noqa: PLC0415  half a second that a folder or the stand-in does not need
+
+    cache = cache_folder()
+    with suppress(
+        OSError
+    ):  # the hub's LocalEntryNotFoundError, or a cache that can't be read: a pull names the cause
+        if copy.single_file is not None:
+            file = huggingface_hub.hf_hub_download(
+                copy.repository,
+                copy.single_file,
+                revision=copy.revision,
+                cache_dir=cache,
+                local_files_only=True,
+            )
+            return Path(file)
+        folder = huggingface_hub.snapshot_download(
+            copy.repository,
+            revision=copy.revision,
+            cache_dir=cache,
+            allow_patterns=list(copy.files),
+            ignore_patterns=list(copy.leave_out) or None,
+            local_files_only=True,
+        )
+        return Path(folder)
+    return None
 
 
 class Weights:

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.accounts.authority import TokenCache
-from app.accounts.tokens import TokenStore
+from app.accounts.tokens import TokenCache, TokenStore
 from app.database import open_database
 from app.types import Caller
 

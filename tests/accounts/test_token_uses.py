@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.accounts.authority import TokenCache
 from app.accounts.token_uses import TokenUses
-from app.accounts.tokens import TokenStore
+from app.accounts.tokens import TokenCache, TokenStore
 from app.database import open_database
 
 pytestmark = pytest.mark.anyio

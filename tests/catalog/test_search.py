@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 
 from app.catalog.cards import ModelCard
-from app.catalog.pages import Page, page_of
-from app.catalog.search import Query, search
+from app.catalog.search import Page, Query, page_of, search
 
 CF = "@cf/mistral/mistral-7b-instruct-v0.2-lora"
 HF = "@hf/mistral/mistral-7b-instruct-v0.2"

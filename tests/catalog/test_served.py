@@ -1,7 +1,6 @@
 from dataclasses import replace
 
-from app.catalog.cards import ModelCard
-from app.catalog.served import STAND_IN, as_served
+from app.catalog.cards import STAND_IN, ModelCard, as_served
 from app.server.banner import STAND_IN_NOTE
 from app.weights import STAND_IN as STAND_IN_OF_THE_SETTINGS
 

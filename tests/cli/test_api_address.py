@@ -1,6 +1,6 @@
 import pytest
 
-from app.cli.api_address import api_url, is_loopback
+from app.cli.api_client import api_url, is_loopback
 from app.errors import OperatorError
 
 

@@ -19,9 +19,8 @@ from sentencepiece import SentencePieceProcessor
 
 from app.engines.llamacpp.plan import LlamaCppPlan, server_params
 from app.engines.transformers.attention import Segment
-from app.engines.transformers.loading import load
 from app.engines.transformers.lora import BASE
-from app.engines.transformers.model import StepModel
+from app.engines.transformers.model import StepModel, load
 from app.engines.transformers.plan import Quantization, TransformersPlan
 from app.standin import text
 from app.standin.conversations import Drawer, Example, encode

@@ -10,7 +10,7 @@ from app.errors import (
     StartupError,
     StorageError,
 )
-from app.http.operator import raised_as
+from app.http.envelope import raised_as
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""app.inference.limits: both numbers in the text, the limit itself allowed."""
+"""app.inference.admission: both numbers in the text, the limit itself allowed."""
 
 import pytest
 
 from app.errors import ContextExceeded
-from app.inference.limits import check_limits
+from app.inference.admission import check_limits
 
 
 def refusal(**numbers: int | bool | None) -> str:

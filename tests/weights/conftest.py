@@ -18,7 +18,7 @@ import huggingface_hub.constants
 import pytest
 
 from app.cli.main import main
-from app.weights.locate import find_pulled
+from app.weights.source import find_pulled
 from app.weights.variants import load_catalogues, named_variant
 from tests.hub.server import Hub, serving
 

@@ -17,7 +17,7 @@ from app.catalog.cards import load_cards
 from app.engines.llamacpp.gguf.model import GgufModel
 from app.engines.llamacpp.plan import size_plan
 from app.engines.memory import HEADROOM_BYTES, cpu_host_shares
-from app.engines.transformers.sizes import resident_bytes
+from app.engines.transformers.plan import resident_bytes
 from app.errors import StartupError
 from app.settings import CHECKOUT, load_settings
 from app.weights.variants import FOLDER, GB

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from app.errors import StartupError
-from app.weights.choose import Chosen, choose
+from app.weights.fit import Chosen, Missing, choose
 from app.weights.machine import Machine
-from app.weights.missing import Missing
 from app.weights.variants import GB, Run, Variant, load_catalogues, named_variant
 from tests.weights.machines import CPU_PACKAGES, GPU_PACKAGES, machine
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.weights.fit import best_fit, computes_on, measure_for
+from app.weights.fit import Missing, best_fit, computes_on, measure_for, missing
 from app.weights.machine import Machine
-from app.weights.missing import Missing, missing
 from app.weights.variants import load_catalogues, named_variant
 from tests.weights.machines import CPU_PACKAGES, GPU_PACKAGES, machine
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.errors import SettingsError
-from app.weights.launch_options import LaunchOptions, by_options
+from app.weights.selection import LaunchOptions, by_options
 from app.weights.variants import load_catalogues
 
 CATALOGUES = load_catalogues()

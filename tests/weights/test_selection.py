@@ -8,9 +8,8 @@ import pytest
 from app.errors import SettingsError
 from app.program import program
 from app.settings import Settings, load_settings
-from app.weights.launch_options import LaunchOptions
 from app.weights.machine import Machine
-from app.weights.selection import check_pairs, with_options
+from app.weights.selection import LaunchOptions, check_pairs, with_options
 from app.weights.variants import load_catalogues
 from tests.live.server import HF, outworker
 from tests.weights.machines import machine

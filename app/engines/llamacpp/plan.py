@@ -22,6 +22,21 @@ PROMPT_BATCH_TOKENS: Final = 256
 """A prompt is taken in so many tokens at a time. Between them others get their tokens, and an abort is noticed. Prompts
 are read at nine tenths of the speed that twice as many give, half as many at half of it."""
 
+MAX_SLOTS: Final = 8
+"""More requests at once make each of them slower on a CPU, and are no faster together."""
+
+MAX_ADAPTERS: Final = 16
+"""That stay loaded unless the settings say more: each change of adapters loads all of them."""
+
+GENERATIONS: Final = 2
+"""While adapters change, the old server is there beside the new one."""
+
+RESERVE_BYTES: Final = GIB // 2
+"""For this process."""
+
+COMPUTE_BYTES: Final = GIB // 8
+"""What each server computes with."""
+
 
 @dataclass(frozen=True, slots=True)
 class LlamaCppPlan:
@@ -90,22 +105,6 @@ def _adapter(xllamacpp: Any, path: Path) -> Any:
     adapter.path = str(path)
     adapter.scale = 0.0
     return adapter
-
-
-MAX_SLOTS: Final = 8
-"""More requests at once make each of them slower on a CPU, and are no faster together."""
-
-MAX_ADAPTERS: Final = 16
-"""That stay loaded unless the settings say more: each change of adapters loads all of them."""
-
-GENERATIONS: Final = 2
-"""While adapters change, the old server is there beside the new one."""
-
-RESERVE_BYTES: Final = GIB // 2
-"""For this process."""
-
-COMPUTE_BYTES: Final = GIB // 8
-"""What each server computes with."""
 
 
 def needed_bytes(

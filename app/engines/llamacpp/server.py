@@ -1,26 +1,74 @@
-"""One xllamacpp.Server with its adapters: given at its start, and the same until its end."""
+"""One xllamacpp.Server with its adapters, given at its start and the same until its end; and which requests may begin.
+
+llama.cpp computes only requests with equal adapters together, and goes on with those that run before it looks at others:
+left to itself, requests without an adapter that follow one another would keep out one with an adapter for ever. So
+adapters take turns.
+"""
 
 import asyncio
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from app.engines.delta_stream import DeltaStream
 from app.engines.llamacpp.chunks import TokenIds
 from app.engines.llamacpp.plan import LlamaCppPlan, server_params
 from app.engines.llamacpp.request import Answer
-from app.engines.llamacpp.turns import Turns
 from app.errors import InternalError, StartupError
 from app.types import Sampling
+
+R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
 SOCKET_FOLDER: Final = "/tmp"  # noqa: S108  a private folder is made in it; a socket's name has 107 bytes at most
 FIRST_REQUEST: Final = {"prompt": [1], "n_predict": 1, "cache_prompt": False}
 """Asked at once: a server that is ended before it has begun to wait for requests never ends."""
+
+
+class Turns(Generic[R]):
+    """At most `slots` requests run. While some with another adapter wait, those that run end and no more like them
+    begin; then all that wait with the adapter whose turn it is begin, as many as there are slots.
+    """
+
+    def __init__(self, slots: int, begin: Callable[[R], None]) -> None:
+        self._slots = slots
+        self._begin = begin
+        self._adapter: int | None = None
+        self._running: set[R] = set()
+        self._waiting: dict[int | None, deque[R]] = {}
+
+    def ask(self, request: R, adapter: int | None) -> None:
+        """It begins now or later."""
+        self._waiting.setdefault(adapter, deque()).append(request)
+        self._let_in()
+
+    def leave(self, request: R) -> None:
+        """It has ended, or waits no longer; neither is no matter."""
+        self._running.discard(request)
+        for adapter, waiting in tuple(self._waiting.items()):
+            if request in waiting:
+                waiting.remove(request)
+            if not waiting:
+                del self._waiting[adapter]
+        self._let_in()
+
+    def _let_in(self) -> None:
+        if not self._running and self._waiting:
+            self._adapter = next(iter(self._waiting))
+        elif self._waiting.keys() - {self._adapter}:
+            return
+        waiting = self._waiting.pop(self._adapter, deque())
+        while waiting and len(self._running) < self._slots:
+            request = waiting.popleft()
+            self._running.add(request)
+            self._begin(request)
+        if waiting:
+            self._waiting[self._adapter] = waiting  # at the end: the others' turns come first
 
 
 class LlamaServer:

@@ -1,8 +1,12 @@
-"""What the engine `transformers` is started with on this machine, and why."""
+"""What the engine `transformers` is started with on this machine, and why.
+
+Quantized weights do not take in memory what they take on disk: `resident_bytes` counts it.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, cast
 
 from app.engines.checkpoint import check_weights, read_config
@@ -10,7 +14,6 @@ from app.engines.choices import SET, TunedSetting, adapters_setting, free_memory
 from app.engines.cpu_host import chosen_threads
 from app.engines.deployment import Deployment
 from app.engines.memory import GIB, SEQUENCES_WANTED, Shares, available_bytes, cpu_host_shares, token_bytes
-from app.engines.transformers.sizes import BYTES_PER_VALUE, resident_bytes
 from app.errors import StartupError
 from app.settings import Model
 
@@ -22,6 +25,11 @@ STEP_TOKENS: Final = 256
 
 MAX_ROWS: Final = 64
 """Requests that are answered at once: the work outside of the matrices is done for each of them in turn."""
+
+BYTES_PER_VALUE: Final[Mapping[str, int]] = MappingProxyType({"bfloat16": 2, "float16": 2, "float32": 4})
+
+QUANTIZED_BYTES: Final[Mapping[str, float]] = MappingProxyType({"8-bit": 1.01, "4-bit": 0.53})
+"""Bytes per value of a matrix as bitsandbytes keeps it: with a scale per row, or per 64 values, scaled again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +156,33 @@ def _why(kind: Quantization, dtype: str) -> str:
     if kind in ("gptq", "awq"):
         return f"unpacked to {dtype} at the start: no package computes with the packed ones on every machine"
     return "as the checkpoint says" if kind == "none" else "quantized while loading"
+
+
+def resident_bytes(weights: Path, quantization: str, dtype: str) -> int:
+    """Bytes of the loaded weights. Embedding and head are never quantized; norms are too small to count.
+
+    Raises StartupError for a configuration that is none.
+    """
+    config = read_config(weights)
+    try:
+        matrices, tables = _matrices(config), _tables(config)
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise StartupError(
+            f"{weights / 'config.json'}: not the configuration of a transformer: {error}"
+        ) from error
+    whole = BYTES_PER_VALUE[dtype]
+    return int(tables * whole + matrices * QUANTIZED_BYTES.get(quantization, whole))
+
+
+def _matrices(config: Mapping[str, Any]) -> int:
+    """Values in the seven matrices of all layers."""
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    kv_heads = config.get("num_key_value_heads") or heads
+    head_dim = config.get("head_dim") or hidden // heads
+    layer = hidden * (2 * heads * head_dim + 2 * kv_heads * head_dim + 3 * config["intermediate_size"])
+    return int(config["num_hidden_layers"] * layer)
+
+
+def _tables(config: Mapping[str, Any]) -> int:
+    """Values in embedding and head, which may be one."""
+    return int(config["vocab_size"] * config["hidden_size"] * (1 if config.get("tie_word_embeddings") else 2))

@@ -6,8 +6,8 @@ import asyncio
 
 from app.engines.checkpoint import read_config
 from app.engines.delta_stream import DeltaStream
-from app.engines.transformers.loading import load
 from app.engines.transformers.lora import BASE, read_adapter
+from app.engines.transformers.model import load
 from app.engines.transformers.plan import TransformersPlan
 from app.engines.transformers.scheduler import Decoder, Deliver
 from app.engines.transformers.sequence import Row

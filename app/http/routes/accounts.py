@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.catalog.pages import page_of
+from app.catalog.search import page_of
 from app.http.envelope import success
 from app.http.exchange import exchange_of
 from app.http.request_values import whole

@@ -29,11 +29,10 @@ from app.errors import (
 )
 from app.http.body import declared_bytes, stream_body
 from app.http.connection import ClientLeft
-from app.http.envelope import success
+from app.http.envelope import raised_as, success
 from app.http.exchange import exchange_of
 from app.http.multipart import AssetForm, boundary_of
-from app.http.operator import raised_as
-from app.http.routes import finetune_objects as dialect
+from app.http.routes.finetunes import checked_asset_name, render_asset
 from app.types import Caller
 
 PIECE_BYTES = 512_000
@@ -80,7 +79,7 @@ class AssetHandler:
             )
             file_name, draft = await self._receive(request, draft)
             state, notes = await self._finish(draft)
-        result = dialect.render_asset(draft, file_name, state)
+        result = render_asset(draft, file_name, state)
         return success(result, exchange_of(request.scope).request_id, notes)
 
     @contextmanager
@@ -129,7 +128,7 @@ class AssetHandler:
         except (RequestTooLarge, IncompleteRequest, OperatorError):
             await self._discard(pieces)
             raise
-        return dialect.checked_asset_name(form.finish())
+        return checked_asset_name(form.finish())
 
     async def _finish(self, draft: Draft) -> tuple[str, tuple[str, ...]]:
         """The state after this asset, with notes for the owner where it became ready."""

@@ -1,12 +1,18 @@
-"""`/health`: this process answers. `/ready`: every engine can serve, else how far the start is. Both are open."""
+"""`/health`: this process answers. `/ready`: every engine can serve, else how far the start is. Both are open.
+
+Paths that no route has ask for a token first, as every route does.
+"""
 
 import re
 from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from app.http.endpoint import OpenHandler
+from app.errors import NoRoute, NoSuchObject
+from app.http.auth import FindCaller, authenticate
+from app.http.endpoint import OpenHandler, options
 from app.http.envelope import JsonResponse
 from app.http.error_boundary import PathRule
 from app.inference.pipeline import Pipeline
@@ -24,6 +30,12 @@ PATH_RULES = (
 
 StartStepsOf = Callable[[], Sequence[tuple[str, float]]]
 """Gives the steps of the start that were reached, each with its seconds since the beginning."""
+
+BELOW_ACCOUNT = ("/ai/health", "/ai/v1/health")
+
+ACCOUNTS_PREFIX = "/client/v4/accounts/"
+WHOLE_SERVER = ("/", "*")
+METHODS = ("GET", "HEAD", "POST", "DELETE")
 
 
 async def health(request: Request) -> Response:
@@ -48,9 +60,6 @@ class Readiness:
         return JsonResponse({"status": "not ready", "engines": states, "steps": steps}, 503, headers)
 
 
-BELOW_ACCOUNT = ("/ai/health", "/ai/v1/health")
-
-
 class ForCaller:
     """The same for a caller with a token."""
 
@@ -59,3 +68,20 @@ class ForCaller:
 
     async def __call__(self, request: Request, caller: Caller) -> Response:
         return await self._handler(request)
+
+
+class Fallback:
+    """7003 below an account (the object may be misspelt), 7000 elsewhere."""
+
+    def __init__(self, find_caller: FindCaller) -> None:
+        self._find_caller = find_caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        if request.method == "OPTIONS" and scope["path"] in WHOLE_SERVER:
+            await options(METHODS)(scope, receive, send)
+            return
+        await authenticate(request, self._find_caller, "ai:read")
+        if scope["path"].startswith(ACCOUNTS_PREFIX):
+            raise NoSuchObject(scope["path"])
+        raise NoRoute

@@ -143,3 +143,20 @@ def _check_pattern(path: Path, pattern: str) -> None:
 
 def _refusal(path: Path, rule: str) -> BadInput:
     return BadInput(error_texts.refused(f"'{printable(error_texts.at(path))}' {rule}"))
+
+
+def nests_deeper_than(value: Any, levels: int) -> bool:
+    """Whether objects and lists nest more than `levels` deep; a number or a text nests 0 deep."""
+    below = [value]
+    for _ in range(levels + 1):
+        below = [member for outer in below for member in _members_or_level(outer)]
+        if not below:
+            return False
+    return True
+
+
+def _members_or_level(value: Any) -> list[Any]:
+    """What is inside an object or a list, and something for an empty one too: it is a level."""
+    if isinstance(value, dict):
+        return [*value.values(), None]
+    return [*value, None] if isinstance(value, list) else []

@@ -13,8 +13,8 @@ from typing import Any, Final
 import orjson
 
 from app.errors import JsonModeUnmet
-from app.inference.constrained.nesting import nests_deeper_than
 from app.inference.constrained.schema_checker import Schemas
+from app.inference.constrained.schema_limits import nests_deeper_than
 from app.inference.constrained.tool_prompt import CALL_BEGINS, CALL_ENDS
 from app.inference.constrained.tools import MAX_ARGUMENT_LEVELS
 from app.types import Delta, TokenLogprob, Tool, ToolCall

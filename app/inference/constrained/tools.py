@@ -13,8 +13,7 @@ import orjson
 from app.catalog import error_texts
 from app.catalog.error_texts import Path
 from app.errors import BadInput
-from app.inference.constrained.nesting import nests_deeper_than
-from app.inference.constrained.schema_limits import check_schema
+from app.inference.constrained.schema_limits import check_schema, nests_deeper_than
 from app.types import Tool, ToolCall, ToolChoice
 
 MAX_TOOLS: Final = 128

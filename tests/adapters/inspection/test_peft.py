@@ -9,8 +9,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import MistralConfig, MistralForCausalLM
 
 from app.adapters.inspection.base_model import read_base
-from app.adapters.inspection.canonical import config_bytes
 from app.adapters.inspection.inspector import Inspection, inspect_adapter
+from app.adapters.inspection.modules import config_bytes
 
 SIZES = {
     "vocab_size": 64,

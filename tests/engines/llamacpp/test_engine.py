@@ -204,7 +204,7 @@ class TestGrammars:
     async def test_one_that_llama_cpp_can_not_read_is_said(
         self, serving: TextGeneration, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("app.engines.llamacpp.body.gbnf_of", lambda grammar: 'root ::= "')
+        monkeypatch.setattr("app.engines.llamacpp.request.gbnf_of", lambda grammar: 'root ::= "')
         async with serving() as ask:
             with pytest.raises(JsonModeUnmet, match=r"llama\.cpp can't read it"):
                 await ask.text(QUESTION, grammar=Grammar(json_schema="{}"))

@@ -1,6 +1,6 @@
-"""app.engines.llamacpp.turns: nobody is kept out for ever, and nobody waits without need."""
+"""app.engines.llamacpp.server: nobody is kept out for ever, and nobody waits without need."""
 
-from app.engines.llamacpp.turns import Turns
+from app.engines.llamacpp.server import Turns
 
 
 class Requests:

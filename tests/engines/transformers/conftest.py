@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from app.adapters.inspection.base_model import read_base
-from app.adapters.inspection.canonical import config_bytes
 from app.adapters.inspection.inspector import inspect_adapter
+from app.adapters.inspection.modules import config_bytes
 from app.engines.transformers.engine import TransformersEngine
 from app.engines.transformers.plan import TransformersPlan
 from app.inference.prompt import PromptBuilder

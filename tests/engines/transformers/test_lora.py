@@ -10,9 +10,8 @@ from transformers import MistralForCausalLM
 
 from app.adapters.inspection.base_model import read_base
 from app.engines.transformers.attention import Segment
-from app.engines.transformers.loading import load
 from app.engines.transformers.lora import BASE, read_adapter
-from app.engines.transformers.model import StepModel
+from app.engines.transformers.model import StepModel, load
 from app.engines.transformers.plan import TransformersPlan
 
 from .conftest import stored

@@ -13,8 +13,7 @@ from app.engines import memory
 from app.engines.deployment import Deployment
 from app.engines.memory import GIB
 from app.engines.transformers import plan as planning
-from app.engines.transformers.plan import TransformersPlan
-from app.engines.transformers.sizes import resident_bytes
+from app.engines.transformers.plan import TransformersPlan, resident_bytes
 from app.errors import StartupError
 from app.settings import Model, Settings
 

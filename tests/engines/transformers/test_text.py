@@ -1,4 +1,4 @@
-"""app.engines.transformers.text: whole characters, and nothing from a stop text on."""
+"""app.engines.transformers.sequence: whole characters, and nothing from a stop text on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from app.engines.transformers.text import AnswerText
+from app.engines.transformers.sequence import AnswerText
 
 PROMPT = "<s>[INST] Say something. [/INST]"
 

@@ -8,8 +8,14 @@ import pytest
 from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 
-from app.engines.vllm.arg_names import CHOICES, OWNED, argument_names
-from app.engines.vllm.args import argument_mistakes, check_arguments, engine_arguments
+from app.engines.vllm.args import (
+    CHOICES,
+    OWNED,
+    argument_mistakes,
+    argument_names,
+    check_arguments,
+    engine_arguments,
+)
 from app.errors import SettingsError
 from app.settings import CHECKOUT, load_settings
 

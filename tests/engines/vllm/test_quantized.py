@@ -1,4 +1,4 @@
-"""app.engines.vllm.quantized: checkpoints that vLLM can't compute are refused in a line before it starts."""
+"""app.engines.vllm.plan: checkpoints that vLLM can't compute are refused in a line before it starts."""
 
 import shutil
 from pathlib import Path
@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from app.engines.deployment import Deployment
-from app.engines.vllm.plan import plan
-from app.engines.vllm.quantized import check_quantized
+from app.engines.vllm.plan import check_quantized, plan
 from app.errors import StartupError
 from app.settings import load_settings
 from tests.engines.packing import configure

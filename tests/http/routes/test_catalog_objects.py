@@ -6,7 +6,7 @@ import pytest
 from app.catalog.cards import ModelCard, load_cards
 from app.catalog.search import Query
 from app.errors import BadInput
-from app.http.routes.catalog_objects import (
+from app.http.routes.catalog import (
     authors_of,
     read_search,
     render_openrouter,

@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors import BadInput
-from app.http.routes.finetune_objects import (
+from app.http.routes.finetunes import (
     CreateParser,
     Window,
     checked_asset_name,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.errors import BadInput, JsonModeUnmet
-from app.inference.constrained.checked_json import JsonModeCheck
+from app.inference.constrained.constraints import JsonModeCheck
 from app.inference.constrained.json_mode import grammar_of_json, read_json_format
 from app.inference.constrained.schema_checker import Schemas
 from app.types import Delta, FinishReason, JsonFormat, ToolCall

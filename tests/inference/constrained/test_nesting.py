@@ -1,11 +1,11 @@
-"""app/inference/constrained/nesting.py."""
+"""app/inference/constrained/schema_limits.py."""
 
 from typing import Any
 
 import orjson
 import pytest
 
-from app.inference.constrained.nesting import nests_deeper_than
+from app.inference.constrained.schema_limits import nests_deeper_than
 
 
 @pytest.mark.parametrize(
