@@ -116,29 +116,29 @@ class Drafts:
             return self._store.reserve.spend(lambda: self._remove(draft.id))
 
     @contextmanager
-    def reception(self, expected_bytes: int, min_free_bytes: int) -> Iterator[AssetFile]:
+    def asset_file(self, expected_bytes: int, min_free_bytes: int) -> Iterator[AssetFile]:
         """A place for one asset's bytes; what `put` did not take goes at the end.
 
         Raises `StorageError` when `expected_bytes` more would leave less than `min_free_bytes` on the disk.
         """
         with disk_errors(), self._blobs.staged() as staged:
             check_room(staged, expected_bytes, min_free_bytes)
-            reception = AssetFile(staged, min_free_bytes)
+            asset_file = AssetFile(staged, min_free_bytes)
             try:
-                yield reception
+                yield asset_file
             finally:
-                reception.close()
+                asset_file.close()
 
-    def put(self, draft: Draft, file_name: str, reception: AssetFile) -> Draft:
+    def put(self, draft: Draft, file_name: str, asset_file: AssetFile) -> Draft:
         """Make the received bytes an asset of the draft; the draft as it is then.
 
         An asset may be sent again until both are in. Raises `OperatorError` when they are or the draft is gone.
         """
-        sha256 = reception.finish(file_name)
+        sha256 = asset_file.finish(file_name)
         column = {CONFIG_FILE: "config_sha256", WEIGHTS_FILE: "weights_sha256"}[file_name]
         with disk_errors(), self._blobs.lock():
             self.check_open(self._again(draft))
-            self._blobs.place(reception.path, draft.id, sha256)
+            self._blobs.place(asset_file.path, draft.id, sha256)
             with self._engine.begin() as connection:
                 draft_rows.update_draft(connection, draft.id, **{column: sha256})
             now = self._again(draft)

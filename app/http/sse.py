@@ -19,6 +19,7 @@ from app.http.dialect import Frames
 from app.http.envelope import REQUEST_ID_HEADER
 from app.http.exchange import exchange_of
 from app.http.presence import FILLER_KEY
+from app.inference.admission import Place
 from app.inference.pipeline import Run
 
 DONE = b"data: [DONE]\n\n"
@@ -47,6 +48,8 @@ class StreamLimits:
 class EventStream(Response):
     """Runs `open_run`, then sends what `events` makes of it. Errors before the first byte are ordinary answers.
 
+    `place` is kept for it and given up however it ends.
+
     Raised inside, they reach `app.http.error_boundary`, which knows from the exchange whether the stream has begun.
     """
 
@@ -55,7 +58,10 @@ class EventStream(Response):
         open_run: Callable[[], AbstractAsyncContextManager[Run]],
         events: Callable[[Run], Frames],
         limits: StreamLimits,
+        place: Place,
     ) -> None:
+        place.keep()
+        self._place = place
         self._open_run = open_run
         self._events = events
         self._limits = limits
@@ -63,12 +69,15 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         head = [*HEADERS, (REQUEST_ID_HEADER.encode(), exchange.request_id.encode())]
-        async with cancel_on_disconnect(scope), self._open_run() as run:
-            await send({"type": "http.response.start", "status": 200, "headers": head})
-            exchange.streaming = True
-            scope[FILLER_KEY] = COMMENT
-            async with StreamWatchdog(send, self._limits, scope.get(ABORT_KEY, _nothing)) as watchdog:
-                await _write_all(run, self._events(run), watchdog)
+        try:
+            async with cancel_on_disconnect(scope), self._open_run() as run:
+                await send({"type": "http.response.start", "status": 200, "headers": head})
+                exchange.streaming = True
+                scope[FILLER_KEY] = COMMENT
+                async with StreamWatchdog(send, self._limits, scope.get(ABORT_KEY, _nothing)) as watchdog:
+                    await _write_all(run, self._events(run), watchdog)
+        finally:
+            self._place.give_up()
         # Out of the watch: the end of the answer looks to it as if the client had left.
         await _end(b"", scope, send)
 
@@ -77,9 +86,9 @@ async def _write_all(run: Run, frames: Frames, watchdog: "StreamWatchdog") -> No
     """Every token of every stream comes through this loop, so it does what `StreamWatchdog.write` does."""
     if opening := next(frames):
         await watchdog.write(opening)
-    make, seen, send = frames.send, run.seen, watchdog.send
-    async for delta in run.deltas:
-        if frame := make(seen(delta)):
+    make, send = frames.send, watchdog.send
+    async for delta in run:
+        if frame := make(delta):
             watchdog.begun += 1
             await send({"type": "http.response.body", "body": frame, "more_body": True})
             watchdog.ended += 1

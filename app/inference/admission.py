@@ -1,4 +1,4 @@
-"""A card's token limits, and the bound on what waits for the engine: a request counts until its first delta.
+"""A card's token limits, and the bound on what waits: a request counts from before its body is read to its first delta.
 
 The numbers in the texts are what was counted and what is allowed.
 """
@@ -48,24 +48,8 @@ def fitted(sampling: Sampling, prompt_tokens: int, max_total_tokens: int) -> Sam
     return replace(sampling, max_tokens=room, min_tokens=min(sampling.min_tokens, room))
 
 
-class Ticket:
-    """One admitted request. `started` when its first delta came; `close` in any case."""
-
-    def __init__(self, admission: "Admission", tokens: int) -> None:
-        self._admission = admission
-        self._tokens = tokens
-        self._waiting = True
-
-    def started(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            self._admission.leave(self._tokens)
-
-    close = started
-
-
 class Admission:
-    """At most `max_requests` waiting requests and `max_tokens` prompt tokens among them."""
+    """At most `max_requests` requests that wait, with `max_tokens` prompt tokens among them."""
 
     def __init__(self, max_requests: int, max_tokens: int) -> None:
         self._max_requests = max_requests
@@ -73,22 +57,66 @@ class Admission:
         self.requests = 0
         self.tokens = 0
 
-    def check(self, tokens: int = 0) -> None:
-        """Raises OutOfCapacity when one more request with that many prompt tokens is one too many.
+    def admit(self) -> "Place":
+        """Take a place, before anything is done for the request. Raises OutOfCapacity when all are taken."""
+        self.enter()
+        return Place(self)
 
-        A request alone is always admitted, however long: the card's limits bound it.
-        """
+    def enter(self) -> None:
         if self.requests >= self._max_requests:
             raise OutOfCapacity(f"{self.requests} requests are waiting.", RETRY_AFTER_S)
-        if self.requests and self.tokens + tokens > self._max_tokens:
-            raise OutOfCapacity(f"{self.tokens} prompt tokens are waiting.", RETRY_AFTER_S)
-
-    def admit(self, tokens: int) -> Ticket:
-        self.check(tokens)
         self.requests += 1
+
+    def add(self, tokens: int) -> None:
+        """Raises OutOfCapacity when these are too many beside the others: alone they are bounded by the card's limits."""
+        if self.tokens and self.tokens + tokens > self._max_tokens:
+            raise OutOfCapacity(f"{self.tokens} prompt tokens are waiting.", RETRY_AFTER_S)
         self.tokens += tokens
-        return Ticket(self, tokens)
 
     def leave(self, tokens: int) -> None:
         self.requests -= 1
         self.tokens -= tokens
+
+
+class Place:
+    """One request's place among those that wait: from before its body is read to its first delta.
+
+    As a block it is given up at the end, unless it was `kept` for a response that goes on.
+    """
+
+    __slots__ = ("_admission", "_kept", "_tokens", "_waits")
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._tokens = 0
+        self._waits = True
+        self._kept = False
+
+    def __enter__(self) -> "Place":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._kept:
+            self.give_up()
+
+    def keep(self) -> None:
+        """The response gives it up."""
+        self._kept = True
+
+    def move(self, admission: Admission) -> None:
+        """To where the request waits, once its model is known. Raises OutOfCapacity."""
+        if admission is not self._admission:
+            admission.enter()
+            self._admission.leave(self._tokens)
+            self._admission = admission
+
+    def add(self, tokens: int) -> None:
+        """Say how long the prompt is. Raises OutOfCapacity."""
+        self._admission.add(tokens)
+        self._tokens = tokens
+
+    def give_up(self) -> None:
+        """The first delta came, or none will. Called again it does nothing."""
+        if self._waits:
+            self._waits = False
+            self._admission.leave(self._tokens)

@@ -6,7 +6,7 @@ One Pipeline per engine; cards with equal weights share it.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -14,12 +14,12 @@ from typing import Protocol
 from app.catalog.cards import ModelCard
 from app.concurrency import within
 from app.engines.engine import Deltas, Engine
-from app.errors import LoraUnsupported, OutOfCapacity, RequestTimeout
-from app.inference.admission import LEAST_ANSWER_TOKENS, Admission, Ticket, check_limits, fitted
+from app.errors import LoraUnsupported, OutOfCapacity, RequestAborted, RequestTimeout
+from app.inference.admission import LEAST_ANSWER_TOKENS, Admission, Place, check_limits, fitted
 from app.inference.constrained.constraints import Constraints
 from app.inference.engine_fields import asks_more, check_engine
 from app.inference.prompt import PromptBuilder
-from app.types import Delta, Prompt, StoredAdapter, TextRequest, Usage
+from app.types import Delta, FinishReason, Prompt, StoredAdapter, TextRequest, TokenLogprob, ToolCall, Usage
 
 LONG_TEXT_CHARS = 4000  # from here on tokenizing takes longer than handing it to a thread
 STARTING_RETRY_AFTER_S = 5
@@ -34,8 +34,9 @@ class AdapterResolver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request that may run: everything is checked but the room."""
+    """A request that may run."""
 
+    place: Place
     request: TextRequest
     prompt: Prompt
     adapter: StoredAdapter | None
@@ -43,18 +44,30 @@ class Job:
     request_id: str
 
 
+@dataclass(slots=True)
+class Answer:
+    """A whole run. `stop_text` is the text that ended it."""
+
+    text: str = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+    stop_text: str | None = None
+
+
 class Run:
-    """One running generation: iterate `deltas` and show each to `seen`; `usage` is right after the last.
+    """One running generation. Iterate it once, or `collect` it; `usage` counts the deltas that were given.
 
     `request` is what is answered, for the renderer to look at.
     """
 
     def __init__(
-        self, deltas: AsyncIterator[Delta], ticket: Ticket, prompt: Prompt, request: TextRequest
+        self, deltas: AsyncIterator[Delta], place: Place, prompt: Prompt, request: TextRequest
     ) -> None:
         self.request = request
-        self.deltas = deltas
-        self._ticket = ticket
+        self._deltas = deltas
+        self._next = deltas.__anext__
+        self._place = place
         self._prompt_tokens = len(prompt.token_ids)
         self._opens_turn = prompt.opens_turn
         self._beginning = True
@@ -62,8 +75,30 @@ class Run:
         self._completion_tokens = 0
         self._cached_tokens = 0
 
-    def seen(self, delta: Delta) -> Delta:
-        """Count it, and give it as it is to be shown. No iterator of its own: that is a coroutine per token."""
+    def __aiter__(self) -> "Run":
+        return self
+
+    async def __anext__(self) -> Delta:
+        """The next delta as it is to be shown. Raises RequestAborted, and what the engine raises."""
+        return self._observe(await self._next())
+
+    async def collect(self) -> Answer:
+        """The answer to its end. Raises as `__anext__` does."""
+        answer = Answer()
+        pieces = []
+        async for delta in self:
+            pieces.append(delta.text)
+            answer.logprobs += delta.logprobs
+            answer.tool_calls += delta.tool_calls
+            answer.finish_reason = delta.finish_reason or answer.finish_reason
+            answer.stop_text = delta.stop_text or answer.stop_text
+        answer.text = "".join(pieces)
+        return answer
+
+    def _observe(self, delta: Delta) -> Delta:
+        """Count it. An answer that the engine gave up is an error in every dialect."""
+        if delta.finish_reason == "abort":
+            raise RequestAborted
         if delta.cached_tokens:
             self._cached_tokens = delta.cached_tokens
         self._completion_tokens += len(delta.token_ids)
@@ -71,7 +106,7 @@ class Run:
 
     def _begin(self, delta: Delta) -> Delta:
         """Without the space of the tokenizer's mark. Engines may give the first token before its text."""
-        self._ticket.started()
+        self._place.give_up()
         if self._opens_turn:
             if delta.logprobs and not self._first_token_seen:
                 self._first_token_seen = True
@@ -112,7 +147,7 @@ class Pipeline:
         self._resolver = resolver
         self.adapters = adapters
         self._constraints = Constraints(self._weights_folder if engine.compiles_grammars else None)
-        self._admission = Admission(max_waiting_requests, max_waiting_tokens)
+        self.admission = Admission(max_waiting_requests, max_waiting_tokens)
         self._deadline_s = request_deadline_s
         self._draining = False
 
@@ -132,30 +167,27 @@ class Pipeline:
         """From now on new requests are refused; running ones go on."""
         self._draining = True
 
-    def check_room(self) -> None:
+    def admit(self) -> Place:
         """Raises OutOfCapacity when the engine is not ready or too many requests wait. Costs next to nothing."""
         self._require_ready()
-        self._admission.check()
+        return self.admission.admit()
 
     async def prepare(
-        self, request: TextRequest, *, card: ModelCard, account_id: str, request_id: str
+        self, request: TextRequest, place: Place, *, card: ModelCard, account_id: str, request_id: str
     ) -> Job:
-        """Build the prompt and find the adapter. Raises leaves of `app.errors` only.
-
-        Readiness and the number of waiting requests are looked at first, because refusing must stay cheap when
-        the server is full.
-        """
+        """Build the prompt and find the adapter. Raises leaves of `app.errors` only."""
         builder = self._require_ready()
-        self._admission.check()
+        place.move(self.admission)
         adapter = await self._adapter(request, card, account_id)
         prompt = await self._prompt(builder, request, card)
+        place.add(len(prompt.token_ids))
         request = _fitted(request, prompt, card)
         if asks_more(request):
             self._check_engine(request, builder)
         if self._constraints.wanted(request):
             async with within(self._deadline_s, RequestTimeout):
                 request = await self._constraints.constrain(request, opens_turn=prompt.opens_turn)
-        return Job(request, prompt, adapter, account_id, request_id)
+        return Job(place, request, prompt, adapter, account_id, request_id)
 
     async def count(self, request: TextRequest, *, card: ModelCard, account_id: str) -> int:
         """Tokens of the prompt, also of one that is too long. Raises leaves of `app.errors`, ContextExceeded where the
@@ -175,12 +207,11 @@ class Pipeline:
 
     @asynccontextmanager
     async def open(self, job: Job) -> AsyncIterator[Run]:
-        """Admit the job and run it: leaving the block aborts what is not finished.
+        """Run the job: leaving the block aborts what is not finished.
 
-        Raises OutOfCapacity when there is no room and RequestTimeout when the deadline passes, in the block too.
+        Raises OutOfCapacity when the engine is not ready and RequestTimeout when the deadline passes, in the block too.
         """
         self._require_ready()
-        ticket = self._admission.admit(len(job.prompt.token_ids))
         try:
             lease = NO_ADAPTER if job.adapter is None else self.engine.lease(job.adapter)
             async with within(self._deadline_s, RequestTimeout), lease as leased:
@@ -192,11 +223,11 @@ class Pipeline:
                     cache_salt=job.account_id,
                 )
                 try:
-                    yield Run(self._shaped(deltas, job.request), ticket, job.prompt, job.request)
+                    yield Run(self._shaped(deltas, job.request), job.place, job.prompt, job.request)
                 finally:
                     await deltas.aclose()
         finally:
-            ticket.close()
+            job.place.give_up()
 
     def _shaped(self, deltas: Deltas, request: TextRequest) -> AsyncIterator[Delta]:
         """The engine's own deltas for a plain request: it pays nothing for what others ask."""

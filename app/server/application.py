@@ -35,6 +35,7 @@ from app.http.routes.status import Fallback
 from app.http.sse import StreamLimits
 from app.http.tally import Tally
 from app.http.text_generation import ServedModel, TextGeneration
+from app.inference.admission import Admission
 from app.inference.pipeline import AdapterResolver, Pipeline
 from app.inference.prompt import PromptBuilder
 from app.settings import Settings
@@ -106,7 +107,9 @@ def create_app(
     bases = {group.weights: group.load_base for group in groups}
     endpoints = Endpoints(settings, find_caller, running, _body_room(settings))
     aliases = {alias: name for alias, name in aliases_of(settings.models).items() if name in models}
-    serving = TextGeneration(models, endpoints.body_limits, endpoints.stream_limits, aliases)
+    limits = settings.limits
+    arrivals = Admission(limits.max_waiting_requests, limits.max_waiting_tokens)
+    serving = TextGeneration(models, endpoints.body_limits, endpoints.stream_limits, arrivals, aliases)
     padding = Padding(settings.server.stream_padding)
     readiness = status.Readiness(pipelines, start_steps)
     routes = [  # looked at in this order, so what is called most comes first

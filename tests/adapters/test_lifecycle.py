@@ -22,10 +22,10 @@ def create(drafts: Drafts, name: str = "one", account: str = "acme", **more: Any
 
 
 def send(drafts: Drafts, draft: Draft, file_name: str, data: bytes) -> Draft:
-    with drafts.reception(len(data), 0) as reception:
+    with drafts.asset_file(len(data), 0) as asset_file:
         for start in range(0, len(data), 1000):
-            reception.write(data[start : start + 1000])
-        return drafts.put(draft, file_name, reception)
+            asset_file.write(data[start : start + 1000])
+        return drafts.put(draft, file_name, asset_file)
 
 
 def fill(drafts: Drafts, draft: Draft, folder: Path) -> Draft:
@@ -246,10 +246,10 @@ def test_what_cannot_be_created(changes: dict[str, Any], phrase: str, drafts: Dr
     assert drafts.list("acme") == []
 
 
-def test_an_abandoned_reception_leaves_nothing(drafts: Drafts, tmp_path: Path) -> None:
+def test_an_abandoned_asset_file_leaves_nothing(drafts: Drafts, tmp_path: Path) -> None:
     create(drafts)
-    with drafts.reception(10, 0) as reception:
-        reception.write(b"half")
+    with drafts.asset_file(10, 0) as asset_file:
+        asset_file.write(b"half")
         assert len(on_disk(tmp_path)) == 1
     assert on_disk(tmp_path) == []
 
@@ -264,7 +264,7 @@ def test_a_configuration_is_small(drafts: Drafts, tmp_path: Path) -> None:
 def test_the_disks_floor_is_kept(drafts: Drafts) -> None:
     draft = create(drafts)
     with pytest.raises(StorageError, match="no room for it") as refused:
-        drafts.reception(1, 10**18).__enter__()
+        drafts.asset_file(1, 10**18).__enter__()
     assert "bytes are free, of which 1000000000000000000 are kept" in refused.value.figures
     assert drafts.find("acme", "one") == draft
 

@@ -38,9 +38,9 @@ class Data:
     def draft(self, name: str, data: bytes) -> Draft:
         """With its configuration in."""
         draft = self.drafts.create("acme", name, MODEL, WEIGHTS)
-        with self.drafts.reception(len(data), 0) as reception:
-            reception.write(data)
-            return self.drafts.put(draft, CONFIG_FILE, reception)
+        with self.drafts.asset_file(len(data), 0) as asset_file:
+            asset_file.write(data)
+            return self.drafts.put(draft, CONFIG_FILE, asset_file)
 
     def missing(self) -> list[str]:
         """Rows whose files are not there."""

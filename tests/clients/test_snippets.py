@@ -161,7 +161,7 @@ def understood(asked: ParsedRequest) -> TextRequest:
         dialect = OpenAiDialect(PADDING)
         completes = "/chat/" not in asked.path
         parsed = (dialect.parse_completion if completes else dialect.parse_chat)(asked.body)
-    request, _ = ServedModel(CARDS[parsed.model], None).understand(parsed)  # type: ignore[arg-type]
+    request, _ = ServedModel(CARDS[parsed.model], None).validate(parsed)  # type: ignore[arg-type]
     return request
 
 

@@ -151,7 +151,7 @@ def complete(drafts: Drafts, draft_id: str) -> Any:
     draft = drafts.find("local", draft_id)
     assert draft is not None
     for file_name, data in GOOD.items():
-        with drafts.reception(0, 0) as received:
+        with drafts.asset_file(0, 0) as received:
             received.write(data)
             draft = drafts.put(draft, file_name, received)
     return draft
@@ -205,7 +205,7 @@ async def test_killed_between_the_file_and_its_row(
     draft = drafts.find("local", new)
     assert draft is not None
     monkeypatch.setattr(draft_rows, "update_draft", killed)
-    with drafts.reception(0, 0) as received:
+    with drafts.asset_file(0, 0) as received:
         received.write(WEIGHTS)
         with pytest.raises(Killed):
             drafts.put(draft, WEIGHTS_FILE, received)

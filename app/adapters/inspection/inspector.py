@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from app.adapters.inspection.base_model import BaseShape
-from app.adapters.inspection.config import CONFIG_MAX_BYTES, ConfigReport, read_config
+from app.adapters.inspection.config import CONFIG_MAX_BYTES, read_config
+from app.adapters.inspection.fields import ConfigReport
 from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE, finding
 from app.adapters.inspection.lora_config import LoraSettings
 from app.adapters.inspection.modules import LoraModule, canonical_config, match_modules, settings_faults

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from app.adapters.inspection.config import ConfigReport
+from app.adapters.inspection.fields import ConfigReport
 
 # peft writes all of them into every file. They describe the training, or name the base, which is never opened.
 SILENT_KEYS: Final = frozenset(

@@ -146,7 +146,8 @@ def engine_arguments(
 
 def hot_processor(*, v2_model_runner: bool) -> str:
     """The class for temperatures above 2, by vLLM's `VllmConfig.use_v2_model_runner`."""
-    return f"app.engines.vllm.high_temperature:{'HotTemperatureV2' if v2_model_runner else 'HotTemperature'}"
+    name = "HighTemperatureProcessorV2" if v2_model_runner else "HighTemperatureProcessor"
+    return f"app.engines.vllm.high_temperature:{name}"
 
 
 def found_name(name: str) -> str:

@@ -63,7 +63,7 @@ class HighTemperatureProcessor(ProcessorV1):  # type: ignore[misc]  # mypy does 
         return logits
 
 
-class HotTemperatureV2(ProcessorV2):  # type: ignore[misc]
+class HighTemperatureProcessorV2(ProcessorV2):  # type: ignore[misc]
     """For the V2 model runner. State is kept per slot; one without a hot request divides by 1, exactly."""
 
     def __init__(self, vllm_config: "VllmConfig", req_states: LogitsProcRequestState) -> None:

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from app.http.dialect import Frames, ParsedRequest
 from app.http.dialects.fields import MESSAGES
 from app.http.dialects.history import DROPPED_BLOCKS, is_dropped
-from app.http.dialects.openai_common import refuse_aborted, whole
 from app.http.dialects.readers import (
     copied,
     function_call,
@@ -179,7 +178,7 @@ class MessagesReply:
 
     async def json(self, run: Run) -> dict[str, Any]:
         """The text as a block, then the calls; no empty text."""
-        answer = await whole(run)
+        answer = await run.collect()
         content = [_text(answer.text)] if answer.text else []
         content += [_tool_use(call, orjson.loads(call.arguments)) for call in answer.tool_calls]
         ended = _ending(answer.finish_reason, answer.stop_text)
@@ -192,7 +191,6 @@ class MessagesReply:
         reason: FinishReason | None = None
         stop_text: str | None = None
         while (delta := (yield frame)) is not None:
-            refuse_aborted(delta)
             reason = delta.finish_reason or reason
             stop_text = delta.stop_text or stop_text
             frame = blocks.text(delta.text) if delta.text else b""

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from app.errors import BadInput, RequestAborted
+from app.errors import BadInput
 from app.http.dialect import Frames, ParsedRequest
 from app.http.envelope import success
 from app.http.padding import Padding
@@ -69,7 +69,6 @@ class NativeReply:
         while (delta := (yield frame)) is not None:
             calls += delta.tool_calls
             finish_reason = delta.finish_reason
-            _refuse_aborted(finish_reason)
             frame = self._event(delta.text, run) if delta.text else b""
         yield self._calls(calls, finish_reason) + self._last(run, finish_reason)
 
@@ -106,20 +105,12 @@ class DetailedReply(NativeReply):
 
 async def _whole(run: Run) -> tuple[dict[str, Any], FinishReason | None]:
     """The answer to the last token, and why there are no more."""
-    pieces: list[str] = []
-    calls: list[ToolCall] = []
-    finish_reason = None
-    async for each in run.deltas:
-        delta = run.seen(each)
-        pieces.append(delta.text)
-        calls += delta.tool_calls
-        finish_reason = delta.finish_reason
-        _refuse_aborted(finish_reason)
+    answer = await run.collect()
+    calls = answer.tool_calls
     called = {"tool_calls": [_render_call(call) for call in calls]} if calls else {}
-    text = "".join(pieces)
     in_json = run.request.json_format is not None and not calls  # then the text is valid JSON
-    response = orjson.loads(text) if in_json else text
-    return {"response": response, **called, "usage": render_usage(run.usage)}, finish_reason
+    response = orjson.loads(answer.text) if in_json else answer.text
+    return {"response": response, **called, "usage": render_usage(run.usage)}, answer.finish_reason
 
 
 def render_usage(usage: Usage) -> dict[str, int]:
@@ -152,8 +143,3 @@ def _streamed_calls(calls: Iterable[ToolCall]) -> bytes:
             for index, call in enumerate(calls)
         ]
     )
-
-
-def _refuse_aborted(finish_reason: str | None) -> None:
-    if finish_reason == "abort":
-        raise RequestAborted

@@ -9,18 +9,15 @@ from starlette.responses import Response
 from app.http.dialect import Frames
 from app.http.dialects.openai_common import (
     SERVICE_TIER,
-    Answer,
     Identity,
     chat_logprobs,
-    refuse_aborted,
     render_call,
     render_usage,
-    whole,
 )
 from app.http.envelope import REQUEST_ID_HEADER, JsonResponse
 from app.http.padding import Padding
 from app.http.sse import DONE
-from app.inference.pipeline import Run
+from app.inference.pipeline import Answer, Run
 from app.types import Delta
 
 NOT_ENDED = b',"logprobs":null,"finish_reason":null}]'
@@ -37,7 +34,7 @@ class ChatReply:
 
     async def json(self, run: Run) -> dict[str, Any]:
         """One choice."""
-        answer = await whole(run)
+        answer = await run.collect()
         return {
             "id": self._identity.id,
             "object": "chat.completion",
@@ -60,7 +57,6 @@ class ChatReply:
         reason = None
         frame = b""
         while (delta := (yield frame)) is not None:
-            refuse_aborted(delta)
             reason = delta.finish_reason or reason
             frame = b""
             if says_role or delta.tool_calls or delta.logprobs:

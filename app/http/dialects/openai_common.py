@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from app.errors import RequestAborted
-from app.inference.pipeline import Run
-from app.types import Delta, FinishReason, TokenLogprob, ToolCall, Usage
+from app.types import TokenLogprob, ToolCall, Usage
 
 SERVICE_TIER = "default"
 """There is one, whatever a client asks for."""
@@ -24,38 +22,6 @@ class Identity:
     def now(cls) -> "Identity":
         now_s = time.time()
         return cls(f"id-{int(now_s * 1000)}", int(now_s))
-
-
-@dataclass(slots=True)
-class Answer:
-    """A whole run."""
-
-    text: str = ""
-    logprobs: list[TokenLogprob] = field(default_factory=list)
-    tool_calls: list[ToolCall] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
-    stop_text: str | None = None
-
-
-async def whole(run: Run) -> Answer:
-    """Every delta of the run. Raises RequestAborted."""
-    answer = Answer()
-    pieces = []
-    async for each in run.deltas:
-        delta = run.seen(each)
-        refuse_aborted(delta)
-        pieces.append(delta.text)
-        answer.logprobs += delta.logprobs
-        answer.tool_calls += delta.tool_calls
-        answer.finish_reason = delta.finish_reason or answer.finish_reason
-        answer.stop_text = delta.stop_text or answer.stop_text
-    answer.text = "".join(pieces)
-    return answer
-
-
-def refuse_aborted(delta: Delta) -> None:
-    if delta.finish_reason == "abort":
-        raise RequestAborted
 
 
 def render_usage(usage: Usage) -> dict[str, Any]:

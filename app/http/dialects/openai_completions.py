@@ -7,7 +7,7 @@ import orjson
 from starlette.responses import Response
 
 from app.http.dialect import Frames
-from app.http.dialects.openai_common import Identity, refuse_aborted, render_usage, whole
+from app.http.dialects.openai_common import Identity, render_usage
 from app.http.envelope import REQUEST_ID_HEADER, JsonResponse
 from app.http.padding import Padding
 from app.http.sse import DONE
@@ -28,7 +28,7 @@ class CompletionReply:
 
     async def json(self, run: Run) -> dict[str, Any]:
         """One choice."""
-        answer = await whole(run)
+        answer = await run.collect()
         choice = {
             "index": 0,
             "text": answer.text,
@@ -45,7 +45,6 @@ class CompletionReply:
         reason = None
         frame = b""
         while (delta := (yield frame)) is not None:
-            refuse_aborted(delta)
             reason = delta.finish_reason or reason
             frame = b""
             if delta.logprobs:

@@ -14,7 +14,7 @@ from app.errors import ApiError
 from app.http.dialect import Frames, ParsedRequest
 from app.http.dialects.fields import RESPONSES
 from app.http.dialects.history import DROPPED_ITEMS, REFUSED_ITEMS, THOUGHTS, custom_call, is_dropped
-from app.http.dialects.openai_common import SERVICE_TIER, refuse_aborted, whole
+from app.http.dialects.openai_common import SERVICE_TIER
 from app.http.dialects.openai_extras import read_extras, seeded
 from app.http.dialects.openai_responses_echo import echo_of
 from app.http.dialects.openai_responses_events import Events, call_item, message_item, new_id, text_part
@@ -203,7 +203,7 @@ class ResponsesReply:
 
     async def json(self, run: Run) -> dict[str, Any]:
         """The text as a message, then the calls; no empty message beside calls."""
-        answer = await whole(run)
+        answer = await run.collect()
         output = [call_item(call) for call in answer.tool_calls]
         if answer.text or not output:
             part = text_part(answer.text, answer.logprobs)
@@ -219,7 +219,6 @@ class ResponsesReply:
         reason: FinishReason | None = None
         said = False
         while (delta := (yield frame)) is not None:
-            refuse_aborted(delta)
             reason = delta.finish_reason or reason
             frame = events.text(delta.text, delta.logprobs) if delta.text else b""
             for call in delta.tool_calls:

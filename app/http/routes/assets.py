@@ -102,18 +102,18 @@ class AssetHandler:
             if "expect" not in request.headers:  # who asks first has not begun to send
                 await self._discard(pieces)
             raise RequestTooLarge(WEIGHTS_FILE_LIMIT_BYTES, "the file must have fewer than")
-        async with self._reception(declared) as reception:
-            file_name = await self._read(pieces, AssetForm(boundary, reception.write))
+        async with self._asset_file(declared) as asset_file:
+            file_name = await self._read(pieces, AssetForm(boundary, asset_file.write))
             return file_name, await self._aside(
-                lambda: self._finetunes.drafts.put(draft, file_name, reception)
+                lambda: self._finetunes.drafts.put(draft, file_name, asset_file)
             )
 
     @asynccontextmanager
-    async def _reception(self, declared: int) -> AsyncIterator[AssetFile]:
-        opened = self._finetunes.drafts.reception(declared, self._limits.min_free_bytes)
-        reception = await self._aside(opened.__enter__)
+    async def _asset_file(self, declared: int) -> AsyncIterator[AssetFile]:
+        opened = self._finetunes.drafts.asset_file(declared, self._limits.min_free_bytes)
+        asset_file = await self._aside(opened.__enter__)
         try:
-            yield reception
+            yield asset_file
         finally:
             await self._aside(lambda: opened.__exit__(None, None, None))
 

@@ -56,8 +56,7 @@ class BindingHandlers:
         if "userInputs" in request.query_params:
             raise BadInput(NO_STREAM_INPUT)
         name = model_of(request.headers)
-        self._serving.model(name).pipeline.check_room()  # a full server refuses before it reads
-        return await self._serving.answer(request, caller, partial(self._dialect.parse, name))
+        return await self._serving.answer(request, caller, partial(self._dialect.parse, name), name)
 
     async def websocket(self, request: Request, caller: Caller) -> Response:
         """What `options.websocket` asks for."""

@@ -22,9 +22,8 @@ class RunHandlers:
         name = request.path_params["model"].removesuffix("/")
         if not name:
             return await self.model_in_body(request, caller)
-        self._serving.model(name).pipeline.check_room()  # a full server refuses before it reads
         parse = partial(self._dialect.parse, name, _query(request))
-        return await self._serving.answer(request, caller, parse)
+        return await self._serving.answer(request, caller, parse, name)
 
     async def model_in_body(self, request: Request, caller: Caller) -> Response:
         parse = partial(self._dialect.parse_with_model, _query(request))

@@ -75,9 +75,9 @@ def test_a_draft_of_renamed_tensors_becomes_ready(drafts: Drafts, tmp_path: Path
     source = renamed(good(), lambda name: name.removeprefix("base_model.model.")).write(tmp_path / "s")
     draft = drafts.create("acme", "one", "@hf/x", "stand-in")
     for name in (CONFIG_FILE, WEIGHTS_FILE):
-        with drafts.reception(0, 0) as reception:
-            reception.write((source / name).read_bytes())
-            draft = drafts.put(draft, name, reception)
+        with drafts.asset_file(0, 0) as asset_file:
+            asset_file.write((source / name).read_bytes())
+            draft = drafts.put(draft, name, asset_file)
     adapter, notes = drafts.finish(draft, TINY)
     assert any("8 tensors are renamed, such as model.layers" in note for note in notes)
     assert set(load_file(adapter.folder / WEIGHTS_FILE)) == set(good().tensors)

@@ -48,7 +48,7 @@ class TestArguments:
         args = AsyncEngineArgs(**arguments())
         assert (args.model, args.max_model_len, args.max_num_batched_tokens) == ("/weights", 15_000, 8192)
         assert (args.enable_lora, args.max_lora_rank) == (True, 32)
-        assert args.logits_processors == ["app.engines.vllm.high_temperature:HotTemperature"]
+        assert args.logits_processors == ["app.engines.vllm.high_temperature:HighTemperatureProcessor"]
         assert args.generation_config == "vllm"
         assert args.trust_remote_code is False
         assert StructuredOutputsConfig(**args.structured_outputs_config).backend == "xgrammar"
@@ -68,7 +68,7 @@ class TestArguments:
 
     def test_on_a_gpu(self) -> None:
         given = arguments(cpu=False)
-        assert given["logits_processors"] == ["app.engines.vllm.high_temperature:HotTemperatureV2"]
+        assert given["logits_processors"] == ["app.engines.vllm.high_temperature:HighTemperatureProcessorV2"]
         assert given["enforce_eager"] is False
         assert "kv_cache_memory_bytes" not in given
 

@@ -13,7 +13,7 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor as ProcessorV2
 
 from app.engines.vllm.args import hot_processor
-from app.engines.vllm.high_temperature import HighTemperatureProcessor, HotTemperatureV2
+from app.engines.vllm.high_temperature import HighTemperatureProcessor, HighTemperatureProcessorV2
 from app.engines.vllm.sampling_params import to_vllm
 from app.types import Sampling
 
@@ -96,17 +96,21 @@ class TestV2:
     SLOTS = 8
 
     @pytest.fixture
-    def processor(self) -> HotTemperatureV2:
-        return HotTemperatureV2(SimpleNamespace(), SimpleNamespace(max_num_reqs=self.SLOTS, device=CPU))
+    def processor(self) -> HighTemperatureProcessorV2:
+        return HighTemperatureProcessorV2(
+            SimpleNamespace(), SimpleNamespace(max_num_reqs=self.SLOTS, device=CPU)
+        )
 
     @staticmethod
-    def add(processor: HotTemperatureV2, temperatures: dict[int, float]) -> dict[int, bool]:
+    def add(processor: HighTemperatureProcessorV2, temperatures: dict[int, float]) -> dict[int, bool]:
         wanted = {slot: processor.add_request(slot, params(value)) for slot, value in temperatures.items()}
         processor.apply_staged_writes()
         return wanted
 
     @staticmethod
-    def apply(processor: HotTemperatureV2, rows: list[int], batch: list[int] | None = None) -> torch.Tensor:
+    def apply(
+        processor: HighTemperatureProcessorV2, rows: list[int], batch: list[int] | None = None
+    ) -> torch.Tensor:
         """`rows`: slot of each row. `batch`: slot of each request, when requests have several rows."""
         slots, empty = torch.tensor(batch or rows), torch.zeros(len(rows), dtype=torch.int64)
         context = LogitsContext(
@@ -120,26 +124,26 @@ class TestV2:
         )
         return processor.apply(random_logits(), context)
 
-    def test_is_what_the_runner_asks_for(self, processor: HotTemperatureV2) -> None:
+    def test_is_what_the_runner_asks_for(self, processor: HighTemperatureProcessorV2) -> None:
         assert isinstance(processor, ProcessorV2)
 
-    def test_says_which_requests_it_changes(self, processor: HotTemperatureV2) -> None:
+    def test_says_which_requests_it_changes(self, processor: HighTemperatureProcessorV2) -> None:
         assert self.add(processor, {0: 5.0, 1: 2.0, 2: 0.0}) == {0: True, 1: False, 2: False}
 
-    def test_hot_rows_are_divided(self, processor: HotTemperatureV2) -> None:
+    def test_hot_rows_are_divided(self, processor: HighTemperatureProcessorV2) -> None:
         self.add(processor, {7: 5.0, 2: 0.6, 3: 2.5, 1: 0.0, 0: 1.0})
         assert_divided(self.apply(processor, [2, 7, 1, 3, 0]), {1: 5.0, 3: 2.5})
 
-    def test_several_rows_of_one_request(self, processor: HotTemperatureV2) -> None:
+    def test_several_rows_of_one_request(self, processor: HighTemperatureProcessorV2) -> None:
         self.add(processor, {7: 5.0, 2: 0.6})
         assert_divided(self.apply(processor, [2, 7, 7, 7, 2], batch=[2, 7]), {1: 5.0, 2: 5.0, 3: 5.0})
 
-    def test_a_new_request_takes_over_a_slot(self, processor: HotTemperatureV2) -> None:
+    def test_a_new_request_takes_over_a_slot(self, processor: HighTemperatureProcessorV2) -> None:
         self.add(processor, {7: 5.0, 2: 3.0})
         self.add(processor, {7: 0.6, 2: 4.0})
         assert_divided(self.apply(processor, [7, 2, 0, 1, 3]), {1: 4.0})
 
-    def test_hot_slots_outside_the_step_change_nothing(self, processor: HotTemperatureV2) -> None:
+    def test_hot_slots_outside_the_step_change_nothing(self, processor: HighTemperatureProcessorV2) -> None:
         self.add(processor, {7: 5.0})
         assert_divided(self.apply(processor, [0, 1, 2, 3, 4]), {})
 
@@ -151,5 +155,5 @@ def test_names_lead_to_the_classes() -> None:
     )
     assert (
         hot_processor(v2_model_runner=True)
-        == f"{HotTemperatureV2.__module__}:{HotTemperatureV2.__qualname__}"
+        == f"{HighTemperatureProcessorV2.__module__}:{HighTemperatureProcessorV2.__qualname__}"
     )

@@ -1,13 +1,14 @@
 """Runs made of given deltas, for the tests of what dialects make of them."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
 from app.http.dialect import Reply
+from app.inference.admission import Admission
 from app.inference.pipeline import Run
-from app.types import Delta, ToolCall, Usage
+from app.types import Delta, Prompt, Sampling, TextRequest, ToolCall
 
 BERLIN = ToolCall("call_1", "get_weather", '{"city": "Berlin"}')
 PARIS = ToolCall("call_2", "get_weather", '{"city": "Paris"}')
@@ -22,29 +23,15 @@ TEXT_AND_CALL = (Delta("Let me see.", [1]), Delta("", [2], "tool_calls", 0, (), 
 ABORTED = (Delta("One", [1]), Delta("", [2], "abort"))
 
 
-class GivenRun:
-    """As `app.inference.pipeline.Run`."""
-
-    def __init__(self, deltas: Sequence[Delta], cached_tokens: int) -> None:
-        self.deltas = self._each(deltas)
-        self._cached_tokens = cached_tokens
-        self._tokens = 0
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(7, self._tokens, self._cached_tokens)
-
-    def seen(self, delta: Delta) -> Delta:
-        self._tokens += len(delta.token_ids)
-        return delta
-
-    async def _each(self, deltas: Sequence[Delta]) -> AsyncIterator[Delta]:
-        for delta in deltas:
-            yield delta
-
-
 def run_of(deltas: Sequence[Delta], cached_tokens: int = 0) -> Run:
-    return cast(Run, GivenRun(deltas, cached_tokens))
+    """A run of 7 prompt tokens, of which so many were cached."""
+
+    async def engine() -> AsyncIterator[Delta]:
+        for index, delta in enumerate(deltas):
+            yield delta._replace(cached_tokens=cached_tokens) if index == 0 else delta
+
+    prompt, request = Prompt([1] * 7), TextRequest("a", None, Sampling(max_tokens=5))
+    return Run(engine(), Admission(1, 100).admit(), prompt, request)
 
 
 async def frames(reply: Reply, deltas: Sequence[Delta]) -> list[str]:
@@ -52,8 +39,8 @@ async def frames(reply: Reply, deltas: Sequence[Delta]) -> list[str]:
     run = run_of(deltas)
     made = reply.events(run)
     text = next(made)
-    async for delta in run.deltas:
-        text += made.send(run.seen(delta))
+    async for delta in run:
+        text += made.send(delta)
     text += made.send(None)
     assert text.endswith(b"\n\n")
     return text[:-2].decode().split("\n\n")

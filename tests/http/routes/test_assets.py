@@ -293,7 +293,7 @@ async def test_one_that_is_being_checked_takes_no_asset(local: Uploads, data_dir
     draft = drafts.find("local", new)
     assert draft is not None
     for file_name, data in GOOD.items():
-        with drafts.reception(0, 0) as received:
+        with drafts.asset_file(0, 0) as received:
             received.write(data)
             drafts.put(draft, file_name, received)
     assert (await local.show(new))["state"] == "checking"
@@ -467,7 +467,7 @@ async def test_the_disk_fills_while_the_bytes_arrive(
 
 
 @pytest.mark.parametrize("call", ["fsync", "open"])
-@pytest.mark.parametrize("module", ["reception", "blobs"])
+@pytest.mark.parametrize("module", ["asset_file", "blobs"])
 async def test_a_disk_that_fails(
     module: str, call: str, local: Uploads, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

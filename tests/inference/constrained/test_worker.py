@@ -28,76 +28,76 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def helper() -> AsyncIterator[WorkerProcess]:
-    helper = WorkerProcess(MODULE, lambda: ("a", "b"))
-    yield helper
-    await helper.stop()
-    assert helper.pid is None
+async def worker() -> AsyncIterator[WorkerProcess]:
+    worker = WorkerProcess(MODULE, lambda: ("a", "b"))
+    yield worker
+    await worker.stop()
+    assert worker.pid is None
 
 
-async def test_it_starts_at_need_and_stays(helper: WorkerProcess, capfd: pytest.CaptureFixture[str]) -> None:
-    assert helper.pid is None
-    first = await helper.ask({"echo": "é\n"}, LIMIT_S)
-    assert first == {"pid": helper.pid, "echo": "é\n", "arguments": ["a", "b"]}
-    assert await helper.ask({"echo": 1}, LIMIT_S) == {**first, "echo": 1}
+async def test_it_starts_at_need_and_stays(worker: WorkerProcess, capfd: pytest.CaptureFixture[str]) -> None:
+    assert worker.pid is None
+    first = await worker.ask({"echo": "é\n"}, LIMIT_S)
+    assert first == {"pid": worker.pid, "echo": "é\n", "arguments": ["a", "b"]}
+    assert await worker.ask({"echo": 1}, LIMIT_S) == {**first, "echo": 1}
     assert capfd.readouterr() == ("", "")
 
 
-async def test_too_slow(helper: WorkerProcess) -> None:
-    before = (await helper.ask({}, LIMIT_S))["pid"]
+async def test_too_slow(worker: WorkerProcess) -> None:
+    before = (await worker.ask({}, LIMIT_S))["pid"]
     with pytest.raises(TooSlow):
-        await helper.ask({"sleep_s": 600}, 0.05)
+        await worker.ask({"sleep_s": 600}, 0.05)
     assert not psutil.pid_exists(before)
-    after = await helper.ask({"echo": 2}, LIMIT_S)
+    after = await worker.ask({"echo": 2}, LIMIT_S)
     assert (after["echo"], after["pid"] != before) == (2, True)
 
 
-async def test_the_child_ends_over_a_job(helper: WorkerProcess) -> None:
+async def test_the_child_ends_over_a_job(worker: WorkerProcess) -> None:
     with pytest.raises(Broken):
-        await helper.ask({"end": True}, LIMIT_S)
-    assert (await helper.ask({"echo": 3}, LIMIT_S))["echo"] == 3
+        await worker.ask({"end": True}, LIMIT_S)
+    assert (await worker.ask({"echo": 3}, LIMIT_S))["echo"] == 3
 
 
-async def test_memory_is_bounded(helper: WorkerProcess) -> None:
-    assert await helper.ask({"bytes": 1_000_000}, LIMIT_S) == {"length": 1_000_000}
+async def test_memory_is_bounded(worker: WorkerProcess) -> None:
+    assert await worker.ask({"bytes": 1_000_000}, LIMIT_S) == {"length": 1_000_000}
     with pytest.raises(Broken):
-        await helper.ask({"bytes": 200_000_000}, LIMIT_S)
+        await worker.ask({"bytes": 200_000_000}, LIMIT_S)
 
 
-async def test_a_child_that_somebody_ended_costs_nobody_an_answer(helper: WorkerProcess) -> None:
-    before = (await helper.ask({}, LIMIT_S))["pid"]
+async def test_a_child_that_somebody_ended_costs_nobody_an_answer(worker: WorkerProcess) -> None:
+    before = (await worker.ask({}, LIMIT_S))["pid"]
     os.kill(before, signal.SIGINT)
     os.kill(before, signal.SIGTERM)
-    assert (await helper.ask({}, LIMIT_S))["pid"] == before
+    assert (await worker.ask({}, LIMIT_S))["pid"] == before
     psutil.Process(before).kill()
     while psutil.pid_exists(before):
         await asyncio.sleep(0.01)
-    assert (await helper.ask({}, LIMIT_S))["pid"] != before
+    assert (await worker.ask({}, LIMIT_S))["pid"] != before
 
 
-async def test_one_who_leaves_takes_nobodys_answer(helper: WorkerProcess) -> None:
-    await helper.ask({}, LIMIT_S)
-    leaving = asyncio.create_task(helper.ask({"echo": "left", "sleep_s": 0.1}, LIMIT_S))
+async def test_one_who_leaves_takes_nobodys_answer(worker: WorkerProcess) -> None:
+    await worker.ask({}, LIMIT_S)
+    leaving = asyncio.create_task(worker.ask({"echo": "left", "sleep_s": 0.1}, LIMIT_S))
     await asyncio.sleep(0.02)
     leaving.cancel()
-    answers = await asyncio.gather(*(helper.ask({"echo": number}, LIMIT_S) for number in range(5)))
+    answers = await asyncio.gather(*(worker.ask({"echo": number}, LIMIT_S) for number in range(5)))
     assert [answer["echo"] for answer in answers] == list(range(5))
 
 
 async def test_a_program_that_does_not_start() -> None:
-    helper = WorkerProcess("tests.inference.no_such_module")
+    worker = WorkerProcess("tests.inference.no_such_module")
     for _ in range(2):
         with pytest.raises(OutOfCapacity):
-            await helper.ask({}, LIMIT_S)
-    await helper.stop()
+            await worker.ask({}, LIMIT_S)
+    await worker.stop()
 
 
 async def test_stop_ends_a_busy_child() -> None:
-    helper = WorkerProcess(MODULE)
-    pid = (await helper.ask({}, LIMIT_S))["pid"]
-    busy = asyncio.create_task(helper.ask({"sleep_s": 600}, 600))
+    worker = WorkerProcess(MODULE)
+    pid = (await worker.ask({}, LIMIT_S))["pid"]
+    busy = asyncio.create_task(worker.ask({"sleep_s": 600}, 600))
     await asyncio.sleep(0.02)
-    await helper.stop()
+    await worker.stop()
     with pytest.raises(asyncio.CancelledError):
         await busy
     assert not psutil.pid_exists(pid)
@@ -105,12 +105,12 @@ async def test_stop_ends_a_busy_child() -> None:
 
 SERVER = """
 import asyncio
-from app.inference.constrained.worker import Helper
+from app.inference.constrained.worker import WorkerProcess
 
 async def main():
-    helper = Helper("tests.inference.obedient")
-    print((await helper.ask({}, 10))["pid"], flush=True)
-    await helper.ask({"sleep_s": 600}, 600)
+    worker = WorkerProcess("tests.inference.obedient")
+    print((await worker.ask({}, 10))["pid"], flush=True)
+    await worker.ask({"sleep_s": 600}, 600)
 
 asyncio.run(main())
 """
