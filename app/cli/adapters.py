@@ -54,7 +54,7 @@ def check_adapter(folder: Path, settings: Settings, model: str | None) -> int:
     base = base_of(settings, model_entry(settings, model))
     try:
         if not folder.is_dir():
-            raise OperatorError(f"{folder}: is no folder; give the one that peft's save_pretrained wrote")
+            raise OperatorError(f"{folder}: is not a folder; give the one that peft's save_pretrained wrote")
         inspection = inspect_adapter(folder, base)
     except OSError as error:
         raise OperatorError(f"{folder}: {error.strerror}; the files must be readable") from error

@@ -71,7 +71,7 @@ def api_url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text.strip())
     except (httpx.InvalidURL, UnicodeError):
-        raise OperatorError(f"--url {printable(text)}: is no URL; {EXPECTED}") from None
+        raise OperatorError(f"--url {printable(text)}: is not a URL; {EXPECTED}") from None
     path = url.path.rstrip("/")
     known = url.scheme in ("http", "https") and url.host and (url.port or 1) <= PORT_MAX
     if not known or not (path == "" or path.endswith(API_PATH)):
@@ -233,6 +233,6 @@ def _checked_token(token: str) -> str:
 def _checked_id(id_or_name: str) -> str:
     if not can_name_adapter(id_or_name):
         raise OperatorError(
-            f"adapter {printable(id_or_name)!r}: is no id and no name; list the adapters to see them"
+            f"adapter {printable(id_or_name)!r}: is neither an id nor a name; list the adapters to see them"
         )
     return id_or_name

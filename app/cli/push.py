@@ -47,7 +47,7 @@ def adapter_files(folder: Path) -> tuple[Path, Path]:
     config, weights = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     try:
         if not folder.is_dir():
-            raise OperatorError(f"{folder}: is no folder; give the one that holds {CONFIG_FILE}")
+            raise OperatorError(f"{folder}: is not a folder; give the one that holds {CONFIG_FILE}")
         if absent := missing_files(folder):
             raise AdapterRefused("\n".join(f"{folder}: {line}" for line in absent))
         for path, limit in ((config, CONFIG_MAX_BYTES + 1), (weights, WEIGHTS_FILE_LIMIT_BYTES)):

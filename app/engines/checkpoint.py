@@ -94,7 +94,7 @@ def _check_safetensors(path: Path) -> None:
             prefix = file.read(8)
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
             if not 2 <= length <= MAX_HEADER_BYTES:
-                raise _broken(path, "it is no safetensors file")
+                raise _broken(path, "it is not a safetensors file")
             header = json.loads(file.read(length))
             end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
     except OSError as error:
@@ -112,7 +112,7 @@ def _read_json(path: Path) -> Any:
     except OSError as error:
         raise _broken(path, "the file is missing" if not path.exists() else str(error.strerror)) from None
     except ValueError:
-        raise _broken(path, "it is no valid JSON") from None
+        raise _broken(path, "it is not valid JSON") from None
 
 
 def _broken(path: Path, what: str) -> StartupError:

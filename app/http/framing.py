@@ -250,7 +250,7 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         if self.in_body:
-            raise MalformedHttp("a body is followed by what is no request")
+            raise MalformedHttp("a body is followed by something that is not a request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._recording:  # a trailer must not pass for a header

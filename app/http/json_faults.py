@@ -108,7 +108,7 @@ def fault(body: bytes, error: orjson.JSONDecodeError) -> str:
     try:
         text = body.decode()
     except UnicodeDecodeError as wrong:
-        return f"byte 0x{body[wrong.start]:02x} at position {wrong.start} is no UTF-8: send the body as plain UTF-8"
+        return f"byte 0x{body[wrong.start]:02x} at position {wrong.start} is not UTF-8: send the body as plain UTF-8"
     return f"line {error.lineno}, column {error.colno}: {_reason(text[error.pos :], error.msg)}"
 
 

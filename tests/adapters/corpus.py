@@ -301,7 +301,7 @@ TENSOR_CASES: list[Case] = [
         with_tensor(f"{PREFIX}.2.mlp.up_proj.lora_A.weight", np.zeros((4, 32))),
         "layers 0 to 1",
     ),
-    ("layer 007", renamed(Q_A, Q_A.replace("layers.0", "layers.007")), "is no lora_A or lora_B weight"),
+    ("layer 007", renamed(Q_A, Q_A.replace("layers.0", "layers.007")), "is not a lora_A or lora_B weight"),
     ("B transposed", with_tensor(V_B, np.zeros((4, 16))), "shape [4, 16] found, [16, r] expected"),
     ("A of one dimension", with_tensor(Q_A, np.zeros((128,))), "shape [128] found"),
     ("A of three dimensions", with_tensor(Q_A, np.zeros((4, 32, 1))), "shape [4, 32, 1] found"),
@@ -321,9 +321,9 @@ TENSOR_CASES: list[Case] = [
     (
         "unknown module",
         with_tensor(Q_A.replace("q_proj", "w_proj"), np.zeros((4, 32))),
-        "is no lora_A or lora_B weight",
+        "is not a lora_A or lora_B weight",
     ),
-    ("q_proj in the mlp", renamed(Q_A, Q_A.replace("self_attn", "mlp")), "is no lora_A or lora_B weight"),
+    ("q_proj in the mlp", renamed(Q_A, Q_A.replace("self_attn", "mlp")), "is not a lora_A or lora_B weight"),
     (
         "embedding",
         with_tensor("base_model.model.lm_head.lora_A.weight", np.zeros((4, 32))),
@@ -353,7 +353,7 @@ TENSOR_CASES: list[Case] = [
     (
         "a vision model's tower",
         renamed(Q_A, f"vision_tower.{Q_A}"),
-        "is no lora_A or lora_B weight of a module that can have one",
+        "is not a lora_A or lora_B weight of a module that can have one",
     ),
     ("rank 64 by an expression", rank_64_by_expression, "has rank 64, must be at most 32"),
     ("module outside target_modules", with_config(target_modules=["q_proj"]), "does not name"),

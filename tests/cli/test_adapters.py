@@ -152,7 +152,7 @@ def test_check_of_what_is_no_adapter(command: Command, tmp_path: Path) -> None:
     assert (done.status, done.out.splitlines()[-1]) == (1, "refused: 2 findings")
     gone = command("adapter", "check", str(tmp_path / "gone"))
     assert (gone.status, gone.out) == (2, "")
-    assert "is no folder" in gone.err
+    assert "is not a folder" in gone.err
 
 
 def test_check_against_a_model_that_the_settings_lack(command: Command) -> None:

@@ -136,7 +136,7 @@ def test_a_token_that_can_be_none(token: str) -> None:
 def test_a_name_that_can_be_none_is_not_sent(name: str) -> None:
     with raw_server(ok({})) as server:
         for operation in ("show", "delete"):
-            assert "is no id and no name" in line_of(server.url, operation, name)
+            assert "is neither an id nor a name" in line_of(server.url, operation, name)
     assert server.requests == []
 
 

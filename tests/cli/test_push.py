@@ -118,7 +118,7 @@ def test_a_missing_file_is_named_before_anything_is_sent(command: Command, tmp_p
     assert f"{tmp_path}: {WEIGHTS}: is missing" in done.err
     (tmp_path / CONFIG).unlink()
     assert len(command("adapter", "push", str(tmp_path), *push).err.splitlines()) == 2
-    assert "is no folder" in command("adapter", "push", str(tmp_path / "gone"), *push).err
+    assert "is not a folder" in command("adapter", "push", str(tmp_path / "gone"), *push).err
 
 
 def test_sizes_that_no_server_takes(tmp_path: Path) -> None:

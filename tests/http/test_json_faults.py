@@ -86,8 +86,8 @@ def test_valid_json_that_a_parser_does_not_take(body: bytes, value: Any) -> None
         ('{"a": 1}'.encode("utf-16-be"), "the body is UTF-16 or UTF-32: send UTF-8"),
         ('{"a": 1}'.encode("utf-16-le"), "the body is UTF-16 or UTF-32: send UTF-8"),
         ('{"a": 1}'.encode("utf-32"), "the body is UTF-16 or UTF-32: send UTF-8"),
-        (b'{"a": "\xe4"}', "byte 0xe4 at position 7 is no UTF-8: send the body as plain UTF-8"),
-        (b'{"a": "\xed\xa0\xbd"}', "byte 0xed at position 7 is no UTF-8: send the body as plain UTF-8"),
+        (b'{"a": "\xe4"}', "byte 0xe4 at position 7 is not UTF-8: send the body as plain UTF-8"),
+        (b'{"a": "\xed\xa0\xbd"}', "byte 0xed at position 7 is not UTF-8: send the body as plain UTF-8"),
         (b"prompt=hi&max_tokens=5", "the body is a form: send JSON"),
         (b"prompt=hi", "the body is a form: send JSON"),
         (

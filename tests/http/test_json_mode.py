@@ -101,7 +101,7 @@ async def test_the_openai_dialect_has_it_as_text(serve: Serve) -> None:
     [
         (
             {"type": "nope"},
-            "'/response_format/json_schema' is no JSON schema: '/type' does not satisfy 'anyOf'",
+            "'/response_format/json_schema' is not a JSON schema: '/type' does not satisfy 'anyOf'",
         ),
         ({"$ref": "http://127.0.0.1/x"}, "'/response_format/json_schema/$ref' must begin with '#'"),
         ({"enum": list(range(10_000))}, "'/response_format/json_schema/enum' must have at most 5000 values"),

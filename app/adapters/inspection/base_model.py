@@ -92,7 +92,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{path}: {error.strerror}; point the weights setting at a model folder"
         ) from error
     if len(data) > CONFIG_MAX_BYTES:
-        raise StartupError(f"{path}: larger than {CONFIG_MAX_BYTES} bytes; this is no model configuration")
+        raise StartupError(f"{path}: larger than {CONFIG_MAX_BYTES} bytes; this is not a model configuration")
     try:
         config = load_strict(data)
     except StrictJsonError as error:

@@ -118,7 +118,7 @@ def check_expressions(report: ConfigReport, alphas: dict[str, float], alpha: flo
     """An alpha by an expression decides what is computed, unless it is the `alpha` of all modules anyhow."""
     for expression, value in alphas.items():
         if value != alpha:
-            problem = f"has the key {_named(expression)}, which is no literal module name"
+            problem = f"has the key {_named(expression)}, which is not a literal module name"
             change = "write the modules' names out, such as model.layers.0.self_attn.q_proj: expressions are not run"
             report.refuse("alpha_pattern", problem, change)
             return

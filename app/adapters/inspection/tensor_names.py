@@ -39,7 +39,7 @@ class TensorName:
 
 
 def read_name(name: str) -> TensorName | None:
-    """None for what is no lora_A or lora_B weight of a module that can have one."""
+    """None for what is not a lora_A or lora_B weight of a module that can have one."""
     bare = ".".join(part for part in name.split(".") if part not in WRAPPERS)
     match = NAME.fullmatch(bare)
     if match is None or PREFIX.fullmatch(match["prefix"]) is None:
@@ -109,7 +109,7 @@ ADVICE: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
         ),
         (
             r".*\.lora_[AB]\..*|.*\.lora_[AB]",
-            "is no lora_A or lora_B weight of a module that can have one",
+            "is not a lora_A or lora_B weight of a module that can have one",
             f"rename it where only the name differs (expected {EXPECTED}, with or without what stands "
             f"before the layers), or train with target_modules out of {', '.join(TARGET_MODULES)}",
         ),
@@ -128,4 +128,4 @@ def unknown_name(name: str) -> str:
         if pattern.fullmatch(name) is not None:
             return finding(name, found, change)
     change = f"expected names such as {EXPECTED}: rename it, or leave it out of the file"
-    return finding(name, "is no lora_A or lora_B weight of a module that can have one", change)
+    return finding(name, "is not a lora_A or lora_B weight of a module that can have one", change)

@@ -100,7 +100,7 @@ def _kind(folder: Path, config: Mapping[str, Any], requested: Requested) -> Quan
     method = own.get("quant_method") if isinstance(own, dict) else None
     if method not in ("gptq", "awq"):
         raise StartupError(
-            f"weights: {folder / 'config.json'}: quant_method {method!r} is none that the engine transformers reads: "
+            f"weights: {folder / 'config.json'}: quant_method {method!r} is not one that the engine transformers reads: "
             f'expected "gptq" or "awq", or weights without quantization_config'
         )
     if requested != "none":

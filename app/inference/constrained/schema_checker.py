@@ -24,14 +24,16 @@ class Schemas:
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
     async def admit(self, path: Path, schema: dict[str, Any]) -> None:
-        """Raises BadInput when it is no JSON schema of its draft, JsonModeUnmet when that can't be found out in time."""
+        """Raises BadInput when it is not a JSON schema of its draft, JsonModeUnmet when that can't be found out in
+        time.
+        """
         key = sha256(orjson.dumps(schema)).digest()
         if key in self._good:
             self._good.move_to_end(key)
             return
         wrong = await self._ask({"schema": schema})
         if wrong is not None:
-            raise BadInput(error_texts.refused(f"'{error_texts.at(path)}' is no JSON schema: {wrong}"))
+            raise BadInput(error_texts.refused(f"'{error_texts.at(path)}' is not a JSON schema: {wrong}"))
         self._good[key] = None
         if len(self._good) > MAX_REMEMBERED:
             self._good.popitem(last=False)

@@ -76,4 +76,4 @@ class CheckedText:
         for shown in dict.fromkeys((text, text.removeprefix(" "))):
             if await self._schemas.fault(schema, json.dumps(shown)) is None:
                 return
-        raise JsonModeUnmet(f"The model's answer is none that the {self._kind} allows")
+        raise JsonModeUnmet(f"The model's answer is not one that the {self._kind} allows")

@@ -144,7 +144,7 @@ class ToolCalls:
             raise JsonModeUnmet("The model wrote a call without name and arguments")
         tool = self._tools.get(call["name"]) if isinstance(call["name"], str) else None
         if tool is None:
-            raise JsonModeUnmet("The model called a function that is none of the tools")
+            raise JsonModeUnmet("The model called a function that is not one of the tools")
         arguments = json.dumps(call["arguments"], ensure_ascii=False)
         fault = await self._schemas.fault(tool.parameters, arguments)
         if fault is not None:
@@ -171,4 +171,4 @@ def _read(inside: str) -> Any:
             )
         return json.loads(inside)
     except ValueError:
-        raise JsonModeUnmet("The model wrote a call that is no JSON") from None
+        raise JsonModeUnmet("The model wrote a call that is not JSON") from None

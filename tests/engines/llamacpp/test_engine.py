@@ -326,7 +326,7 @@ class TestStarting:
     async def test_a_file_that_is_none_is_one_line(self, plan: LlamaCppPlan, tmp_path: Any) -> None:
         (tmp_path / "x.gguf").write_bytes(b"not at all")
         engine = LlamaCppEngine(lambda: replace(plan, gguf=tmp_path / "x.gguf"), lambda: EXAMPLES, wait_s=1)
-        with pytest.raises(StartupError, match=r"x\.gguf: it is no GGUF file"):
+        with pytest.raises(StartupError, match=r"x\.gguf: it is not a GGUF file"):
             await engine.start()
         assert engine.health().state == "failed"
 

@@ -103,7 +103,7 @@ async def test_refusals(serve: Serve) -> None:
             ({"tools": [WEATHER, WEATHER]}, "'/tools/1' has the name of another tool, get_weather"),
             (
                 {"tools": [WEATHER | {"parameters": PARAMETERS | {"required": ["a", "a"]}}]},
-                "'/tools/get_weather/parameters' is no JSON schema: '/required' does not satisfy 'uniqueItems'",
+                "'/tools/get_weather/parameters' is not a JSON schema: '/required' does not satisfy 'uniqueItems'",
             ),
         ):
             answer = await served.run(ASK | more)

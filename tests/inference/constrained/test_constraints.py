@@ -88,5 +88,5 @@ async def test_what_is_fine_gets_its_grammar(shaping: Constraints, json_format: 
 
 @pytest.mark.parametrize("wrong", [{"type": "object", "required": 5}, {"type": "object", "properties": []}])
 async def test_parameters_that_are_no_schema(shaping: Constraints, wrong: dict[str, Any]) -> None:
-    with pytest.raises(BadInput, match="'/tools/wrong/parameters' is no JSON schema"):
+    with pytest.raises(BadInput, match="'/tools/wrong/parameters' is not a JSON schema"):
         await shaping.constrain(asked(FINE, Tool("wrong", "", wrong)))

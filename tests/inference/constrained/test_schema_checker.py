@@ -56,7 +56,7 @@ async def judge() -> AsyncIterator[Schemas]:
 async def test_what_is_no_schema(judge: Schemas, schema: dict[str, Any], fault: str) -> None:
     with pytest.raises(BadInput) as refused:
         await judge.admit(AT, schema)
-    assert str(refused.value).endswith(f"'/response_format/json_schema' is no JSON schema: {fault}")
+    assert str(refused.value).endswith(f"'/response_format/json_schema' is not a JSON schema: {fault}")
 
 
 async def test_drafts(judge: Schemas) -> None:

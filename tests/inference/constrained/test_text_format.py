@@ -68,7 +68,7 @@ async def test_the_finished_text(wanted: TextFormat, text: str, reason: FinishRe
         if right:
             assert "".join([delta.text async for delta in checked]) == text
         else:
-            with pytest.raises(JsonModeUnmet, match="The model's answer is none that the"):
+            with pytest.raises(JsonModeUnmet, match="The model's answer is not one that the"):
                 _ = [delta async for delta in checked]
     finally:
         await schemas.stop()

@@ -101,7 +101,7 @@ def _tensors(config: dict[str, Any], weights: bytes, model: GgufModel) -> dict[s
     for name, view in safetensors.deserialize(weights):  # type: ignore[no-untyped-call]
         match = TENSOR.fullmatch(name)
         if match is None:
-            raise ValueError(f"{name} is no tensor of an adapter")
+            raise ValueError(f"{name} is not a tensor of an adapter")
         module, layer, kind, side = match.groups()
         values = _float32(view)
         if side == "B":

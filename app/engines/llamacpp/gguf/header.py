@@ -90,7 +90,7 @@ class _Reader:
 
     def header(self) -> GgufHeader:
         if self._file.read(4) != MAGIC:
-            raise ValueError("it is no GGUF file")
+            raise ValueError("it is not a GGUF file")
         version = self._number("I")
         if version not in VERSIONS:
             raise ValueError(f"its GGUF version is {version}, 2 and 3 are known")
@@ -106,7 +106,7 @@ class _Reader:
         infos = [self._tensor_info() for _ in range(count)]
         alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
         if not isinstance(alignment, int) or alignment < 8 or alignment & (alignment - 1):
-            raise ValueError("its general.alignment is no power of two from 8 on")
+            raise ValueError("its general.alignment is not a power of two from 8 on")
         begin = -(-self._file.tell() // alignment) * alignment
         places = {}
         for name, shape, kind, offset in infos:

@@ -63,7 +63,7 @@ def _said_in_one_line(llamafile: Path) -> Iterator[None]:
     except OSError as error:
         raise broken(llamafile, error.strerror or "it can't be read") from None
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError) as error:
-        raise broken(llamafile, f"it is no llamafile: {error}") from None
+        raise broken(llamafile, f"it is not a llamafile: {error}") from None
 
 
 def _gguf_in(llamafile: Path, cache: Path) -> Path:

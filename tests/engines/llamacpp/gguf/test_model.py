@@ -1,4 +1,4 @@
-"""What is no GGUF file of Mistral 7B Instruct v0.2 is refused in one line before llama.cpp sees it."""
+"""What is not a GGUF file of Mistral 7B Instruct v0.2 is refused in one line before llama.cpp sees it."""
 
 import random
 import struct
