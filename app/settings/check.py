@@ -12,7 +12,15 @@ from app.settings.near import nearest
 from app.settings.schema import settings_schema
 from app.settings.table import PATTERNS
 
-SHARED = ("engine", "adapters", "max_adapters_resident", "max_adapters_in_batch", "kv_cache_gib", "vllm")
+SHARED = (
+    "engine",
+    "adapters",
+    "max_adapters_resident",
+    "max_adapters_in_batch",
+    "kv_cache_gib",
+    "any_vllm_release",
+    "vllm",
+)
 """What entries with equal weights must agree in, because they share one engine."""
 
 _TYPE_NAMES = {

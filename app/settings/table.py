@@ -161,6 +161,12 @@ _MODELS = (
         "GiB",
     ),
     Setting(
+        "models[].any_vllm_release",
+        False,
+        "Start also a release of vLLM that this server was not written for, and see what it does.",
+        _BOOLEAN,
+    ),
+    Setting(
         "models[].vllm",
         {},
         "vLLM engine arguments, passed through; those that the server sets itself are refused.",

@@ -41,6 +41,7 @@ class Model:
     max_adapters_resident: int | None
     max_adapters_in_batch: int
     kv_cache_gib: float | None
+    any_vllm_release: bool
     vllm: Mapping[str, Any]
 
 

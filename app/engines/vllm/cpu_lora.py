@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
+
+from app.engines.vllm.compat import PunicaWrapperCPU
 
 
 class BatchedPunicaWrapper(PunicaWrapperCPU):  # type: ignore[misc]  # mypy does not follow vllm

@@ -1,6 +1,6 @@
 """vLLM's CPU platform with our LoRA computation. Imported by vLLM, by name (`app.engines.vllm.cpu_plugin`)."""
 
-from vllm.platforms.cpu import CpuPlatform
+from app.engines.vllm.compat import CpuPlatform
 
 
 class BatchedLoraCpuPlatform(CpuPlatform):  # type: ignore[misc]  # mypy does not follow vllm

@@ -18,10 +18,11 @@ from app.engines.deployment import EngineParts
 from app.engines.engine import EngineHealth, LeasedAdapter, drained, first_line, not_ready, settle_memory
 from app.engines.structural_tag import structural_tag
 from app.engines.supervision import Heart, Pauses, Supervision
+from app.engines.vllm.compat import foreign_release
 from app.engines.vllm.outputs import VllmOutputs
 from app.engines.vllm.plan import plan
 from app.engines.vllm.sampling_params import to_vllm
-from app.engines.vllm.start import VllmPlan, computed_s, end, foreign_version, processes_of, start_vllm
+from app.engines.vllm.start import VllmPlan, computed_s, end, processes_of, start_vllm
 from app.errors import EngineLost, OutOfCapacity, StartupError
 from app.logs import log_startup
 from app.settings import Model
@@ -83,7 +84,7 @@ class VllmEngine:
                 log.exception("vLLM did not start")
                 await self._put_down()
                 raise StartupError(
-                    f"vLLM did not start: {first_line(cause)}: the server's log says more{foreign_version()}"
+                    f"vLLM did not start: {first_line(cause)}: the server's log says more{foreign_release()}"
                 ) from cause
         self._adapter_slots = self._new_adapter_slots(plan.slots)
         self._health = EngineHealth("ready")

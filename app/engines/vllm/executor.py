@@ -12,7 +12,8 @@ from typing import Any
 
 import torch.distributed
 import torch.testing._internal.distributed.fake_pg  # registers the backend
-from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+from app.engines.vllm.compat import UniProcExecutor
 
 NETWORK, NOBODY = "gloo", "fake"
 

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from vllm.v1.sample.logits_processor.builtin import process_dict_updates
-from vllm.v1.sample.logits_processor.interface import BatchUpdate
-from vllm.v1.sample.logits_processor.interface import LogitsProcessor as ProcessorV1
-from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsContext, LogitsProcRequestState
-from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as ProcessorV2
 
+from app.engines.vllm.compat import (
+    BatchUpdate,
+    LogitsContext,
+    LogitsProcRequestState,
+    ProcessorV1,
+    ProcessorV2,
+    process_dict_updates,
+)
 from app.engines.vllm.sampling_params import HOT_TEMPERATURE_KEY
 
 if TYPE_CHECKING:
-    from vllm import SamplingParams
-    from vllm.config import VllmConfig
+    from app.engines.vllm.compat import SamplingParams, VllmConfig
 
 UNCHANGED = 1.0
 

