@@ -1,6 +1,6 @@
 """What a dialect is: a parser from a body to the card's own form, and a renderer of the run. Nothing else."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ from starlette.responses import Response
 from app.catalog.error_texts import first_place
 from app.errors import BadInput
 from app.http.envelope import ErrorEvent, error_event
+from app.http.padding import Padding
 from app.inference.pipeline import Run
 from app.inference.request import NO_EXTRAS, Extras
 from app.types import Delta
@@ -56,3 +57,18 @@ class ParsedRequest:
         if path and path[0] in self.sent_as:
             error.path = (self.sent_as[path[0]],)
         return error
+
+
+@dataclass(frozen=True, slots=True)
+class TextRoute:
+    """Where a dialect is asked: `path` is below the account. With `count` the answer is what that makes of the number of
+    the prompt's tokens, and nothing is generated.
+    """
+
+    path: str
+    parse: Callable[[Any], ParsedRequest]
+    count: Callable[[int], dict[str, Any]] | None = None
+
+
+Dialect = Callable[[Padding], Sequence[TextRoute]]
+"""A dialect as `app.http.routes.compatible_apis` knows it."""

@@ -19,6 +19,7 @@ from app.engines.engine import Engine, trim
 from app.http.auth import FindCaller
 from app.http.body import BodyLimits
 from app.http.body_room import BodyRoom
+from app.http.dialect import Dialect
 from app.http.dialects.binding import BindingDialect
 from app.http.dialects.native import NativeDialect
 from app.http.endpoint import Method, OpenEndpoint, SecuredEndpoint, reads, writes
@@ -93,6 +94,7 @@ def create_app(
     sign_in: playground.PageSignIn | None = None,
     start_steps: status.StartStepsOf = lambda: (),
     on_start: Callable[[BaseException | None], None] = lambda failure: None,
+    dialects: Sequence[Dialect] = compatible_apis.DIALECTS,
 ) -> Application:
     """`on_start` is called once: with None when every engine is ready, or with what failed.
 
@@ -115,7 +117,7 @@ def create_app(
     routes = [  # looked at in this order, so what is called most comes first
         *_run_routes(endpoints, serving, padding),
         *_binding_routes(endpoints, serving, padding),
-        *_openai_routes(endpoints, serving, padding),
+        *_compatible_routes(endpoints, serving, padding, dialects),
         *_finetune_routes(endpoints, serving, finetunes, bases),
         *_catalogue_routes(endpoints, serving),
         Route("/health", OpenEndpoint(status.health)),
@@ -214,18 +216,18 @@ def _binding_routes(endpoints: Endpoints, serving: TextGeneration, padding: Padd
     ]
 
 
-def _openai_routes(endpoints: Endpoints, serving: TextGeneration, padding: Padding) -> list[Route]:
-    handlers = compatible_apis.OpenAiHandlers(serving, padding)
-    answers = {
-        "/ai/v1/chat/completions": handlers.chat,
-        "/ai/v1/completions": handlers.completions,
-        "/ai/v1/responses": handlers.responses,
-        "/ai/v1/messages": handlers.messages,
-        "/ai/v1/messages/count_tokens": handlers.count_message,
-        "/ai/v1/responses/input_tokens": handlers.count_response,
-    }
+def _compatible_routes(
+    endpoints: Endpoints, serving: TextGeneration, padding: Padding, dialects: Sequence[Dialect]
+) -> list[Route]:
+    """Other APIs' clients: each dialect's routes, and the list of models."""
+    handlers = compatible_apis.CompatibleHandlers(serving)
+    asked = [route for dialect in dialects for route in dialect(padding)]
     return [
-        *(endpoints.route(path + end, POST=reads(answers[path])) for path in answers for end in ("", "/")),
+        *(
+            endpoints.route(route.path + end, POST=reads(handlers.text(route)))
+            for route in asked
+            for end in ("", "/")
+        ),
         endpoints.route("/ai/v1/models", GET=reads(handlers.models)),
         endpoints.route(f"/ai/v1/models/{{model:{MODEL}}}", GET=reads(handlers.model)),
     ]

@@ -8,7 +8,7 @@ from uuid import uuid4
 import orjson
 from starlette.responses import Response
 
-from app.http.dialect import Frames, ParsedRequest
+from app.http.dialect import Frames, ParsedRequest, TextRoute
 from app.http.dialects.fields import MESSAGES
 from app.http.dialects.history import DROPPED_BLOCKS, is_dropped
 from app.http.dialects.readers import (
@@ -55,6 +55,17 @@ USED: Mapping[str, Any] = MappingProxyType(
     }
 )
 """Of a message's usage, beside its counts: there is one tier, and a cache keeps what it likes."""
+
+
+def routes(padding: Padding) -> list[TextRoute]:
+    """See `app.http.dialect.Dialect`."""
+    dialect = MessagesDialect(padding)
+    return [
+        TextRoute("/ai/v1/messages", dialect.parse),
+        TextRoute(
+            "/ai/v1/messages/count_tokens", dialect.parse_count, lambda tokens: {"input_tokens": tokens}
+        ),
+    ]
 
 
 class MessagesDialect:

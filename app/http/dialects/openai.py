@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from app.http.dialect import ParsedRequest
+from app.http.dialect import ParsedRequest, TextRoute
 from app.http.dialects.fields import CHAT, COMPLETIONS
 from app.http.dialects.history import calls_of, older_call, spoken
 from app.http.dialects.openai_chat import ChatReply
@@ -44,6 +44,15 @@ SHARED = (
 ROLES: Mapping[str, str] = MappingProxyType({"developer": "system", "function": "tool"})
 TEXT_PARTS = ("text",)
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+def routes(padding: Padding) -> list[TextRoute]:
+    """See `app.http.dialect.Dialect`."""
+    dialect = OpenAiDialect(padding)
+    return [
+        TextRoute("/ai/v1/chat/completions", dialect.parse_chat),
+        TextRoute("/ai/v1/completions", dialect.parse_completion),
+    ]
 
 
 class OpenAiDialect:

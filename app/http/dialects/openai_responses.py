@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from app.errors import ApiError
-from app.http.dialect import Frames, ParsedRequest
+from app.http.dialect import Frames, ParsedRequest, TextRoute
 from app.http.dialects.fields import RESPONSES
 from app.http.dialects.history import DROPPED_ITEMS, REFUSED_ITEMS, THOUGHTS, custom_call, is_dropped
 from app.http.dialects.openai_common import SERVICE_TIER
@@ -86,6 +86,19 @@ FIXED: Mapping[str, Any] = MappingProxyType(
     }
 )
 """What no request changes: nothing is stored, nothing is done behind an answer."""
+
+
+def routes(padding: Padding) -> list[TextRoute]:
+    """See `app.http.dialect.Dialect`."""
+    dialect = ResponsesDialect(padding)
+
+    def counted(tokens: int) -> dict[str, Any]:
+        return {"object": "response.input_tokens", "input_tokens": tokens}
+
+    return [
+        TextRoute("/ai/v1/responses", dialect.parse),
+        TextRoute("/ai/v1/responses/input_tokens", dialect.parse, counted),
+    ]
 
 
 class ResponsesDialect:

@@ -8,15 +8,14 @@ from starlette.responses import Response
 
 from app.catalog.cards import ModelCard
 from app.errors import NoSuchModel
-from app.http.dialects.anthropic_messages import MessagesDialect
-from app.http.dialects.openai import OpenAiDialect
-from app.http.dialects.openai_responses import ResponsesDialect
+from app.http.dialect import Dialect, TextRoute
+from app.http.dialects import anthropic_messages, openai, openai_responses
 from app.http.dialects.readers import ADAPTER_MARK
+from app.http.endpoint import Handler
 from app.http.envelope import JsonResponse
 from app.http.error_boundary import PathRule
 from app.http.error_objects import messages_failure, openai_failure
 from app.http.error_paths import COMPATIBLE, MESSAGES
-from app.http.padding import Padding
 from app.http.text_generation import TextGeneration
 from app.types import Caller
 
@@ -29,14 +28,15 @@ PATH_RULES = (
 """Who asks for models, or for what is not there, is known by the header that clients of Anthropic's API send."""
 
 
-class OpenAiHandlers:
+DIALECTS: list[Dialect] = [openai.routes, openai_responses.routes, anthropic_messages.routes]
+"""A new dialect is a file beside these and a name here."""
+
+
+class CompatibleHandlers:
     """One handler for each route."""
 
-    def __init__(self, serving: TextGeneration, padding: Padding) -> None:
+    def __init__(self, serving: TextGeneration) -> None:
         self._serving = serving
-        self._openai = OpenAiDialect(padding)
-        self._responses = ResponsesDialect(padding)
-        self._messages = MessagesDialect(padding)
         cards = [model.card for model in serving.models.values()]
         aliases = ((alias, serving.models[name].card) for alias, name in serving.aliases.items())
         self._models = [
@@ -44,27 +44,17 @@ class OpenAiHandlers:
             *(_model(alias, card) for alias, card in aliases),
         ]
 
-    async def chat(self, request: Request, caller: Caller) -> Response:
-        return await self._serving.answer(request, caller, self._openai.parse_chat)
+    def text(self, route: TextRoute) -> Handler:
+        """The handler of one of a dialect's routes."""
 
-    async def completions(self, request: Request, caller: Caller) -> Response:
-        return await self._serving.answer(request, caller, self._openai.parse_completion)
+        async def answer(request: Request, caller: Caller) -> Response:
+            return await self._serving.answer(request, caller, route.parse)
 
-    async def responses(self, request: Request, caller: Caller) -> Response:
-        return await self._serving.answer(request, caller, self._responses.parse)
+        async def count(request: Request, caller: Caller) -> Response:
+            assert route.count is not None
+            return JsonResponse(route.count(await self._serving.count(request, caller, route.parse)))
 
-    async def messages(self, request: Request, caller: Caller) -> Response:
-        return await self._serving.answer(request, caller, self._messages.parse)
-
-    async def count_message(self, request: Request, caller: Caller) -> Response:
-        """Anthropic's `count_tokens`."""
-        tokens = await self._serving.count(request, caller, self._messages.parse_count)
-        return JsonResponse({"input_tokens": tokens})
-
-    async def count_response(self, request: Request, caller: Caller) -> Response:
-        """OpenAI's `input_tokens`."""
-        tokens = await self._serving.count(request, caller, self._responses.parse)
-        return JsonResponse({"object": "response.input_tokens", "input_tokens": tokens})
+        return answer if route.count is None else count
 
     async def models(self, request: Request, caller: Caller) -> Response:
         return JsonResponse({"object": "list", "data": self._models})
