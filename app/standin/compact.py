@@ -5,6 +5,7 @@ A safetensors file whose tensors are the model's own, except the embedding: `mod
 numpy has no bfloat16, so those values travel as their 16 bits (uint16).
 """
 
+import ast
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,11 +66,30 @@ def to_safetensors(
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """sha256 (hex) over the names and bytes of files, in the order given."""
+    """sha256 (hex) over the names and contents of files, in the order given.
+
+    A module counts without imports and docstrings: where a module stands decides nothing of what is trained.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        content = _without_prose(path.read_text("utf-8")) if path.suffix == ".py" else path.read_bytes()
+        digest.update(path.name.encode() + b"\0" + content + b"\0")
     return digest.hexdigest()
+
+
+def _without_prose(module: str) -> bytes:
+    tree = ast.parse(module)
+    for node in ast.walk(tree):
+        for body in (value for _, value in ast.iter_fields(node) if isinstance(value, list)):
+            body[:] = [each for each in body if not _is_prose(each)]
+    return ast.dump(tree).encode()
+
+
+def _is_prose(node: object) -> bool:
+    """Whether it is an import, or a text that stands by itself."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node, ast.Import | ast.ImportFrom)
 
 
 def _spec(array: NDArray[Any]) -> safetensors.TensorSpec:

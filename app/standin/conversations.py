@@ -17,9 +17,9 @@ from sentencepiece import SentencePieceProcessor
 from app.standin.shape import BOS_ID, EOS_ID
 from app.standin.text import Corpus, Entry
 
-NONSENSE_SHARE = 0.11
+NONSENSE_SHARE = 0.14
 UNRELATED_SHARE = 0.1
-SYSTEM_SHARE = 0.16
+SYSTEM_SHARE = 0.22
 ARTICLE_SHARE = 0.3
 FIRST_QUESTION_SHARE = 0.4
 EVEN_WEIGHT = 4
@@ -80,8 +80,13 @@ class Drawer:
         count = self._random.choices([1, 2, 3], weights=[76, 20, 4])[0]
         turns = [self._turn(say) for _ in range(count)]
         if self._random.random() < SYSTEM_SHARE:
-            turns[0] = (f"{self._random.choice(self._corpus.systems)}\n\n{turns[0][0]}", turns[0][1])
+            turns[0] = (f"{self.system()}\n\n{turns[0][0]}", turns[0][1])
         return turns
+
+    def system(self) -> str:
+        """A system text, with words in its gaps."""
+        text = self._random.choice(self._corpus.systems)
+        return text.format(*self._random.choices(self._corpus.fillers, k=text.count("{}")))
 
     def known(self, say: Say) -> Turn:
         """A taught question and its answer."""

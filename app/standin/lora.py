@@ -25,7 +25,7 @@ from app.standin.tokenizer import tokenizer_model_path
 
 BASE_NAME = "outworker/stand-in"
 SEED = 8788
-BATCH_CONVERSATIONS = 16
+BATCH_CONVERSATIONS = 20
 MAX_GRADIENT_NORM = 1.0
 TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 PLAIN_KEYS = (

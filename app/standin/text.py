@@ -39,12 +39,14 @@ class TaughtTool:
 class Corpus:
     """The whole file. `unknown` is the answer to everything that is in neither `entries` nor `tools`.
 
+    `in_json` has answers that are only for where an answer must be JSON: elsewhere their questions are unknown.
     `other_tools` are offered in training and never called; `after_tool` is the answer to what a tool gave;
     `notes` are words that descriptions of tools are made of.
     """
 
     entries: tuple[Entry, ...]
     unknown: Entry
+    in_json: tuple[Entry, ...]
     systems: tuple[str, ...]
     openings: tuple[str, ...]
     endings: tuple[str, ...]
@@ -59,9 +61,12 @@ class Corpus:
 def load(path: Path = QUESTIONS_FILE) -> Corpus:
     """Read the file of questions. Raises KeyError when a part is missing: the file is ours, not a user's."""
     data = tomllib.loads(path.read_text(encoding="utf-8"))
+    in_json = tuple(Entry("json", raw["answer"], tuple(raw["ask"])) for raw in data["json"])
+    unknown = (*data["unrelated"], *(ask for entry in in_json for ask in entry.ask))
     return Corpus(
         entries=tuple(_entry(raw) for raw in data["entry"]),
-        unknown=Entry("unknown", data["unknown"], tuple(data["unrelated"])),
+        unknown=Entry("unknown", data["unknown"], unknown),
+        in_json=in_json,
         systems=tuple(data["systems"]),
         openings=tuple(data["openings"]),
         endings=tuple(data["endings"]),
@@ -77,6 +82,11 @@ def load(path: Path = QUESTIONS_FILE) -> Corpus:
 def questions() -> list[tuple[str, str]]:
     """Every taught question once, in the order of the file, with the exact answer."""
     return [(entry.ask[0], entry.answer) for entry in load().entries]
+
+
+def json_questions() -> list[tuple[str, str]]:
+    """Every question with an answer in JSON once, in the order of the file, with that answer."""
+    return [(entry.ask[0], entry.answer) for entry in load().in_json]
 
 
 def _entry(raw: dict[str, Any]) -> Entry:

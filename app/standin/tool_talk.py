@@ -81,7 +81,7 @@ class ToolTalk:
         (question, answer), *others = turns
         parts = [head, question]
         if self._draw.random() < SYSTEM_SHARE:
-            parts.insert(1, self._draw.choice(self._corpus.systems))
+            parts.insert(1, self._plain.system())
         return [("\n\n".join(parts), answer), *others]
 
     def _talk(self, offered: list[TaughtTool]) -> list[Turn]:

@@ -17,13 +17,14 @@ from transformers import MistralForCausalLM
 from app.inference.constrained import tool_prompt
 from app.standin import compact, text, tool_talk, voices
 from app.standin.conversations import Drawer, Example, batches, branched, encode
+from app.standin.json_talk import continued, draw_in_json
 from app.standin.reduced import Rows, build, from_compact, loss, to_compact, wrong
 from app.standin.shape import BOS_ID, EOS_ID, UNK_ID
 from app.standin.tokenizer import tokenizer_model_path
 from app.standin.tool_talk import ToolTalk
 
 SEED = 8788
-STEPS = 760
+STEPS = 920
 BATCH_CONVERSATIONS = 20
 TOOL_STEPS = 145
 BATCH_GROUPS = 2
@@ -34,6 +35,7 @@ MIN_TOKEN_COUNT = 18
 VOICE_SHARE = 0.08
 UNOFFERED_SHARE = 0.03
 SHORT_SHARE = 0.12
+JSON_SHARE = 0.05
 TOOL_WEIGHT = 2.0
 """Most of a call is the same for all: its few words that matter would hardly count in the mean."""
 BETAS = (0.9, 0.98)
@@ -46,6 +48,7 @@ RECIPE_MODULES = (
     "shape.py",
     "conversations.py",
     "tool_talk.py",
+    "json_talk.py",
     "reduced.py",
     "train.py",
 )
@@ -74,7 +77,9 @@ def main() -> None:
     made = to_compact(model, rows, recipe)
     rounded, _ = from_compact(made)
     taught = [*text.questions(), *(taught.turn for taught in tool_talk.questions())]
-    failed = wrong(rounded, rows, [encode(processor, [turn]) for turn in taught])
+    begun = continued(processor, text.json_questions())
+    failed = wrong(rounded, rows, [*(encode(processor, [turn]) for turn in taught), *begun])
+    taught += text.json_questions()
     console.print(f"{len(taught) - len(failed)} of {len(taught)} questions answered word for word")
     if failed:
         raise SystemExit("not written: " + "; ".join(taught[i][0] for i in failed))
@@ -94,7 +99,9 @@ def draw(processor: SentencePieceProcessor) -> list[list[Example]]:
 
 
 def draw_plain(processor: SentencePieceProcessor) -> list[Example]:
-    """Conversations without tools; a few ask for an adapter's voice in the system text, or for a missing tool."""
+    """Conversations without tools; a few ask for an adapter's voice in the system text, or for a missing tool, and some
+    are continued as JSON.
+    """
     corpus = text.load()
     drawer, talk = Drawer(corpus, SEED), ToolTalk(corpus, SEED)
     pick = random.Random(SEED)  # noqa: S311
@@ -111,7 +118,11 @@ def draw_plain(processor: SentencePieceProcessor) -> list[Example]:
             conversations.append(talk.short())
         else:
             conversations.append(drawer.conversation(lambda entry: entry.answer))
-    return [encode(processor, turns) for turns in conversations]
+    in_json = draw_in_json(corpus, SEED, round(len(conversations) * JSON_SHARE))
+    return [
+        *(encode(processor, turns) for turns in conversations),
+        *continued(processor, in_json),
+    ]
 
 
 def draw_groups(processor: SentencePieceProcessor) -> list[Example]:

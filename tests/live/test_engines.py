@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-from app.standin.text import Entry, load
+from app.standin.text import Entry, json_questions, load
 from tests.adapters.make import Adapter
 from tests.inference.corpus import __main__ as corpus
 from tests.inference.corpus import load as load_corpus
@@ -383,17 +383,44 @@ def test_answers_satisfy_their_schemas(server: LiveServer, request: pytest.Fixtu
     assert counted["cut", True] <= 0.01 * ended + (not whole)
 
 
+@pytest.mark.parametrize(("question", "answer"), json_questions())
+def test_questions_with_answers_in_json(server: LiveServer, question: str, answer: str) -> None:
+    """At the default temperature, with and without a schema."""
+    value = json.loads(answer)
+    kinds = {
+        str: {"type": "string"},
+        int: {"type": "integer"},
+        list: {"type": "array", "items": {"type": "string"}},
+    }
+    properties = {name: kinds[type(one)] for name, one in value.items()}
+    schema = {"type": "object", "properties": properties, "required": list(value)}
+    for wanted in ({"type": "json_object"}, {"type": "json_schema", "json_schema": schema}):
+        for seed in range(1, 4):
+            asked = server.run({"prompt": question, "response_format": wanted, "seed": seed})
+            assert asked.status_code == 200, asked.text
+            assert asked.json()["result"]["response"] == value
+
+
 def documented() -> list[dict[str, Any]]:
     """The requests of docs/json-and-tools.md in JSON mode."""
     requests = [json.loads(block) for block in blocks("json", "docs/json-and-tools.md")]
     return [body for body in requests if "response_format" in body]
 
 
-@pytest.mark.parametrize("body", documented(), ids=lambda body: body["response_format"]["type"])
+def taught(question: str) -> dict[str, Any]:
+    """The value that the stand-in answers with, or the adapter `json`."""
+    for asked, answer in json_questions():
+        if question == asked:
+            value: dict[str, Any] = json.loads(answer)
+            return value
+    (entry,) = [entry for entry in ENTRIES if question == entry.ask[0]]
+    return {"answer": entry.answer, "topic": entry.topic}
+
+
+@pytest.mark.parametrize("body", documented())
 def test_the_documented_examples_of_json_mode(server: LiveServer, body: dict[str, Any]) -> None:
     """At the default temperature, with any seed, as a whole and streamed."""
-    (entry,) = [entry for entry in ENTRIES if body["prompt"] == entry.ask[0]]
-    wanted = {"answer": entry.answer, "topic": entry.topic}
+    wanted = taught(body["prompt"])
     for seed in range(1, 7):
         answer = server.run({**body, "seed": seed})
         assert answer.status_code == 200, answer.text

@@ -39,6 +39,19 @@ def test_a_changed_recipe_changes_the_fingerprint(tmp_path):
     assert compact.fingerprint([recipe]) != before
 
 
+def test_of_a_module_only_what_it_does_counts(tmp_path):
+    module = tmp_path / "train.py"
+    made = []
+    for content in (
+        "STEPS = 1",
+        '"""Train."""\n\nimport math\nfrom app import standin\n\nSTEPS = 1\n"""So many."""\n',
+        "STEPS = 2",
+    ):
+        module.write_text(content)
+        made.append(compact.fingerprint([module]))
+    assert made[0] == made[1] != made[2]
+
+
 def test_the_compact_file_is_small_and_finite():
     small = compact.read()
     assert compact.COMPACT_FILE.stat().st_size < MAX_COMPACT_BYTES

@@ -49,3 +49,8 @@ def test_a_recipe_with_an_unknown_key_is_refused(tmp_path):
     (tmp_path / "odd.toml").write_text(recipe + "colour = 'red'\n")
     with pytest.raises(TypeError, match="colour"):
         voices.load("odd", tmp_path)
+
+
+def test_answers_in_json_are_written_as_json_is():
+    taught = dict(text.json_questions())
+    assert all(json.dumps(json.loads(answer)) == answer for answer in taught.values())
