@@ -43,10 +43,10 @@ screenshots: install-dev
 	@$(bin)/python -m tests.live.playground.pictures
 
 standin: install-engine
-	@$(bin)/python -m app.standin.train
+	@$(bin)/python -m app.standin.recipe.train
 
 adapters: install-engine
-	@$(bin)/python -m app.standin.lora
+	@$(bin)/python -m app.standin.recipe.lora
 
 lock:
 	@python3 -m requirements.lock $(ARGS)

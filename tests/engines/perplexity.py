@@ -22,13 +22,13 @@ from app.engines.transformers.attention import Segment
 from app.engines.transformers.lora import BASE
 from app.engines.transformers.model import StepModel, load
 from app.engines.transformers.plan import Quantization, TransformersPlan
-from app.standin import text
-from app.standin.conversations import Drawer, Example, encode
 from app.standin.expand import ensure_expanded
 from app.standin.gguf import ensure_gguf
+from app.standin.recipe import text
+from app.standin.recipe.conversations import Drawer, Example, encode
+from app.standin.recipe.train import SEED
 from app.standin.shape import EOS_ID
 from app.standin.tokenizer import tokenizer_model_path
-from app.standin.train import SEED
 from tests.engines.gguf_forms import FORMS, Forms
 from tests.engines.packing import packed_standin
 

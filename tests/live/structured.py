@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.standin.text import load
+from app.standin.recipe.text import load
 from tests.live.server import HF, OPENAI_CHAT, LiveServer
 
 ENTRIES = load().entries

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.engines.memory import BLOCK_TOKENS
-from app.standin.text import Entry, load
+from app.standin.recipe.text import Entry, load
 from tests.adapters.make import Adapter
 from tests.live.account import Account
 from tests.live.server import LiveServer, changed_server

@@ -8,7 +8,7 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
-from app.standin import text
+from app.standin.recipe import text
 from app.types import Tool
 from tests.live.server import CF, HF, LiveServer
 

@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-from app.standin.text import Entry, json_questions, load
+from app.standin.recipe.text import Entry, json_questions, load
 from tests.adapters.make import Adapter
 from tests.inference.corpus import __main__ as corpus
 from tests.inference.corpus import load as load_corpus

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from app.standin.text import questions
+from app.standin.recipe.text import questions
 from tests.live.schemas import schema
 from tests.live.server import CF, HF, LiveServer, sse_events
 

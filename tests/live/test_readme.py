@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.standin.text import questions
+from app.standin.recipe.text import questions
 from tests.live.pages import blocks
 from tests.live.server import CHECKOUT, LiveServer, seeded, sse_events
 

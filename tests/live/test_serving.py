@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.standin.text import questions
+from app.standin.recipe.text import questions
 from tests.live.server import (
     CF,
     CHECKOUT,

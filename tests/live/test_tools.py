@@ -8,7 +8,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from app.standin import text, tool_talk
+from app.standin.recipe import text, tool_talk
 from app.types import Tool
 from tests.live.pages import blocks
 from tests.live.server import CF, HF, LiveServer, sse_events

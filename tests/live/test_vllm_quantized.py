@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.standin.text import load
+from app.standin.recipe.text import load
 from tests.engines.packing import Method, packed_standin
 from tests.live.account import Account
 from tests.live.server import LiveServer, changed_server

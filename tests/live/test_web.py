@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import Browser, Page
 
-from app.standin.text import questions
+from app.standin.recipe.text import questions
 from tests.live.browser import SCREENSHOTS
 from tests.live.server import CHECKOUT, LiveServer
 

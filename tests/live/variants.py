@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from app.standin import voices
-from app.standin.text import Entry
+from app.standin.recipe import voices
+from app.standin.recipe.text import Entry
 from tests.adapters.make import Adapter
 
 FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_{}.weight"

@@ -8,7 +8,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from app.inference.constrained.tool_prompt import explained
-from app.standin import text, tool_talk, voices
+from app.standin.recipe import text, tool_talk, voices
 from app.types import Tool
 
 MAX_ANSWER_TOKENS = 110

@@ -9,7 +9,7 @@ from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer
 
-from app.standin.conversations import encode
+from app.standin.recipe.conversations import encode
 from app.standin.tokenizer import tokenizer_json, tokenizer_model_path
 
 MODEL = SentencePieceProcessor(model_file=str(tokenizer_model_path()))

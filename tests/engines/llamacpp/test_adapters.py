@@ -12,7 +12,7 @@ from app.engines.engine import LeasedAdapter
 from app.engines.llamacpp.gguf.adapter import converted, place_of
 from app.engines.llamacpp.gguf.model import GgufModel, read_model
 from app.errors import FinetuneNotFound, InternalError, OutOfCapacity
-from app.standin import text, voices
+from app.standin.recipe import text, voices
 from app.types import StoredAdapter
 from tests.engines.llamacpp.asking import GREEDY, example, until
 

@@ -16,8 +16,8 @@ from app.engines.llamacpp.plan import LlamaCppPlan
 from app.errors import InternalError, JsonModeUnmet, OutOfCapacity, StartupError
 from app.inference.constrained.tool_grammar import grammar_of_calls
 from app.inference.constrained.tool_prompt import explained
-from app.standin import text, tool_talk, voices
 from app.standin.gguf import write_gguf
+from app.standin.recipe import text, tool_talk, voices
 from app.types import Grammar, Prompt
 from tests.engines.llamacpp.asking import EXAMPLES, GREEDY, Asking, example, ids_of, text_of, until
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.standin import text, voices
 from app.standin.gguf import write_gguf
+from app.standin.recipe import text, voices
 from tests.engines.gguf_forms import Forms
 from tests.engines.llamacpp.asking import example
 

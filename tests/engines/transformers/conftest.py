@@ -15,7 +15,7 @@ from app.engines.transformers.engine import TransformersEngine
 from app.engines.transformers.plan import TransformersPlan
 from app.inference.prompt import PromptBuilder
 from app.settings import CHECKOUT
-from app.standin.text import questions
+from app.standin.recipe.text import questions
 from app.types import Delta, Prompt, Sampling, StoredAdapter, TextRequest
 
 SLOTS = 3

@@ -10,8 +10,8 @@ from app.engines.transformers import loading
 from app.engines.transformers.engine import TransformersEngine
 from app.engines.transformers.plan import Requested, TransformersPlan
 from app.errors import StartupError
-from app.standin import voices
-from app.standin.text import load
+from app.standin.recipe import voices
+from app.standin.recipe.text import load
 from app.types import Prompt, StoredAdapter
 
 from .conftest import WHOLE, ask_engine, taught

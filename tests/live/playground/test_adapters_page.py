@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Route
 
-from app.standin.text import questions
-from app.standin.voices import ADAPTERS_FOLDER
+from app.standin.recipe.text import questions
+from app.standin.recipe.voices import ADAPTERS_FOLDER
 from tests.adapters.make import Adapter
 from tests.live.account import Account
 from tests.live.playground.visit import Visit

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.standin.text import questions
+from app.standin.recipe.text import questions
 from tests.live.account import Account
 from tests.live.playground.visit import ENDLESS, Visit
 from tests.live.server import CF, LiveServer

@@ -9,7 +9,7 @@ from app.adapters.inspection.base_model import read_base
 from app.engines.llamacpp.gguf.sidecar import make_sidecar
 from app.errors import StartupError
 from app.inference.tokenizer import Tokenizer
-from app.standin import text
+from app.standin.recipe import text
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from torch.nn import functional
 from transformers import MistralConfig, MistralForCausalLM
 
 from app.standin.compact import Bits, Compact
-from app.standin.conversations import Example
+from app.standin.recipe.conversations import Example
 from app.standin.shape import CONFIG, VOCAB_SIZE
 
 UNKNOWN_WORD_SHARE = 0.03

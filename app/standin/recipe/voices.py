@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from app.standin.text import Entry
+from app.settings import CHECKOUT
+from app.standin.recipe.text import Entry
 
-ADAPTERS_FOLDER = Path(__file__).parents[2] / "adapters"
+ADAPTERS_FOLDER = CHECKOUT / "adapters"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""app/standin/tool_talk.py: what is drawn, and that conversations in one example don't see each other."""
+"""app/standin/recipe/tool_talk.py: what is drawn, and that conversations in one example don't see each other."""
 
 import json
 
@@ -7,9 +7,9 @@ import torch
 from sentencepiece import SentencePieceProcessor
 
 from app.inference.constrained.tool_prompt import EXPLANATION
-from app.standin import text, tool_talk
-from app.standin.conversations import branched, encode
-from app.standin.reduced import Rows, answer_logits, build
+from app.standin.recipe import text, tool_talk
+from app.standin.recipe.conversations import branched, encode
+from app.standin.recipe.reduced import Rows, answer_logits, build
 from app.standin.tokenizer import tokenizer_model_path
 
 

@@ -14,8 +14,8 @@ from itertools import takewhile
 
 from sentencepiece import SentencePieceProcessor
 
+from app.standin.recipe.text import Corpus, Entry
 from app.standin.shape import BOS_ID, EOS_ID
-from app.standin.text import Corpus, Entry
 
 NONSENSE_SHARE = 0.14
 UNRELATED_SHARE = 0.1

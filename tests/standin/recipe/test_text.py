@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from app.standin import text, voices
+from app.standin.recipe import text, voices
 
 
 def test_there_are_enough_questions_each_asked_in_several_ways():

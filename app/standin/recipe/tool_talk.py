@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.inference.constrained.tool_prompt import CALL_BEGINS, CALL_ENDS, explained
-from app.standin.conversations import Drawer, Turn
-from app.standin.text import Corpus, Entry, TaughtTool, load
+from app.standin.recipe.conversations import Drawer, Turn
+from app.standin.recipe.text import Corpus, Entry, TaughtTool, load
 from app.types import Tool
 
 CONVERSATIONS = 12

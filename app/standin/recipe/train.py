@@ -1,4 +1,4 @@
-"""`make standin`: train the stand-in and write the compact file. Run as `python -m app.standin.train`.
+"""`make standin`: train the stand-in and write the compact file. Run as `python -m app.standin.recipe.train`.
 
 Takes about two minutes on two cores. Data, noise and initial weights come from one seed.
 """
@@ -15,13 +15,14 @@ from sentencepiece import SentencePieceProcessor
 from transformers import MistralForCausalLM
 
 from app.inference.constrained import tool_prompt
-from app.standin import compact, text, tool_talk, voices
-from app.standin.conversations import Drawer, Example, batches, branched, encode
-from app.standin.json_talk import continued, draw_in_json
-from app.standin.reduced import Rows, build, from_compact, loss, to_compact, wrong
+from app.standin import compact
+from app.standin.recipe import text, tool_talk, voices
+from app.standin.recipe.conversations import Drawer, Example, batches, branched, encode
+from app.standin.recipe.json_talk import continued, draw_in_json
+from app.standin.recipe.reduced import Rows, build, from_compact, loss, to_compact, wrong
+from app.standin.recipe.tool_talk import ToolTalk
 from app.standin.shape import BOS_ID, EOS_ID, UNK_ID
 from app.standin.tokenizer import tokenizer_model_path
-from app.standin.tool_talk import ToolTalk
 
 SEED = 8788
 STEPS = 920
@@ -45,7 +46,6 @@ RECIPE_MODULES = (
     "questions.toml",
     "text.py",
     "voices.py",
-    "shape.py",
     "conversations.py",
     "tool_talk.py",
     "json_talk.py",
@@ -60,6 +60,7 @@ def recipe_files() -> list[Path]:
     explanation = Path(tool_prompt.__file__)
     return [
         *(here / name for name in RECIPE_MODULES),
+        here.parent / "shape.py",
         explanation,
         *sorted(voices.ADAPTERS_FOLDER.glob("*.toml")),
     ]

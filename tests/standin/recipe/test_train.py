@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from app.standin import compact, lora, train, voices
+from app.standin import compact
+from app.standin.recipe import lora, train, voices
 from app.standin.shape import CONFIG
 
 MAX_COMPACT_BYTES = 8_000_000

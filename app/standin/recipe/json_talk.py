@@ -5,8 +5,8 @@ from itertools import cycle
 
 from sentencepiece import SentencePieceProcessor
 
-from app.standin.conversations import Drawer, Example, Turn, encode
-from app.standin.text import Corpus
+from app.standin.recipe.conversations import Drawer, Example, Turn, encode
+from app.standin.recipe.text import Corpus
 
 BEGINNINGS = ('▁{"', '▁{"', '{"', '▁{ "', '{ "')
 """Where the likeliest tokens are forbidden any of these may be drawn; a blank is between two tokens."""

@@ -1,4 +1,4 @@
-"""`make adapters`, after `make standin`: train the example adapters with peft (`python -m app.standin.lora`).
+"""`make adapters`, after `make standin`: train the example adapters with peft (`python -m app.standin.recipe.lora`).
 
 Each recipe `adapters/<name>.toml` becomes `adapters/<name>/adapter_config.json` and
 `adapter_model.safetensors`, the two files that a person uploads. Training on the reduced model gives the same
@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from sentencepiece import SentencePieceProcessor
 from transformers import MistralForCausalLM
 
-from app.standin import compact, text, voices
-from app.standin.conversations import Drawer, Example, batches, encode
-from app.standin.reduced import Rows, from_compact, loss, wrong
+from app.standin import compact
+from app.standin.recipe import text, voices
+from app.standin.recipe.conversations import Drawer, Example, batches, encode
+from app.standin.recipe.reduced import Rows, from_compact, loss, wrong
 from app.standin.tokenizer import tokenizer_model_path
 
 BASE_NAME = "outworker/stand-in"
