@@ -1,6 +1,7 @@
 """The floors of app/: imports go down only, in no circle, so a part can be read with nothing above it in mind."""
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -84,3 +85,12 @@ def test_folders_are_in_no_circle() -> None:
 
 def test_few_files_are_loose() -> None:
     assert len(list(APP.glob("[!_]*.py"))) <= 8
+
+
+def test_the_page_on_architecture_names_files_that_are_there() -> None:
+    page = (CHECKOUT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py)?)`", page))
+    assert len(named) > 30
+    assert [
+        name for name in sorted(named) if not any((root / name).exists() for root in (APP, CHECKOUT))
+    ] == []

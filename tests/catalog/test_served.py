@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from app.catalog.cards import STAND_IN, ModelCard, as_served
 from app.server.banner import STAND_IN_NOTE
-from app.weights import STAND_IN as STAND_IN_OF_THE_SETTINGS
+from app.weights.source import STAND_IN as STAND_IN_OF_THE_SETTINGS
 
 
 def test_the_stand_in_says_what_it_is(cf: ModelCard) -> None:

@@ -79,7 +79,7 @@ def test_an_entry_of_the_model_is_changed_whatever_form_it_has(settings: Setting
 def test_words_about_no_entry_are_refused(settings: Settings, words: LaunchOptions) -> None:
     models = (replace(settings.models[0], name=GEMMA, weights="google/gemma-7b-it"),)
     with pytest.raises(
-        SettingsError, match=r"no \[\[models\]\] entry is of a model that the words are for"
+        SettingsError, match=r"no \[\[models\]\] entry is of a model that the options are for"
     ) as caught:
         with_options(replace(settings, models=models), words, machine())
     assert "\n" not in str(caught.value)

@@ -52,8 +52,8 @@ def test_a_relative_path_starts_where_the_command_was_given(
         (STAND_IN, "none"),
     ],
 )
-def test_rounding_while_loading(tmp_path: Path, name: str, expected: str) -> None:
-    assert Weights(name, tmp_path).rounding() == expected
+def test_quantization_while_loading(tmp_path: Path, name: str, expected: str) -> None:
+    assert Weights(name, tmp_path).load_quantization() == expected
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ async def test_a_new_one_is_used_while_an_old_request_goes_on(serving: TextGener
     async with serving() as ask:
         endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=400, ignore_eos=True))
         first = await anext(endless)
-        before = ask.engine._generations.current
+        before = ask.engine._servers.current
         async with ask.engine.lease(example("pirate")) as pirate:
-            assert ask.engine._generations.current is not before
+            assert ask.engine._servers.current is not before
             assert await ask.text(QUESTION, pirate) == f" {PIRATES_ANSWER}"
             rest = [delta async for delta in endless]
         assert sum(len(delta.token_ids) for delta in (first, *rest)) == 400
@@ -38,9 +38,9 @@ async def test_a_new_one_is_used_while_an_old_request_goes_on(serving: TextGener
 
 async def test_the_old_server_is_gone_when_its_requests_are(serving: TextGeneration) -> None:
     async with serving() as ask:
-        old = ask.engine._generations.current
+        old = ask.engine._servers.current
         async with ask.engine.lease(example("pirate")):
-            await until(lambda: ask.engine._generations._old is None)
+            await until(lambda: ask.engine._servers._old is None)
         assert old._server is None
 
 
@@ -68,7 +68,7 @@ async def test_loads_at_once_take_few_servers(serving: TextGeneration) -> None:
         names = ["pirate", "json"] * 4
         answers = await asyncio.gather(*(leased_answer(ask, name) for name in names))
         assert answers == [answers[0], answers[1]] * 4
-        assert ask.engine._generations.current.adapters == {1, 2}
+        assert ask.engine._servers.current.adapters == {1, 2}
 
 
 async def test_more_than_there_are_places_take_turns(serving: TextGeneration) -> None:
@@ -76,7 +76,7 @@ async def test_more_than_there_are_places_take_turns(serving: TextGeneration) ->
         for _ in range(2):
             assert await leased_answer(ask, "pirate") == f" {PIRATES_ANSWER}"
             assert '"answer"' in await leased_answer(ask, "json")
-        assert len(ask.engine._generations.files) == 1
+        assert len(ask.engine._servers.files) == 1
         async with ask.engine.lease(example("pirate")):
             ask.engine._adapter_slots._wait_s = 0.01
             with pytest.raises(OutOfCapacity):
@@ -107,18 +107,18 @@ async def test_an_adapter_gets_its_turn_among_requests_without_one(serving: Text
 
     async with serving(slots=3) as ask, ask.engine.lease(example("pirate")) as pirate:
         long = asyncio.create_task(answer(ask, "long", None, 300))
-        await until(lambda: ask.engine._generations.running == 1)
+        await until(lambda: ask.engine._servers.running == 1)
         later = [
             asyncio.create_task(answer(ask, "pirate's", pirate, 20)),
             asyncio.create_task(answer(ask, "without", None, 5)),
         ]
         left = ask.stream(QUESTION, GREEDY, pirate)
         waiting = asyncio.create_task(anext(left))
-        await until(lambda: ask.engine._generations.running == 4)
+        await until(lambda: ask.engine._servers.running == 4)
         waiting.cancel()
         await asyncio.wait([waiting])
         await left.aclose()
-        assert ask.engine._generations.running == 3
+        assert ask.engine._servers.running == 3
         assert ended == []
         await asyncio.gather(long, *later)
     assert ended == ["long", "pirate's", "without"]
@@ -134,7 +134,7 @@ async def test_forgotten_it_leaves_memory_and_disk(
             assert file.is_file()
         await ask.engine.forget(pirate)
         await until(lambda: not file.exists())
-        await until(lambda: not ask.engine._generations.current.adapters)
+        await until(lambda: not ask.engine._servers.current.adapters)
         assert await leased_answer(ask, "pirate") == f" {PIRATES_ANSWER}"
 
 
@@ -204,15 +204,15 @@ async def test_a_file_that_another_loads_is_not_removed(
         engine = ask.engine
         async with engine.lease(mine):
             pass
-        add = engine._generations.add
+        add = engine._servers.add
 
         async def forgotten_before(adapter: int, file: Path) -> None:
             await engine.forget(mine)
-            await until(lambda: not engine._generations.files)
+            await until(lambda: not engine._servers.files)
             await engine._remove_forgotten()
             await add(adapter, file)
 
-        monkeypatch.setattr(engine._generations, "add", forgotten_before)
+        monkeypatch.setattr(engine._servers, "add", forgotten_before)
         async with engine.lease(theirs) as leased:
             assert await ask.text(QUESTION, leased) == f" {PIRATES_ANSWER}"
 
@@ -222,12 +222,12 @@ async def test_a_new_one_waits_so_long_for_old_answers(serving: TextGeneration) 
         endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
         await anext(endless)
         async with ask.engine.lease(example("pirate")) as pirate:
-            ask.engine._generations._wait_s = 0.01
+            ask.engine._servers._wait_s = 0.01
             with pytest.raises(OutOfCapacity, match="still run"):
                 await leased_answer(ask, "json")
             assert await ask.text(QUESTION, pirate) == f" {PIRATES_ANSWER}"
             await endless.aclose()
-            ask.engine._generations._wait_s = 20
+            ask.engine._servers._wait_s = 20
             assert '"answer"' in await leased_answer(ask, "json")
 
 
@@ -237,7 +237,7 @@ async def test_who_waits_when_the_engine_stops_is_refused_and_not_cancelled(serv
         await anext(endless)
         async with ask.engine.lease(example("pirate")):
             waiting = asyncio.ensure_future(leased_answer(ask, "json"))
-            await until(lambda: len(ask.engine._generations.files) == 2)
+            await until(lambda: len(ask.engine._servers.files) == 2)
             await ask.engine.stop(0)
             with pytest.raises(OutOfCapacity):
                 await waiting

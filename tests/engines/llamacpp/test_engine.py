@@ -255,7 +255,7 @@ class TestEnding:
             assert (await anext(endless)).text
             await endless.aclose()
             assert await ask.text(QUESTION) == f" {ANSWER}"
-            await until(lambda: not ask.engine._generations.running)
+            await until(lambda: not ask.engine._servers.running)
 
     async def test_one_that_waits_can_leave(self, serving: TextGeneration) -> None:
         async with serving(slots=1) as ask:
@@ -264,7 +264,7 @@ class TestEnding:
             waiting = ask.stream(QUESTION)
             first = asyncio.ensure_future(anext(waiting))
             await asyncio.sleep(0)
-            assert ask.engine._generations.running == 2
+            assert ask.engine._servers.running == 2
             first.cancel()
             await waiting.aclose()
             await endless.aclose()
@@ -274,7 +274,7 @@ class TestEnding:
         """llama.cpp says with each answer how much of a prompt it had already."""
         said = []
         async with serving(slots=1) as ask:
-            server = ask.engine._generations.current._server
+            server = ask.engine._servers.current._server
             for body in [{"prompt": [1, *[415] * 200], "n_predict": 1, "stream": True}] * 2:
                 server.handle_completions({**body, "stream_options": {"include_usage": True}}, said.append)
         counts = [chunk["usage"]["prompt_tokens_details"] for chunk in said if chunk.get("usage")]
@@ -285,7 +285,7 @@ class TestEnding:
             endless = ask.stream(QUESTION, replace(GREEDY, max_tokens=100_000, ignore_eos=True))
             await anext(endless)
             others = [asyncio.ensure_future(ask.text(QUESTION, ignore_eos=True)) for _ in range(3)]
-            await until(lambda: ask.engine._generations.running == 4)
+            await until(lambda: ask.engine._servers.running == 4)
             await ask.engine.stop(0)
             assert ask.engine.health().state == "stopped"
             for left in (anext(endless), *others):  # some of them never began
@@ -297,7 +297,7 @@ class TestEnding:
     async def test_stop_waits_for_what_ends_in_time(self, serving: TextGeneration) -> None:
         async with serving() as ask:
             asked = asyncio.ensure_future(ask.text(QUESTION))
-            await until(lambda: bool(ask.engine._generations.running))
+            await until(lambda: bool(ask.engine._servers.running))
             await ask.engine.stop(30)
             assert await asked == f" {ANSWER}"
 
@@ -369,7 +369,7 @@ class TestStarting:
 
     async def test_nobody_else_can_reach_it(self, serving: TextGeneration) -> None:
         async with serving() as ask:
-            address = ask.engine._generations.current._server.listening_address
+            address = ask.engine._servers.current._server.listening_address
         assert address.startswith("unix://")
         with pytest.raises(FileNotFoundError):
             await asyncio.open_unix_connection(address.removeprefix("unix://"))

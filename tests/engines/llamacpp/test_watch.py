@@ -25,7 +25,7 @@ async def test_a_busy_llama_cpp_answers_and_a_silent_one_is_lost(
     engine = LlamaCppEngine(lambda: plan, lambda: EXAMPLES, wait_s=5, supervision=supervision)
     await engine.start()
     asking, go_on = Asking(engine, prompts), threading.Event()
-    generation = engine._generations.current  # type: ignore[union-attr]
+    generation = engine._servers.current  # type: ignore[union-attr]
     try:
         for _ in range(3):
             assert await asking.text(QUESTION)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.engines.transformers import loading
+from app.engines.transformers import model as loading
 from app.engines.transformers.engine import TransformersEngine
 from app.engines.transformers.plan import Requested, TransformersPlan
 from app.errors import StartupError
