@@ -186,7 +186,7 @@ class Pipeline:
             self._check_engine(request, builder)
         if self._constraints.wanted(request):
             async with within(self._deadline_s, RequestTimeout):
-                request = await self._constraints.constrain(request, opens_turn=prompt.opens_turn)
+                request = await self._constraints.constrain(request, account_id, opens_turn=prompt.opens_turn)
         return Job(place, request, prompt, adapter, account_id, request_id)
 
     async def count(self, request: TextRequest, *, card: ModelCard, account_id: str) -> int:
@@ -223,15 +223,17 @@ class Pipeline:
                     cache_salt=job.account_id,
                 )
                 try:
-                    yield Run(self._shaped(deltas, job.request), job.place, job.prompt, job.request)
+                    yield Run(self._constrained(deltas, job), job.place, job.prompt, job.request)
                 finally:
                     await deltas.aclose()
         finally:
             job.place.give_up()
 
-    def _shaped(self, deltas: Deltas, request: TextRequest) -> AsyncIterator[Delta]:
+    def _constrained(self, deltas: Deltas, job: Job) -> AsyncIterator[Delta]:
         """The engine's own deltas for a plain request: it pays nothing for what others ask."""
-        return self._constraints.apply(deltas, request) if self._constraints.wanted(request) else deltas
+        if not self._constraints.wanted(job.request):
+            return deltas
+        return self._constraints.apply(deltas, job.request, job.account_id)
 
     def _check_engine(self, request: TextRequest, builder: PromptBuilder) -> None:
         """Raises BadInput for what the engine does not have."""

@@ -50,7 +50,7 @@ def engine_lives(live: LiveServer) -> Any:
 
 def engine_pids(live: LiveServer) -> set[int]:
     """vLLM's processes: the two that try schemas out may be replaced at any time."""
-    helpers = ("grammar_helper", "schema_helper")
+    helpers = ("grammar_worker", "schema_worker")
     return {
         process.pid
         for process in live.engine_processes()

@@ -13,7 +13,7 @@ from app.errors import JsonModeUnmet
 from app.inference.constrained.cut import why_cut
 from app.inference.constrained.grammar_checker import Grammars
 from app.inference.constrained.json_mode import PATH, grammar_of_json
-from app.inference.constrained.schema_checker import Schemas
+from app.inference.constrained.schema_checker import AccountSchemas, Schemas
 from app.inference.constrained.text_format import CheckedText, grammar_of_text, schema_of
 from app.inference.constrained.tool_calls import ToolCalls
 from app.inference.constrained.tool_grammar import grammar_of_calls
@@ -31,7 +31,7 @@ class JsonModeCheck:
         self,
         deltas: AsyncIterator[Delta],
         json_format: JsonFormat,
-        schemas: Schemas,
+        schemas: AccountSchemas,
         max_tokens: int,
         *,
         may_be_cut: bool = False,
@@ -84,36 +84,40 @@ class Constraints:
     def wanted(request: TextRequest) -> bool:
         return request.json_format is not None or bool(request.tools) or request.text_format is not None
 
-    async def constrain(self, request: TextRequest, *, opens_turn: bool = True) -> TextRequest:
+    async def constrain(
+        self, request: TextRequest, account_id: str, *, opens_turn: bool = True
+    ) -> TextRequest:
         """The request with its grammar; `opens_turn` is the prompt's. Raises BadInput, JsonModeUnmet or OutOfCapacity."""
+        schemas = AccountSchemas(self._schemas, account_id)
         for tool in request.tools:
-            await self._schemas.admit(("tools", tool.name, "parameters"), tool.parameters)
+            await schemas.admit(("tools", tool.name, "parameters"), tool.parameters)
         if request.json_format is not None and request.json_format.schema is not None:
-            await self._schemas.admit(PATH, request.json_format.schema)
+            await schemas.admit(PATH, request.json_format.schema)
         if request.text_format is not None and (schema := schema_of(request.text_format)) is not None:
-            await self._schemas.admit(request.text_format.path, schema)
+            await schemas.admit(request.text_format.path, schema)
         grammar = _grammar(request, opens_turn)
         what = "schema" if request.text_format is None else request.text_format.path[-1]
         if self._grammars is not None:
             for tried, name in _parts(request):
-                await self._grammars.admit(tried, name)
-            grammar = await self._grammars.admit(grammar, f"the {what}")
+                await self._grammars.admit(tried, name, account_id)
+            grammar = await self._grammars.admit(grammar, f"the {what}", account_id)
         return replace(request, sampling=replace(request.sampling, grammar=grammar))
 
-    def apply(self, deltas: AsyncIterator[Delta], request: TextRequest) -> AsyncIterator[Delta]:
+    def apply(
+        self, deltas: AsyncIterator[Delta], request: TextRequest, account_id: str
+    ) -> AsyncIterator[Delta]:
         """Nothing to close: what reads the deltas holds nothing but text."""
+        schemas = AccountSchemas(self._schemas, account_id)
         if request.tools:
             must_call = request.tool_choice == "required"
-            deltas = ToolCalls(
-                deltas, request.tools, self._schemas, must_call=must_call, one_call=request.one_call
-            )
+            deltas = ToolCalls(deltas, request.tools, schemas, must_call=must_call, one_call=request.one_call)
         if request.text_format is not None:
-            deltas = CheckedText(deltas, request.text_format, self._schemas)
+            deltas = CheckedText(deltas, request.text_format, schemas)
         if request.json_format is not None:
             deltas = JsonModeCheck(
                 deltas,
                 request.json_format,
-                self._schemas,
+                schemas,
                 request.sampling.max_tokens,
                 may_be_cut=request.may_be_cut,
             )

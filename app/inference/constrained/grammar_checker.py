@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 from app.engines.structural_tag import structural_tag
 from app.errors import JsonModeUnmet
-from app.inference.constrained.worker import Broken, TooSlow, WorkerProcess
+from app.inference.constrained.worker import Broken, TooSlow
+from app.inference.constrained.worker_pool import WorkerPool
 from app.types import Grammar
 
 MODULE: Final = "app.inference.constrained.grammar_worker"
@@ -28,17 +29,17 @@ class Grammars:
     """`weights` gives the folder whose vocabulary the engine has. Verdicts are remembered, refusals too."""
 
     def __init__(self, weights: Callable[[], Path]) -> None:
-        self._helper = WorkerProcess(MODULE, lambda: (str(weights()),))
+        self.pool = WorkerPool(MODULE, lambda: (str(weights()),))
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
 
-    async def admit(self, grammar: Grammar, name: str = "the schema") -> Grammar:
+    async def admit(self, grammar: Grammar, name: str = "the schema", account_id: str = "") -> Grammar:
         """The grammar as the engine takes it. Raises JsonModeUnmet with the reason when it can't be compiled in time,
         OutOfCapacity when many wait. `name` says in the refusal what it is of.
         """
         tag = structural_tag(grammar)
         key = sha256(tag.encode()).digest()
         if key not in self._verdicts:
-            self._verdicts[key] = await self._verdict(tag)
+            self._verdicts[key] = await self._verdict(tag, account_id)
         self._verdicts.move_to_end(key)
         verdict = self._verdicts[key]
         self._forget_some()
@@ -47,7 +48,7 @@ class Grammars:
         return Grammar(structural_tag=verdict.tag)
 
     async def stop(self) -> None:
-        await self._helper.stop()
+        await self.pool.stop()
 
     def _forget_some(self) -> None:
         """The oldest, where they are too many or too long."""
@@ -58,12 +59,12 @@ class Grammars:
             _, oldest = self._verdicts.popitem(last=False)
             chars -= len(oldest.tag or "")
 
-    async def _verdict(self, tag: str) -> Verdict:
+    async def _verdict(self, tag: str, account_id: str) -> Verdict:
         """A looser grammar is made where the exact one takes too much."""
         wrong = ""
         for loose in (False, True):
             try:
-                answer = await self._helper.ask({"tag": tag, "loose": loose}, COMPILE_MAX_S)
+                answer = await self.pool.ask({"tag": tag, "loose": loose}, COMPILE_MAX_S, account_id)
             except TooSlow:
                 wrong = f"it took longer than {COMPILE_MAX_S:g} s: simplify it"
             except Broken:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from app.errors import JsonModeUnmet
-from app.inference.constrained.schema_checker import Schemas
+from app.inference.constrained.schema_checker import AccountSchemas
 from app.inference.constrained.schema_limits import check_schema
 from app.types import Delta, Grammar, TextFormat
 
@@ -52,7 +52,7 @@ class CheckedText:
     keeps.
     """
 
-    def __init__(self, deltas: AsyncIterator[Delta], wanted: TextFormat, schemas: Schemas) -> None:
+    def __init__(self, deltas: AsyncIterator[Delta], wanted: TextFormat, schemas: AccountSchemas) -> None:
         self._deltas = deltas
         self._schema = schema_of(wanted)
         self._schemas = schemas

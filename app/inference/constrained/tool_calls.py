@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from app.errors import JsonModeUnmet
-from app.inference.constrained.schema_checker import Schemas
+from app.inference.constrained.schema_checker import AccountSchemas
 from app.inference.constrained.schema_limits import nests_deeper_than
 from app.inference.constrained.tool_prompt import CALL_BEGINS, CALL_ENDS
 from app.inference.constrained.tools import MAX_ARGUMENT_LEVELS
@@ -103,7 +103,7 @@ class ToolCalls:
         self,
         deltas: AsyncIterator[Delta],
         tools: Sequence[Tool],
-        schemas: Schemas,
+        schemas: AccountSchemas,
         *,
         must_call: bool = False,
         one_call: bool = False,

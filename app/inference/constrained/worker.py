@@ -7,6 +7,7 @@ answers a line per job; it ends when its input ends, so it never outlives the se
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,9 +23,6 @@ NOWHERE = "/"
 """The child's working directory. The paths of its arguments are absolute."""
 
 ANSWER_MAX_BYTES = 16 * 1024**2
-WAIT_MAX_S = 15.0
-"""How long a job may wait for those before it. Then the client is asked to come again."""
-
 BUSY_RETRY_AFTER_S = 5
 
 
@@ -39,53 +37,16 @@ class Broken(Exception):
 class WorkerProcess:
     """`module` is started at the first job, and anew as soon as it was killed; `arguments` are called for then.
 
-    One job at a time: others wait.
+    One job at a time, which whoever asks sees to (`app.inference.constrained.worker_pool`).
     """
 
     def __init__(self, module: str, arguments: Callable[[], tuple[str, ...]] = tuple) -> None:
         self._module = module
         self._arguments = arguments
-        self._turn = asyncio.Lock()
         self._process: asyncio.Task[asyncio.subprocess.Process] | None = None
-        self._jobs: set[asyncio.Task[Any]] = set()
 
     async def ask(self, job: dict[str, Any], limit_s: float) -> dict[str, Any]:
-        """The child's answer. Raises TooSlow after `limit_s` seconds of work, Broken, OutOfCapacity.
-
-        A job whose client leaves is done to its end: what the child says next must not be taken for another's.
-        """
-        task = asyncio.create_task(self._in_turn(job, limit_s))
-        self._jobs.add(task)
-        task.add_done_callback(self._forget)
-        answer: dict[str, Any] = await asyncio.shield(task)
-        return answer
-
-    async def stop(self) -> None:
-        for task in tuple(self._jobs):
-            task.cancel()
-        if self._process is not None:
-            process, self._process = self._process, None
-            process.cancel()
-            await _end(process)
-
-    @property
-    def pid(self) -> int | None:
-        """None where no child runs."""
-        if self._process is None or not self._process.done() or self._process.exception():
-            return None
-        return self._process.result().pid
-
-    async def _in_turn(self, job: dict[str, Any], limit_s: float) -> dict[str, Any]:
-        try:
-            await asyncio.wait_for(self._turn.acquire(), WAIT_MAX_S)
-        except TimeoutError:
-            raise OutOfCapacity("Too many JSON schemas are being read.", BUSY_RETRY_AFTER_S) from None
-        try:
-            return await self._exchange(job, limit_s)
-        finally:
-            self._turn.release()
-
-    async def _exchange(self, job: dict[str, Any], limit_s: float) -> dict[str, Any]:
+        """The child's answer. Raises TooSlow after `limit_s` seconds of work, Broken, OutOfCapacity."""
         process = await self._running()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -103,6 +64,19 @@ class WorkerProcess:
             raise Broken
         answer: dict[str, Any] = orjson.loads(line)
         return answer
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.cancel()
+            await _end(process)
+
+    @property
+    def pid(self) -> int | None:
+        """None where no child runs."""
+        if self._process is None or not self._process.done() or self._process.exception():
+            return None
+        return self._process.result().pid
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is not None and _has_ended(self._process):
@@ -144,17 +118,22 @@ class WorkerProcess:
             await _end(self._process)
             self._process = asyncio.create_task(self._start())
 
-    def _forget(self, job: asyncio.Task[Any]) -> None:
-        self._jobs.discard(job)
-        if not job.cancelled():
-            job.exception()  # looked at, also where nobody waits for it any more
-
 
 def _has_ended(starting: asyncio.Task[asyncio.subprocess.Process]) -> bool:
     """Whether it failed to start, or was ended by somebody else."""
     if not starting.done():
         return False
-    return starting.exception() is not None or starting.result().returncode is not None
+    return starting.exception() is not None or _is_over(starting.result())
+
+
+def _is_over(process: asyncio.subprocess.Process) -> bool:
+    """Asked of the system: the loop hears of an end only in one of its next rounds."""
+    if process.returncode is not None:
+        return True
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 async def _end(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:

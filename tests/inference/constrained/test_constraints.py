@@ -35,17 +35,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-async def shaping(standin_folder: Path) -> AsyncIterator[Constraints]:
+async def constraints(standin_folder: Path) -> AsyncIterator[Constraints]:
     """Starting its children takes seconds."""
-    shaping = Constraints(lambda: standin_folder)
-    yield shaping
-    await shaping.stop()
+    constraints = Constraints(lambda: standin_folder)
+    yield constraints
+    await constraints.stop()
 
 
 @pytest.mark.parametrize("choice", ["auto", "required"])
-async def test_one_tool_that_needs_itself(shaping: Constraints, choice: ToolChoice) -> None:
+async def test_one_tool_that_needs_itself(constraints: Constraints, choice: ToolChoice) -> None:
     with pytest.raises(JsonModeUnmet, match=r"of the parameters of endless: .* it needs itself"):
-        await shaping.constrain(asked(FINE, Tool("endless", "", ENDLESS), choice=choice))
+        await constraints.constrain(asked(FINE, Tool("endless", "", ENDLESS), choice=choice), "local")
 
 
 OFFSET = next(case.schema for case in load() if case.name == "zod iso_datetime_offset")
@@ -64,29 +64,31 @@ OFFSET = next(case.schema for case in load() if case.name == "zod iso_datetime_o
     ],
 )
 async def test_what_is_in_a_schema_of_one_tool_is_served_beside_another(
-    shaping: Constraints, parameters: dict[str, Any]
+    constraints: Constraints, parameters: dict[str, Any]
 ) -> None:
     """What its grammar can't say is left to the check."""
     check_schema(("tools",), parameters)
     tool = Tool("odd", "", {"type": "object", **parameters})
-    request = await shaping.constrain(asked(FINE, tool))
+    request = await constraints.constrain(asked(FINE, tool), "local")
     assert request.sampling.grammar is not None
 
 
-async def test_json_that_needs_itself_beside_tools(shaping: Constraints) -> None:
+async def test_json_that_needs_itself_beside_tools(constraints: Constraints) -> None:
     with pytest.raises(JsonModeUnmet, match="it needs itself"):
-        await shaping.constrain(asked(FINE, json_format=JsonFormat({"$ref": "#"})))
+        await constraints.constrain(asked(FINE, json_format=JsonFormat({"$ref": "#"})), "local")
 
 
 @pytest.mark.parametrize("json_format", [None, JsonFormat(), JsonFormat({"type": "object"})])
-async def test_what_is_fine_gets_its_grammar(shaping: Constraints, json_format: JsonFormat | None) -> None:
-    request = await shaping.constrain(asked(FINE, json_format=json_format))
+async def test_what_is_fine_gets_its_grammar(
+    constraints: Constraints, json_format: JsonFormat | None
+) -> None:
+    request = await constraints.constrain(asked(FINE, json_format=json_format), "local")
     assert request.sampling.seed == 7
     assert request.sampling.grammar is not None
     assert "<tool_call>" in str(request.sampling.grammar.structural_tag)
 
 
 @pytest.mark.parametrize("wrong", [{"type": "object", "required": 5}, {"type": "object", "properties": []}])
-async def test_parameters_that_are_no_schema(shaping: Constraints, wrong: dict[str, Any]) -> None:
+async def test_parameters_that_are_no_schema(constraints: Constraints, wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="'/tools/wrong/parameters' is not a JSON schema"):
-        await shaping.constrain(asked(FINE, Tool("wrong", "", wrong)))
+        await constraints.constrain(asked(FINE, Tool("wrong", "", wrong)), "local")

@@ -10,10 +10,10 @@ import orjson
 import psutil
 import pytest
 
-from app.errors import JsonModeUnmet, OutOfCapacity
+from app.errors import JsonModeUnmet
 from app.inference.constrained import grammar_checker as module
-from app.inference.constrained import worker
 from app.inference.constrained.grammar_checker import Grammars
+from app.inference.constrained.worker_pool import WorkerPool
 from app.types import Grammar
 
 pytestmark = pytest.mark.anyio
@@ -103,10 +103,10 @@ async def test_verdicts_are_remembered(shared: Grammars, monkeypatch: pytest.Mon
     await shared.admit(of(FINE))
     await reason(shared, of({"$ref": "#"}))
 
-    async def unasked(job: dict[str, Any], limit_s: float) -> dict[str, Any]:
+    async def unasked(job: dict[str, Any], limit_s: float, account_id: str) -> dict[str, Any]:
         raise AssertionError(job)
 
-    monkeypatch.setattr(shared._helper, "ask", unasked)
+    monkeypatch.setattr(shared.pool, "ask", unasked)
     await shared.admit(of(FINE))
     assert await reason(shared, of({"$ref": "#"}))
     with pytest.raises(AssertionError):
@@ -128,29 +128,24 @@ async def test_what_takes_too_long_is_refused(standin_folder: Path, monkeypatch:
     await grammars.stop()
 
 
+def pids_of(pool: WorkerPool) -> set[int]:
+    return {worker.pid for worker in pool.workers if worker.pid is not None}
+
+
 async def test_killed_children_are_replaced(standin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grammars = Grammars(lambda: standin_folder)
     await grammars.admit(of(FINE))
-    assert grammars._helper.pid is not None
-    psutil.Process(grammars._helper.pid).send_signal(signal.SIGSTOP)
+    (first,) = pids_of(grammars.pool)
+    psutil.Process(first).send_signal(signal.SIGSTOP)
     monkeypatch.setattr(module, "COMPILE_MAX_S", 0.1)
     slow, waiting = of({"const": "slow"}), of({"const": "waiting"})
     slowly = asyncio.create_task(grammars.admit(slow))
     await asyncio.sleep(0)
     monkeypatch.setattr(module, "COMPILE_MAX_S", 8.0)
-    await grammars.admit(waiting)  # in the child that took the place of the killed one
+    await grammars.admit(waiting)  # by the other
     await slowly  # with a looser grammar, which was quick enough
-    last = grammars._helper.pid
+    last = pids_of(grammars.pool)
+    assert len(last) == 2
+    assert first not in last
     await grammars.stop()
-    assert last is not None
-    assert not psutil.pid_exists(last)
-
-
-async def test_who_waits_too_long_is_asked_to_come_again(
-    shared: Grammars, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker, "WAIT_MAX_S", 0.01)
-    async with shared._helper._turn:
-        with pytest.raises(OutOfCapacity, match="Too many JSON schemas"):
-            await shared.admit(of({"const": "late"}))
-    await shared.admit(of({"const": "late"}))
+    assert not any(psutil.pid_exists(pid) for pid in last)

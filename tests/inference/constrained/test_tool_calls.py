@@ -144,14 +144,14 @@ async def test_a_call() -> None:
 @pytest.mark.parametrize(
     ("inside", "text"),
     [
-        ("", "no JSON"),
-        ("{", "no JSON"),
-        ('{"name": "go", "arguments": {"a": 1e999}}', "no JSON"),
-        (f'{{"name": "go", "arguments": {{"a": {"9" * 5000}}}}}', "no JSON"),
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ('{"name": "go", "arguments": {"a": 1e999}}', "not JSON"),
+        (f'{{"name": "go", "arguments": {{"a": {"9" * 5000}}}}}', "not JSON"),
         ("5", "without name and arguments"),
         ('{"name": "go"}', "without name and arguments"),
-        ('{"name": "fly", "arguments": {}}', "none of the tools"),
-        ('{"name": ["go"], "arguments": {}}', "none of the tools"),
+        ('{"name": "fly", "arguments": {}}', "not one of the tools"),
+        ('{"name": ["go"], "arguments": {}}', "not one of the tools"),
         (
             f'{{"name": "go", "arguments": {"[" * 65}{"]" * 65}}}',
             "nests more than 64 levels",
