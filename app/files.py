@@ -4,6 +4,8 @@ exact."""
 import fcntl
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,3 +70,48 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def whole_file(path: Path, part_suffix: str = ".part") -> Iterator[Path]:
+    """A name beside `path` under which the block makes the file; `path` is that file then, also where the power goes.
+
+    Nothing stays of a block that fails. What a killed process left has the suffix.
+    """
+    part = path.with_suffix(part_suffix)
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def whole_folder(folder: Path, leftovers: str = "") -> Iterator[Path]:
+    """A folder in which the block makes its files; `folder` is that one then, in place of an older one.
+
+    Call with the parent's lock held: what a killed process left is removed, by the pattern `leftovers` where it is not of
+    this folder alone. Nothing stays of a block that fails.
+    """
+    for left in folder.parent.glob(leftovers or f".{folder.name}-*"):
+        shutil.rmtree(left)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield fresh
+        _swap_in(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _swap_in(fresh: Path, folder: Path) -> None:
+    """Rename the new folder to its name. An old one is moved away first: a full one can't be replaced."""
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        folder.rename(old / folder.name)
+        fresh.rename(folder)
+        shutil.rmtree(old)
+    else:
+        fresh.rename(folder)

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from app.adapters.inspection.findings import CONFIG_FILE
+from app.model_files.lora import CONFIG_FILE
 from app.settings import CHECKOUT
 from benchmarks.workload import ADAPTERS
 

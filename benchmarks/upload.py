@@ -19,7 +19,7 @@ import psutil
 from safetensors.numpy import save
 
 from app.accounts.development import TOKEN_FILE
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import CHECKOUT
 from benchmarks.errors import BenchError
 from benchmarks.load import HOST

@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).parents[1]
 APP = CHECKOUT / "app"
 FLOORS = [
     {"errors", "types", "files", "logs", "program", "engines/registry"},
-    {"names", "concurrency", "json_grammar"},
+    {"names", "concurrency", "json_grammar", "model_files"},
     {"settings", "database"},
     {"data_dir"},
     {"catalog", "adapters", "accounts", "engines"},

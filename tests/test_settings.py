@@ -286,7 +286,7 @@ class TestMistakes:
         path = tmp_path / "mine.toml"
         path.write_bytes(b'name = "\xff"')
         (line,) = refusal(path)
-        assert line == "mine.toml: expected UTF-8 text: byte 8 is none"
+        assert line == "mine.toml: expected UTF-8 text: byte 8 is not"
 
     @pytest.mark.parametrize("port", ["abc", "70000", "-1", "8_0", " 80", "٣", "1.5", "9" * 5000])
     def test_bad_port_in_the_environment(self, write, port: str) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from app.adapters.disk import check_room, disk_errors
 from app.adapters.inspection.config import CONFIG_MAX_BYTES
-from app.adapters.inspection.findings import CONFIG_FILE
 from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
 from app.errors import RequestTooLarge
 from app.files import PRIVATE_FILE_MODE
+from app.model_files.lora import CONFIG_FILE
 
 ROOM_CHECK_BYTES = 16_000_000
 

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE, finding
+from app.adapters.inspection.findings import finding
 from app.errors import AdapterRefused
 from app.files import PRIVATE_FILE_MODE, folder_lock, private_folder, sync_folder
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 
 PIECE_BYTES = 1_000_000
 READ_ONLY_MODE = 0o400

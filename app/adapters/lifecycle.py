@@ -17,9 +17,9 @@ from app.adapters.asset_file import AssetFile
 from app.adapters.disk import check_room, disk_errors
 from app.adapters.draft_rows import DraftRow
 from app.adapters.inspection.base_model import BaseShape
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.store import AdapterStore, checked_description
 from app.errors import AdapterRefused, OperatorError
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.names import can_name_adapter, checked_account_id, checked_name
 from app.types import StoredAdapter
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from app.adapters.blobs import Blobs
 from app.adapters.inspection.base_model import BaseShape
 from app.adapters.inspection.config import CONFIG_MAX_BYTES
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.inspection.inspector import inspect_adapter, missing_files
 from app.adapters.inspection.modules import config_bytes
 from app.adapters.inspection.rewrite import rename_tensors
 from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
 from app.errors import AdapterRefused
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 
 
 @dataclass(frozen=True, slots=True)

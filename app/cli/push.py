@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.adapters.inspection.config import CONFIG_MAX_BYTES
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.inspection.inspector import missing_files
 from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
 from app.cli.api_client import FinetunesClient
 from app.cli.api_responses import Finetune, ServerRefused
 from app.cli.remote import Remote
 from app.errors import AdapterRefused, OperatorError
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.program import program
 
 INSPECTION_CODE = 3030

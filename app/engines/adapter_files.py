@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import ApiError, FinetuneNotFound, InternalError
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.types import StoredAdapter
 
-ASSETS: Final = ("adapter_config.json", "adapter_model.safetensors")
+ASSETS: Final = (CONFIG_FILE, WEIGHTS_FILE)
 TRIES: Final = 3
 """Somebody may delete an adapter and add the same again while it is read. More often than this nobody does."""
 

@@ -51,7 +51,7 @@ class Stores:
         if checked_account_id(account_id) in known or self.finetunes.list(account_id):
             return
         raise OperatorError(
-            f"account {account_id}: there is none of this name; there are {', '.join(sorted(known)[:ACCOUNTS_SHOWN])}"
+            f"account {account_id}: no account has this id; there are {', '.join(sorted(known)[:ACCOUNTS_SHOWN])}"
             + (f"; choose one, {else_do}" if else_do else "")
         )
 

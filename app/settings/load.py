@@ -72,7 +72,7 @@ def _read_text(path: Path) -> str:
             f"{path}: can't be read: {error.strerror}; name another file with --config"
         ) from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: expected UTF-8 text: byte {error.start} is none") from error
+        raise SettingsError(f"{path}: expected UTF-8 text: byte {error.start} is not") from error
 
 
 def _parse_toml(path: Path, text: str) -> object:

@@ -3,12 +3,11 @@
 import hashlib
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from app.files import folder_lock, private_folder
+from app.files import folder_lock, private_folder, whole_folder
 from app.standin import compact
 from app.standin.shape import BOS_ID, CONFIG, EOS_ID, VOCAB_SIZE
 from app.standin.tokenizer import tokenizer_config, tokenizer_json, tokenizer_model_path
@@ -28,7 +27,6 @@ def ensure_expanded(data_dir: Path) -> Path:
     folder = data_dir / FOLDER_NAME
     if not is_whole(folder):
         with folder_lock(private_folder(data_dir)):
-            _remove_leftovers(folder)
             if not is_whole(folder):
                 expand(folder)
     return folder
@@ -36,12 +34,8 @@ def ensure_expanded(data_dir: Path) -> Path:
 
 def expand(folder: Path) -> None:
     """Write the full model to `folder`, replacing what is there. It appears whole or not at all."""
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_folder(folder) as fresh:
         _write_files(fresh)
-        _swap_in(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def is_whole(folder: Path) -> bool:
@@ -51,12 +45,6 @@ def is_whole(folder: Path) -> bool:
         return bool(seal == _seal(folder))
     except (OSError, ValueError):
         return False
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Temporary folders of an expansion that was killed."""
-    for left in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(left)
 
 
 def _write_files(folder: Path) -> None:
@@ -86,17 +74,6 @@ def _seal(folder: Path) -> dict[str, object]:
         "source_sha256": _sha256(compact.COMPACT_FILE),
         "files_sha256": {path.name: _sha256(path) for path in files},
     }
-
-
-def _swap_in(fresh: Path, folder: Path) -> None:
-    """Rename the new folder to its name. An old one is moved away first: a full one can't be replaced."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        folder.rename(old / folder.name)
-        fresh.rename(folder)
-        shutil.rmtree(old)
-    else:
-        fresh.rename(folder)
 
 
 def _write_json(path: Path, content: dict[str, object]) -> None:

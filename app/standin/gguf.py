@@ -6,8 +6,6 @@ which lose bits past 2**-24: a hundred of ten million, none by more than `MAX_ER
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from sentencepiece import SentencePieceProcessor
 
 from app.engines.llamacpp.gguf.tensor_names import MODULES, interleaved
-from app.files import folder_lock, private_folder
+from app.files import folder_lock, private_folder, whole_folder
 from app.standin import compact
 from app.standin.shape import BOS_ID, CONFIG, EOS_ID, UNK_ID, VOCAB_SIZE
 from app.standin.tokenizer import CHAT_TEMPLATE, tokenizer_model_path
@@ -44,8 +42,6 @@ def ensure_gguf(data_dir: Path) -> Path:
     folder = data_dir / FOLDER_NAME
     if not _is_whole(folder):
         with folder_lock(private_folder(data_dir)):
-            for left in data_dir.glob(f".{FOLDER_NAME}-*"):
-                shutil.rmtree(left)
             if not _is_whole(folder):
                 _write_folder(folder)
     return folder / FILE_NAME
@@ -144,15 +140,9 @@ def _name_of(name: str) -> str:
 
 def _write_folder(folder: Path) -> None:
     """It appears whole or not at all."""
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_folder(folder) as fresh:
         write_gguf(fresh / FILE_NAME)
         (fresh / SEAL_FILE).write_text(json.dumps(_seal(fresh)) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _is_whole(folder: Path) -> bool:

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -11,7 +9,7 @@ from typing import Final
 from app.engines.llamacpp.gguf.llamafile import SUFFIX as LLAMAFILE
 from app.engines.llamacpp.gguf.llamafile import copied_gguf, gguf_in
 from app.errors import StartupError
-from app.files import folder_lock, private_folder
+from app.files import folder_lock, private_folder, whole_folder
 
 FOLDER_NAME: Final = "sidecars"
 MODEL_FILES: Final = (".gguf", LLAMAFILE)
@@ -55,20 +53,9 @@ def sidecar_of(file: Path, data_dir: Path, make: MakeSidecar | None = None) -> P
     if not folder.is_dir():
         with folder_lock(folder.parent):
             if not folder.is_dir():
-                _fill(folder, file, make or _make)
+                with whole_folder(folder, leftovers=".*") as fresh:
+                    (make or _make)(file, fresh)
     return folder
-
-
-def _fill(folder: Path, file: Path, make: MakeSidecar) -> None:
-    """Call with the lock held: then what begins with a dot was left by a process that was killed."""
-    for left in folder.parent.glob(".*"):
-        shutil.rmtree(left)
-    fresh = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-    try:
-        make(file, fresh)
-        fresh.replace(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _identity(file: Path) -> str:

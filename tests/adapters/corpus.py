@@ -194,7 +194,7 @@ CONFIG_CASES: list[Case] = [
     ("a newer peft's configuration", with_config(newlora_config={"x": 1}), "newlora_config must be null"),
     ("a scale of somebody's own", with_config(scaling=2.0), "scaling must be null"),
     ("mlx-lm's own configuration", mlx_config, "is mlx-lm's configuration, not peft's"),
-    ("alpha_pattern catastrophic", with_config(alpha_pattern={RED_HERRING: 4}), "no literal module name"),
+    ("alpha_pattern catastrophic", with_config(alpha_pattern={RED_HERRING: 4}), "not a literal module name"),
     ("rank_pattern 64", with_config(rank_pattern={"q_proj": 64}), "rank_pattern['q_proj'] is 64"),
     ("rank_pattern a list", with_config(rank_pattern=[4]), "rank_pattern must be an object"),
     ("alpha_pattern negative", with_config(alpha_pattern={"q_proj": -1}), "alpha_pattern['q_proj'] is -1"),

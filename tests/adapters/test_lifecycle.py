@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, update
 
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.lifecycle import Draft, Drafts
 from app.adapters.store import AdapterStore
 from app.database import DRAFTS
 from app.errors import AdapterRefused, OperatorError, RequestTooLarge, StorageError
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from tests.adapters.make import TINY, good
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 
 from app.accounts.development import development_token
 from app.accounts.tokens import TokenStore
-from app.adapters.inspection.findings import CONFIG_FILE
 from app.adapters.lifecycle import Draft, Drafts
 from app.adapters.store import AdapterStore
 from app.database import DATABASE_FILE, checkpoint, open_database
+from app.model_files.lora import CONFIG_FILE
 from app.types import StoredAdapter
 from tests.adapters.make import TINY, good
 

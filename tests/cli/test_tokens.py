@@ -30,7 +30,7 @@ def test_a_name_in_columns(command: Command) -> None:
 def test_an_account_of_a_typing_error(command: Command, arguments: tuple[str, ...]) -> None:
     done = command(*arguments)
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("outworker: account locla: there is none of this name; there are local")
+    assert done.err.startswith("outworker: account locla: no account has this id; there are local")
     assert command("token", "list").out == ""
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from tests.adapters.make import Adapter
 
 BOUNDARY = b"b0undary"

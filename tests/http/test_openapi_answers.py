@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.engines.fake import FakeEngine
 from app.http.openapi.operations import operations
 from app.inference.prompt import PromptBuilder
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import Settings
 from app.types import Delta
 from tests.adapters.make import good

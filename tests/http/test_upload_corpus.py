@@ -10,8 +10,8 @@ import pytest
 
 from app.adapters.inspection.base_model import TARGET_MODULES
 from app.adapters.inspection.config import CONFIG_MAX_BYTES
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.inference.prompt import PromptBuilder
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import Settings
 from tests.adapters.corpus import CONFIG_CASES, HEADER_CASES, TENSOR_CASES, Case
 from tests.adapters.make import Adapter, good

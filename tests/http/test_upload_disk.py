@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import CHECKOUT
 from tests.http.forms import CONTENT_TYPE, asset_form
 from tests.http.uploads import left_in, said, told

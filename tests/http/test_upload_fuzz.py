@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.errors import AiError
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import CHECKOUT
 from tests.http.forms import BOUNDARY, CONTENT_TYPE, asset_form, asset_parts, disposition, form
 from tests.http.test_envelope import leaves

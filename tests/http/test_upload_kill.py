@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import select
 
 from app.adapters.blobs import adapter_digest
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.database import ADAPTERS, DRAFTS, open_database
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import CHECKOUT
 from tests.http.forms import CONTENT_TYPE, asset_form
 from tests.live.server import HF, LiveServer

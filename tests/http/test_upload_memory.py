@@ -12,12 +12,12 @@ from app.adapters import draft_rows
 from app.adapters.asset_file import AssetFile
 from app.adapters.blobs import Blobs
 from app.adapters.finetunes import Finetunes
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
 from app.adapters.lifecycle import Drafts
 from app.adapters.store import AdapterStore
 from app.http.multipart import AssetForm
 from app.inference.prompt import PromptBuilder
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import CHECKOUT, Settings
 from tests.adapters.make import good
 from tests.http.forms import ASSET_END, CONTENT_TYPE, asset_form, asset_start, files_of

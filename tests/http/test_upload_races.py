@@ -15,12 +15,12 @@ from sqlalchemy import event, update
 
 from app.adapters import blobs, draft_rows, sealing
 from app.adapters.blobs import adapter_digest
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.lifecycle import Drafts
 from app.adapters.maintenance import tend_once
 from app.adapters.store import AdapterStore
 from app.database import DRAFTS, open_database
 from app.inference.prompt import PromptBuilder
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.server.stores import stores_of
 from app.settings import Settings
 from tests.adapters.make import TINY, good

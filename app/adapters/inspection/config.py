@@ -12,10 +12,10 @@ from app.adapters.inspection.fields import (
     read_rank,
     read_targets,
 )
-from app.adapters.inspection.lora_config import LoraSettings
 from app.adapters.inspection.remarks import read_remarks
 from app.adapters.inspection.strict_json import StrictJsonError, load_strict
 from app.errors import printable
+from app.model_files.lora import LoraSettings
 
 CONFIG_MAX_BYTES = 64_000
 AS_PEFT_WROTE_IT = "use the file as peft's save_pretrained wrote it"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from app.adapters.inspection.base_model import TARGET_MODULES
-from app.adapters.inspection.findings import CONFIG_FILE, finding
-from app.adapters.inspection.lora_config import LoraSettings
+from app.adapters.inspection.findings import finding
 from app.errors import printable
+from app.model_files.lora import CONFIG_FILE, LoraSettings
 from app.types import MAX_LORA_RANK
 
 # A larger one is no choice of a person; from 3e38 on it would be infinite in the engine, and times zero NaN.

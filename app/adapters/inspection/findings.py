@@ -2,9 +2,6 @@
 
 from app.errors import printable
 
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
-
 
 def finding(where: str, problem: str, change: str) -> str:
     """One line. `where` may come from the adapter; `problem` and `change` are ours or made printable by the

@@ -9,12 +9,12 @@ from typing import Any, BinaryIO
 from app.adapters.inspection.base_model import BaseShape
 from app.adapters.inspection.config import CONFIG_MAX_BYTES, read_config
 from app.adapters.inspection.fields import ConfigReport
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE, finding
-from app.adapters.inspection.lora_config import LoraSettings
+from app.adapters.inspection.findings import finding
 from app.adapters.inspection.modules import LoraModule, canonical_config, match_modules, settings_faults
 from app.adapters.inspection.safetensors_header import Tensor, read_header
 from app.adapters.inspection.tensor_values import value_faults
 from app.errors import AdapterRefused, printable
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE, LoraSettings
 
 
 @dataclass(frozen=True, slots=True)

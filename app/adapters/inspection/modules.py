@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.adapters.inspection.base_model import BaseShape
-from app.adapters.inspection.findings import WEIGHTS_FILE, finding
-from app.adapters.inspection.lora_config import LoraSettings
+from app.adapters.inspection.findings import finding
 from app.adapters.inspection.safetensors_header import Tensor
 from app.adapters.inspection.tensor_names import (
     TensorName,
     adapters_fault,
-    peft_name,
     read_name,
     unknown_name,
 )
 from app.errors import printable
+from app.model_files.lora import WEIGHTS_FILE, LoraSettings, tensor_name
 from app.types import MAX_LORA_RANK
 
 
@@ -42,7 +41,7 @@ class LoraModule:
     @property
     def peft_names(self) -> dict[str, str]:
         """What its two tensors are stored as, by the names that they were sent with."""
-        return {self.a.name: peft_name(self.name, "A"), self.b.name: peft_name(self.name, "B")}
+        return {self.a.name: tensor_name(self.name, "A"), self.b.name: tensor_name(self.name, "B")}
 
 
 def match_modules(tensors: tuple[Tensor, ...], base: BaseShape) -> tuple[list[LoraModule], list[str]]:

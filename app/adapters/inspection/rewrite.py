@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from app.adapters.inspection.findings import WEIGHTS_FILE
 from app.adapters.inspection.safetensors_header import LENGTH_BYTES, read_header
 from app.files import PRIVATE_FILE_MODE
+from app.model_files.lora import WEIGHTS_FILE
 
 PIECE_BYTES = 1_000_000
 ALIGNMENT_BYTES = 8  # safetensors aligns the tensors' bytes so

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
-from app.adapters.inspection.findings import WEIGHTS_FILE, finding
+from app.adapters.inspection.findings import finding
 from app.adapters.inspection.strict_json import StrictJsonError, load_strict
 from app.errors import AdapterRefused, printable
+from app.model_files.lora import WEIGHTS_FILE
 
 WEIGHTS_FILE_LIMIT_BYTES = 300_000_000
 HEADER_MAX_BYTES = 1_000_000

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.adapters.inspection.base_model import ATTENTION_MODULES, MLP_MODULES, TARGET_MODULES
-from app.adapters.inspection.findings import WEIGHTS_FILE, finding
+from app.adapters.inspection.findings import finding
+from app.model_files.lora import WEIGHTS_FILE
 
 WRAPPERS: Final = frozenset(
     {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "module"}
@@ -46,11 +47,6 @@ def read_name(name: str) -> TensorName | None:
         return None
     module = f"model.layers.{match['layer']}.{match['module']}"
     return TensorName(module, int(match["layer"]), match["side"], match["adapter"] or "")
-
-
-def peft_name(module: str, side: str) -> str:
-    """As peft's save_pretrained writes it: what is stored."""
-    return f"base_model.model.{module}.lora_{side}.weight"
 
 
 def adapters_fault(names: Iterable[TensorName]) -> list[str]:

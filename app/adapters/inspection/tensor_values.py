@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.adapters.inspection.findings import finding
-from app.adapters.inspection.lora_config import LoraSettings
 from app.adapters.inspection.modules import LoraModule
 from app.adapters.inspection.safetensors_header import Tensor
+from app.model_files.lora import LoraSettings
 
 VALUE_MAX = 1e4
 # The norm of scale * B * A. A trained adapter has less than 1e3. 1e8 in every module of a layer still leaves

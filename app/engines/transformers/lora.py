@@ -10,6 +10,8 @@ from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 
+from app.model_files.lora import WEIGHTS_FILE
+
 BASE: Final = "__base__"
 """peft's name for a row without an adapter."""
 
@@ -81,5 +83,5 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: str) -> tuple[LoraCon
     """The adapter in peft's terms, its tensors in the model's type. Touches no model: may run in any thread."""
     config = LoraConfig.from_pretrained(str(folder))
     config.inference_mode = True
-    tensors = load_file(folder / "adapter_model.safetensors", device=device)
+    tensors = load_file(folder / WEIGHTS_FILE, device=device)
     return config, {name: tensor.to(dtype) for name, tensor in tensors.items()}

@@ -18,7 +18,7 @@ COMPONENTS_FILE = "openapi.schema.json"
 ENVELOPE_FILE = "envelope.schema.json"
 OPENAPI_VERSION = "3.1.0"
 DESCRIPTION = (
-    "Cloudflare's Workers AI for text, served on your own hardware. Paths of finetunes, of the catalogue and of the "
+    "Cloudflare's Workers AI for text, served on your own hardware. Paths of finetunes, of the catalog and of the "
     "other APIs may also be written with a slash at their end. A model's name in a path may be written as it is or "
     "percent-encoded."
 )

@@ -171,7 +171,7 @@ def _finetunes() -> Table:
 
 
 def _catalogue() -> Table:
-    tag = "Catalogue"
+    tag = "Catalog"
     return {
         (f"{ACCOUNT}/ai/models/search", "GET"): Operation(
             tag,

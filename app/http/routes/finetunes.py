@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.adapters.finetunes import Finetune, Finetunes, reason_of, state_of
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.lifecycle import Draft
 from app.adapters.rows import PUBLIC_ORDERS
 from app.catalog import error_texts
@@ -24,6 +23,7 @@ from app.http.envelope import raised_as, success
 from app.http.exchange import exchange_of
 from app.http.request_values import whole
 from app.http.text_generation import ServedModel, TextGeneration
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.types import Caller
 
 ASSETS = (CONFIG_FILE, WEIGHTS_FILE)

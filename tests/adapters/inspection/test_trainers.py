@@ -10,12 +10,12 @@ from peft import LoraConfig
 from safetensors.numpy import load_file
 
 from app.adapters.inspection.config import CHECKED_KEYS
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.inspection.inspector import inspect_adapter
 from app.adapters.inspection.remarks import CHANGING, REMARKS, SILENT_KEYS
-from app.adapters.inspection.tensor_names import peft_name, read_name, unknown_name
+from app.adapters.inspection.tensor_names import read_name, unknown_name
 from app.adapters.lifecycle import Drafts
 from app.adapters.store import AdapterStore
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE, tensor_name
 from tests.adapters.make import TINY, good
 from tests.adapters.trainers import TRAINERS, UNSLOTH_TARGETS, renamed
 
@@ -41,7 +41,7 @@ def test_it_is_served_in_peft_s_names_and_what_is_left_out_is_said(
     for name, values in case.adapter.tensors.items():
         read = read_name(name)
         assert read is not None
-        assert np.array_equal(tensors[peft_name(read.module, read.side)], values)
+        assert np.array_equal(tensors[tensor_name(read.module, read.side)], values)
     config = json.loads((stored.folder / CONFIG_FILE).read_bytes())
     assert isinstance(config["target_modules"], list)
     assert UNSLOTH_TARGETS not in json.dumps(config)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from app.adapters import asset_file, disk
-from app.adapters.inspection.findings import CONFIG_FILE, WEIGHTS_FILE
 from app.adapters.maintenance import tend_once
 from app.inference.prompt import PromptBuilder
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import Settings
 from tests.adapters.make import good
 from tests.http.forms import (

@@ -1,8 +1,6 @@
 """A PEFT adapter as the GGUF file that llama.cpp loads, made once and kept by content."""
 
 import json
-import math
-import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -14,20 +12,16 @@ from numpy.typing import NDArray
 
 from app.engines.llamacpp.gguf.model import GgufModel
 from app.engines.llamacpp.gguf.tensor_names import MODULES, interleaved
-from app.files import folder_lock, private_folder, sync_folder
+from app.files import folder_lock, private_folder, whole_file
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE, read_tensor_name, settings_of
 from app.types import StoredAdapter
 
-CONFIG_FILE: Final = "adapter_config.json"
-WEIGHTS_FILE: Final = "adapter_model.safetensors"
 CONVERSION: Final = 1
 """Raise it when the files that are made change: those of older versions are not looked at any more."""
 
 PART: Final = ".part"
 PLACE: Final = re.compile(r"(.{64})-\d+-\d+-(\d+)\.(?:gguf|part)")
 
-TENSOR: Final = re.compile(
-    r"base_model\.model\.(model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+))\.lora_([AB])\.weight"
-)
 NUMBERS: Final = {"F32": np.float32, "F16": np.float16, "F64": np.float64}
 
 
@@ -41,7 +35,9 @@ def converted(adapter: StoredAdapter, model: GgufModel, cache: Path) -> Path:
         with folder_lock(cache):
             if not path.exists():
                 config = json.loads((adapter.folder / CONFIG_FILE).read_bytes())
-                _write(path, _tensors(config, (adapter.folder / WEIGHTS_FILE).read_bytes(), model))
+                tensors = _tensors(config, (adapter.folder / WEIGHTS_FILE).read_bytes(), model)
+                with whole_file(path, PART) as part:
+                    _write_part(part, tensors)
     return path
 
 
@@ -66,19 +62,6 @@ def place_of(adapter: StoredAdapter, model: GgufModel, cache: Path) -> Path:
     return cache / f"{adapter.digest}-{model.heads}-{model.key_heads}-{CONVERSION}.gguf"
 
 
-def _write(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
-    """Whole or not at all, also where the power goes."""
-    part = path.with_suffix(PART)
-    try:
-        _write_part(part, tensors)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
 def _write_part(part: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
     import gguf  # noqa: PLC0415  a second of import, for a file that is written once
 
@@ -96,16 +79,14 @@ def _write_part(part: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
 
 def _tensors(config: dict[str, Any], weights: bytes, model: GgufModel) -> dict[str, NDArray[np.float32]]:
     """By GGUF's name, (r, in) for A and (out, r) for B, which has the scale: llama.cpp knows one for all modules."""
+    settings = settings_of(config)
     heads = {"q_proj": model.heads, "k_proj": model.key_heads}
     tensors = {}
     for name, view in safetensors.deserialize(weights):  # type: ignore[no-untyped-call]
-        match = TENSOR.fullmatch(name)
-        if match is None:
-            raise ValueError(f"{name} is not a tensor of an adapter")
-        module, layer, kind, side = match.groups()
+        module, layer, kind, side = read_tensor_name(name)
         values = _float32(view)
         if side == "B":
-            values = values * np.float32(_scale(config, module, rank=values.shape[1]))
+            values = values * np.float32(settings.scale_of(module))
             values = interleaved(values, heads[kind]) if kind in heads else values
         tensors[f"blk.{layer}.{MODULES[kind]}.weight.lora_{side.lower()}"] = values
     return tensors
@@ -117,11 +98,3 @@ def _float32(view: dict[str, Any]) -> NDArray[np.float32]:
     if view["dtype"] == "BF16":
         return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
     return np.frombuffer(data, NUMBERS[view["dtype"]]).reshape(shape).astype(np.float32)
-
-
-def _scale(config: dict[str, Any], module: str, *, rank: int) -> float:
-    """As peft reads it: the first key of the pattern that fits the end of the module's name wins."""
-    patterns: dict[str, float] = config.get("alpha_pattern") or {}
-    fitting = (a for key, a in patterns.items() if re.fullmatch(rf"(?:.*\.)?(?:{key})", module))
-    alpha = next(fitting, config["lora_alpha"])
-    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)

@@ -6,7 +6,6 @@ equal llamafiles share it; the seal beside it lists them, and is there when the 
 """
 
 import json
-import os
 import shutil
 import zipfile
 import zlib
@@ -17,7 +16,7 @@ from typing import Final, NamedTuple
 
 from app.engines.llamacpp.gguf.header import broken
 from app.errors import StartupError
-from app.files import folder_lock, private_folder, sync_folder, write_private_file
+from app.files import folder_lock, private_folder, whole_file, write_private_file
 
 SUFFIX: Final = ".llamafile"
 COPY_SUFFIX: Final = ".gguf"
@@ -116,22 +115,15 @@ def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 
 
 def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Whole or not at all. The checksum is the archive's."""
-    part = path.with_suffix(PART_SUFFIX)
+    """The checksum is the archive's."""
     checksum = 0
-    try:
+    with whole_file(path, PART_SUFFIX) as part:
         with archive.open(member) as source, part.open("wb") as target:
             while chunk := source.read(CHUNK_BYTES):
                 checksum = zlib.crc32(chunk, checksum)
                 target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
         if checksum != member.CRC or part.stat().st_size != member.file_size:
             raise ValueError("the GGUF in it is cut short or changed")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def _check_room(llamafile: Path, cache: Path, size: int) -> None:

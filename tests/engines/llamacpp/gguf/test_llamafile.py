@@ -160,7 +160,7 @@ def test_one_that_is_changed_inside(packed, tmp_path: Path) -> None:
 def test_one_that_is_cut_short(packed, tmp_path: Path, kept: int) -> None:
     path = packed()
     path.write_bytes(path.read_bytes()[:kept])
-    assert "no llamafile" in refusal(path, tmp_path / "cache")
+    assert "not a llamafile" in refusal(path, tmp_path / "cache")
 
 
 def test_there_is_none(tmp_path: Path) -> None:
