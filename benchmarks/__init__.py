@@ -1,1 +1,1 @@
-"""What serving costs here: `make bench`. docs/performance.md says what each number means."""
+"""What serving costs here: `make bench`. benchmarks/README.md says what each number means."""

@@ -1,7 +1,7 @@
 """LoRA on a CPU: a step's tokens times the matrices of all its adapters at once, what is not a token's own made zero.
 
 vLLM's own CPU wrapper (0.32) copies an adapter's matrices once for every token of a step and multiplies each token by
-its copy, which was nearly the whole cost of adapters (docs/performance.md). It also gives tokens without an adapter
+its copy, which was nearly the whole cost of adapters (benchmarks/README.md). It also gives tokens without an adapter
 the weights of the last slot (vLLM pull requests 48421, 49656); here they are left alone.
 
 The work of a step grows with its tokens times its different adapters, and the matrices side by side are its memory.

@@ -2,7 +2,7 @@
 
 By default vLLM computes in a process of its own, reserves a core for the one that schedules, and that one spins
 while it waits. On one memory node both can be one process, which leaves every core to the work and saves the way
-between them: docs/performance.md has what it brought.
+between them: benchmarks/README.md has what it brought.
 """
 
 from collections.abc import Iterator, Mapping

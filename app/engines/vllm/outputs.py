@@ -1,7 +1,7 @@
 """vLLM's output batches, one per step, straight to the requests that wait for them.
 
 AsyncLLM's own reader makes two objects, an event and two generators of every token of every request; this one
-detokenizes with vLLM's detokenizer and makes a `Delta`. docs/performance.md has what that brought. Made when vLLM
+detokenizes with vLLM's detokenizer and makes a `Delta`. benchmarks/README.md has what that brought. Made when vLLM
 runs, and read in the event loop.
 """
 
