@@ -36,6 +36,9 @@ class Client:
 
     def __init__(self, config: Path, weights: Path, adapters: Mapping[str, str]) -> None:
         self._vllm, self._llm = start_vllm(_plan(config, weights))
+        from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415  seconds of import, after the settings
+
+        self._kind = RequestOutputKind.DELTA
         self._builder = PromptBuilder(Tokenizer.from_folder(weights))
         self._adapters = {
             name: self._vllm.LoRARequest(name, number, folder)
@@ -62,9 +65,7 @@ class Client:
 
     async def _ask(self, ids: list[int], lora: Any, sampling: Sampling) -> Stream:
         self._made += 1
-        params = self._vllm.SamplingParams(
-            **to_vllm(sampling), output_kind=self._vllm.RequestOutputKind.DELTA
-        )
+        params = self._vllm.SamplingParams(**to_vllm(sampling), output_kind=self._kind)
         texts, moments, tokens = [], [], 0
         prompt = {"prompt_token_ids": ids, "cache_salt": "local"}
         began = time.perf_counter()

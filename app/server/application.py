@@ -310,7 +310,7 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
 async def _lifespan(
     pipelines: Sequence[Pipeline],
     on_start: Callable[[BaseException | None], None],
-    tend_adapters: Callable[[], Awaitable[None]],
+    maintain_adapters: Callable[[], Awaitable[None]],
     running: Running,
 ) -> AsyncIterator[None]:
     """Engines start in the background, so that `/health` answers meanwhile."""
@@ -318,17 +318,17 @@ async def _lifespan(
     async def start() -> None:
         await asyncio.gather(*(pipeline.start() for pipeline in pipelines))
 
-    tending: list[asyncio.Future[None]] = []
+    maintaining: list[asyncio.Future[None]] = []
 
     def started(task: "asyncio.Task[None]") -> None:
         if not task.cancelled():
             on_start(task.exception())
-            tending.append(asyncio.ensure_future(tend_adapters()))
+            maintaining.append(asyncio.ensure_future(maintain_adapters()))
 
     starting = asyncio.create_task(start())
     starting.add_done_callback(started)
     watching = asyncio.create_task(running.watch())
     yield
-    for task in (starting, watching, *tending):
+    for task in (starting, watching, *maintaining):
         task.cancel()
     await asyncio.gather(*(pipeline.stop(0) for pipeline in pipelines))

@@ -1,4 +1,4 @@
-"""app.constrained: whatever a grammar allows is JSON that satisfies its schema, for every schema of the corpus."""
+"""app.json_grammar: whatever a grammar allows is JSON that satisfies its schema, for every schema of the corpus."""
 
 import json
 import sys

@@ -290,7 +290,7 @@ def test_who_wants_no_motion_sees_none(visit: Visit) -> None:
 def test_each_page_has_its_title(visit: Visit) -> None:
     assert visit.page.title() == "Outworker playground"
     visit.page.click("nav >> text=Adapters")
-    assert visit.page.title() == "Adapters · Outworker playground"
+    visit.until("document.title === 'Adapters · Outworker playground'")
 
 
 def test_a_refusal_is_in_view_on_a_narrow_screen(chromium: Browser, live: LiveServer) -> None:
