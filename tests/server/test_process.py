@@ -62,7 +62,7 @@ def test_weights_that_are_not_there(tmp_path: Path) -> None:
     ("file", "damage", "expected"),
     [
         ("config.json", None, "missing"),
-        ("config.json", b"{", "no valid JSON"),
+        ("config.json", b"{", "not valid JSON"),
         ("config.json", b'{"model_type": "llama"}', "mistral"),
         ("tokenizer.json", None, "tokenizer.json"),
         ("tokenizer.json", b"{}", "tokenizer"),

@@ -98,8 +98,8 @@ def test_the_checkpoint_says_what_it_is(
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"quantization_config": {"quant_method": "exl2"}}, "quant_method 'exl2' is none that"),
-        ({"quantization_config": []}, "quant_method None is none that"),
+        ({"quantization_config": {"quant_method": "exl2"}}, "quant_method 'exl2' is not one that"),
+        ({"quantization_config": []}, "quant_method None is not one that"),
         ({"torch_dtype": "int3"}, "dtype must be one of bfloat16, float16, float32, found 'int3'"),
     ],
 )
