@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 
 from app.server.assembly import EXAMPLES
-from app.weights.source import STAND_IN, Weights
+from app.settings.values import STAND_IN
+from app.weights.source import Weights
 from benchmarks import engine
 from benchmarks.adapters import adapter_folders
 from benchmarks.arms import OPENAI, Arm

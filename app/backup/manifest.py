@@ -10,13 +10,14 @@ from typing import Any, Final
 import orjson
 
 from app.errors import OperatorError, StorageError
+from app.names import ACCOUNT_ID
 
 MANIFEST_FILE: Final = "backup.json"
 MANIFEST_MAX_BYTES: Final = 100_000_000
 FORMAT: Final = 1
 NAME: Final = re.compile(
     r"outworker\.db|dev-token"
-    r"|adapters/[A-Za-z0-9_-]{1,64}/[0-9a-f]{64}/(?:adapter_config\.json|adapter_model\.safetensors)"
+    rf"|adapters/{ACCOUNT_ID.pattern}/[0-9a-f]{{64}}/(?:adapter_config\.json|adapter_model\.safetensors)"
     r"|adapters/\.drafts/[0-9a-f-]{36}/[0-9a-f]{64}"
 )
 """All names that a backup may have: never another path."""

@@ -15,12 +15,12 @@ import orjson
 
 from app.catalog.validate import InputSchema
 from app.errors import SettingsError, printable
+from app.settings.values import STAND_IN
 
 CARD_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "card.schema.json"
 SCHEMA_SUFFIX = ".schema.json"
 NOT_IN_SEARCH = frozenset({"schema", "deprecated"})  # of a card's file (protocol notes, section 10)
 
-STAND_IN = "stand-in"
 STAND_IN_NOTE = "the stand-in: a small model that this project trained itself, not Mistral 7B"
 
 

@@ -4,7 +4,6 @@
 """
 
 import io
-import ipaddress
 import json
 import os
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from app.cli.api_responses import (
     read_finetune,
     read_upload,
 )
+from app.data_dir.server_address import is_loopback
 from app.errors import OperatorError, printable
 from app.names import can_name_adapter, checked_account_id
 from app.program import program
@@ -77,14 +77,6 @@ def api_url(text: str) -> httpx.URL:
     if not known or not (path == "" or path.endswith(API_PATH)):
         raise OperatorError(f"--url {printable(text)}: {EXPECTED}")
     return url.copy_with(path=path or API_PATH)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine for certain."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 class FinetunesClient:

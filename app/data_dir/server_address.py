@@ -84,3 +84,11 @@ def is_of_this_machine(address: str) -> bool:
     except OSError as error:
         return error.errno == errno.EADDRINUSE
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`, a name or address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

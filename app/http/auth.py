@@ -14,11 +14,11 @@ from app.errors import (
     PermissionMissing,
 )
 from app.http.request_values import header, headers
+from app.names import is_account_id
 from app.types import Caller
 
 FindCaller = Callable[[str], Awaitable[Caller | None]]
 
-_ACCOUNT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BEARER = re.compile(r"bearer +([\x21-\x7e]{1,512})", re.IGNORECASE)
 
 
@@ -29,7 +29,7 @@ async def authenticate(request: Request, find_caller: FindCaller, scope: str) ->
     """
     token = _token(request.scope)
     account_id = request.path_params.get("account_id")
-    if account_id is not None and not _ACCOUNT_ID.fullmatch(account_id):
+    if account_id is not None and not is_account_id(account_id):
         raise NoSuchObject(request.url.path)
     caller = await find_caller(token)
     if caller is None or account_id not in (None, caller.account_id):

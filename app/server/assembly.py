@@ -20,7 +20,8 @@ from app.inference.tokenizer import Tokenizer
 from app.logs import log_startup
 from app.server.application import EngineGroup
 from app.settings import CHECKOUT, Model, Settings
-from app.weights.source import STAND_IN, Weights
+from app.settings.values import STAND_IN
+from app.weights.source import Weights
 from app.weights.variants import load_catalogues, original_of
 
 EXAMPLES = {

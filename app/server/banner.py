@@ -6,10 +6,11 @@ from ipaddress import ip_address
 import psutil
 
 from app.accounts.development import TOKEN_FILE
-from app.catalog.cards import STAND_IN, STAND_IN_NOTE
-from app.data_dir.server_address import ANY_HOSTS, ServerAddress
+from app.catalog.cards import STAND_IN_NOTE
+from app.data_dir.server_address import ANY_HOSTS, ServerAddress, is_loopback
 from app.program import program
 from app.settings import Settings
+from app.settings.values import STAND_IN
 
 ADDRESSES_MAX = 3
 
@@ -67,14 +68,6 @@ def lan_addresses() -> list[str]:
         entry.address for name, entries in psutil.net_if_addrs().items() if name in up for entry in entries
     )
     return [address for address in found if _is_in_a_network(address)][:ADDRESSES_MAX]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`, a name or address as the settings have it."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_in_a_network(address: str) -> bool:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.engines.registry import ENGINES
+from app.names import ACCOUNT_ID
+from app.settings.values import STAND_IN
 
 DEFAULT_MODELS: Final = (
     "@hf/mistral/mistral-7b-instruct-v0.2",
@@ -16,7 +18,7 @@ DEFAULT_MODELS: Final = (
 )
 
 _SOME_TEXT: Final = r"\S"
-_ACCOUNT: Final = "^[A-Za-z0-9_-]{1,64}$"
+_ACCOUNT: Final = f"^{ACCOUNT_ID.pattern}$"
 _ORIGIN: Final = r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)$"
 _HOST: Final = r"^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$"
 _ALLOWED_HOST: Final = rf"^\*$|{_HOST}"
@@ -126,7 +128,7 @@ _MODELS = (
     ),
     Setting(
         "models[].weights",
-        "stand-in",
+        STAND_IN,
         'What the engine loads: "stand-in", a variant of `outworker weights list`, a repository, a folder or a file.',
         _TEXT,
     ),

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+STAND_IN: Final = "stand-in"
+"""The weights that are in the checkout."""
 
 
 @dataclass(frozen=True, slots=True)

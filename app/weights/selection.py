@@ -16,10 +16,10 @@ from app.errors import SettingsError, printable
 from app.program import program
 from app.settings import Model, Settings
 from app.settings.check import found, model_mistakes
+from app.settings.values import STAND_IN
 from app.weights.fit import Chosen, choose, computes_on, lacking, measure_for, missing, obstacles, refusals
 from app.weights.machine import Machine
 from app.weights.single_file import MODEL_FILES
-from app.weights.source import STAND_IN
 from app.weights.variants import Catalogue, Run, Variant, find_variant, load_catalogues
 
 Pair = tuple[Variant, Run]

@@ -14,6 +14,7 @@ from app.engines.registry import EngineKind
 from app.errors import StartupError
 from app.program import program
 from app.settings.check import did_you_mean
+from app.settings.values import STAND_IN
 from app.standin.expand import ensure_expanded
 from app.standin.gguf import ensure_gguf
 from app.weights import modelscope
@@ -21,8 +22,6 @@ from app.weights.hub_errors import check_endpoint
 from app.weights.machine import cache_folder
 from app.weights.single_file import MODEL_FILES, gguf_of, is_llamafile, is_model_file, sidecar_of
 from app.weights.variants import Copy, Variant, find_variant, load_catalogues, variant_ids
-
-STAND_IN: Final = "stand-in"
 
 Quantization = Literal["none", "8-bit", "4-bit"]
 ROUNDED: Final[Mapping[str, Quantization]] = {"8-bit": "8-bit", "4-bit": "4-bit"}

@@ -1,8 +1,7 @@
 from dataclasses import replace
 
-from app.catalog.cards import STAND_IN, ModelCard, as_served
-from app.server.banner import STAND_IN_NOTE
-from app.weights.source import STAND_IN as STAND_IN_OF_THE_SETTINGS
+from app.catalog.cards import STAND_IN_NOTE, ModelCard, as_served
+from app.settings.values import STAND_IN
 
 
 def test_the_stand_in_says_what_it_is(cf: ModelCard) -> None:
@@ -15,7 +14,3 @@ def test_the_stand_in_says_what_it_is(cf: ModelCard) -> None:
 
 def test_a_card_with_its_own_weights_is_shown_as_published(cf: ModelCard) -> None:
     assert as_served(cf, "mistralai/Mistral-7B-Instruct-v0.2") is cf
-
-
-def test_one_name_for_the_stand_in() -> None:
-    assert STAND_IN == STAND_IN_OF_THE_SETTINGS

@@ -1,6 +1,7 @@
 import pytest
 
-from app.cli.api_client import api_url, is_loopback
+from app.cli.api_client import api_url
+from app.data_dir.server_address import is_loopback
 from app.errors import OperatorError
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from app.errors import SettingsError, StartupError
 from app.program import program
-from app.weights.source import STAND_IN, Weights
+from app.settings.values import STAND_IN
+from app.weights.source import Weights
 from tests.hub.server import Hub
 from tests.weights.conftest import Folder, Puller
 
