@@ -10,7 +10,7 @@ from typing import overload
 from starlette.types import Scope
 
 from app.catalog import error_texts
-from app.errors import BadInput
+from app.catalog.refusals import plain_refusal
 
 MAX_DIGITS = 9
 FLAGS = ("true", "false")
@@ -26,7 +26,7 @@ def whole(query: Mapping[str, str], name: str, default: int | None, low: int) ->
         return default
     text = query[name].removesuffix(".0")
     if not (text.isascii() and text.isdigit()) or len(text) > MAX_DIGITS or int(text) < low:
-        raise BadInput(f"Error: {error_texts.out_of_bounds((name,), '>=', low)} and a whole number")
+        raise plain_refusal(f"{error_texts.out_of_bounds((name,), '>=', low)} and a whole number")
     return int(text)
 
 
@@ -34,7 +34,7 @@ def choice(query: Mapping[str, str], name: str, allowed: Sequence[str]) -> str |
     """One of `allowed`, None where the query has none."""
     value = query.get(name)
     if value is not None and value not in allowed:
-        raise BadInput(f"Error: {error_texts.not_in_enum((name,), allowed, value)}")
+        raise plain_refusal(error_texts.not_in_enum((name,), allowed, value))
     return value
 
 
@@ -52,7 +52,7 @@ def required(query: Mapping[str, str], name: str) -> str:
     """A text that must be there."""
     value = text(query, name)
     if value is None:
-        raise BadInput(f"Error: {error_texts.missing((), (name,))}")
+        raise plain_refusal(error_texts.missing((), (name,)))
     return value
 
 

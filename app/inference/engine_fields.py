@@ -3,7 +3,7 @@
 from typing import Final
 
 from app.catalog import error_texts
-from app.errors import BadInput
+from app.catalog.refusals import refusal
 from app.types import TextRequest
 
 FIELDS: Final = ("min_p", "stop_token_ids", "bad_words")
@@ -18,14 +18,14 @@ def check_engine(
     sampling = request.sampling
     for name in FIELDS:
         if getattr(sampling, name) and name not in has:
-            raise _refusal(
+            raise refusal(
                 f"'/{name}' is not supported: the engine of this model does not have it: leave it out"
             )
     if any(token_id >= vocab_size for token_id in sampling.stop_token_ids):
-        raise _refusal(f"'/stop_token_ids' must be below {vocab_size}, the number of tokens")
+        raise refusal(f"'/stop_token_ids' must be below {vocab_size}, the number of tokens")
     wanted = request.text_format
     if wanted is not None and wanted.kind in OWN_GRAMMARS and not compiles_grammars:
-        raise _refusal(
+        raise refusal(
             f"'{error_texts.at(wanted.path)}' is not supported: the engine of this model does not have it: "
             "send a choice or a JSON schema"
         )
@@ -37,7 +37,3 @@ def asks_more(request: TextRequest) -> bool:
     return bool(
         sampling.min_p or sampling.stop_token_ids or sampling.bad_words or request.text_format is not None
     )
-
-
-def _refusal(error: str) -> BadInput:
-    return BadInput(error_texts.refused(error))

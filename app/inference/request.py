@@ -11,8 +11,9 @@ from typing import Any
 from app.catalog import error_texts
 from app.catalog.cards import ModelCard
 from app.catalog.error_texts import Path
+from app.catalog.refusals import mistyped, refusal
 from app.catalog.validate import Branch
-from app.errors import BadInput, LoraUnsupported
+from app.errors import LoraUnsupported
 from app.inference.constrained.json_mode import read_json_format
 from app.inference.constrained.tools import read_tool_calls, read_tools
 from app.inference.sampling import sampling_of
@@ -58,7 +59,7 @@ def build_request(
     """
     sampling = sampling_of(body, branch.properties)
     if sampling.max_tokens < MIN_MAX_TOKENS:
-        raise _refusal(error_texts.out_of_bounds(("max_tokens",), ">=", MIN_MAX_TOKENS))
+        raise refusal(error_texts.out_of_bounds(("max_tokens",), ">=", MIN_MAX_TOKENS))
     _check_ignored(branch, body)
     lora = _lora(body, query_lora)
     if lora is not None and not card.supports_lora:
@@ -87,11 +88,11 @@ def build_request(
 def _with_extras(sampling: Sampling, extras: Extras, *, shaped: bool) -> Sampling:
     """`shaped`: a grammar decides where the answer ends, and there nothing but the end token may be left to draw."""
     if extras.min_tokens > sampling.max_tokens:
-        raise _refusal(error_texts.out_of_bounds(("min_tokens",), "<=", sampling.max_tokens))
+        raise refusal(error_texts.out_of_bounds(("min_tokens",), "<=", sampling.max_tokens))
     if shaped and (extras.ignore_eos or extras.min_tokens):
         name = "ignore_eos" if extras.ignore_eos else "min_tokens"
         what = "tools or an answer in JSON" if extras.text_format is None else "structured_outputs"
-        raise _refusal(f"'/{name}' does not go with {what}: leave it out")
+        raise refusal(f"'/{name}' does not go with {what}: leave it out")
     return replace(
         sampling,
         stop=extras.stop,
@@ -104,39 +105,31 @@ def _with_extras(sampling: Sampling, extras: Extras, *, shaped: bool) -> Samplin
     )
 
 
-def _refusal(error: str) -> BadInput:
-    return BadInput(error_texts.refused(error))
-
-
-def _mistyped(path: Path, wanted: str, value: Any) -> BadInput:
-    return _refusal(error_texts.wrong_type(path, wanted, value))
-
-
 def _prompt(body: dict[str, Any]) -> str:
     prompt = body["prompt"]
     if not isinstance(prompt, str):
-        raise _mistyped(("prompt",), "string", prompt)
+        raise mistyped(("prompt",), "string", prompt)
     return prompt
 
 
 def _messages(body: dict[str, Any]) -> tuple[Message, ...]:
     messages = body.get("messages")
     if messages is None:
-        raise _refusal(error_texts.missing((), ("messages",)))
+        raise refusal(error_texts.missing((), ("messages",)))
     if not isinstance(messages, list):
-        raise _mistyped(("messages",), "array", messages)
+        raise mistyped(("messages",), "array", messages)
     if not messages:
-        raise _refusal(error_texts.too_short(("messages",), 1))
+        raise refusal(error_texts.too_short(("messages",), 1))
     return tuple(_message(("messages", str(index)), message) for index, message in enumerate(messages))
 
 
 def _message(path: Path, message: Any) -> Message:
     if not isinstance(message, dict):
-        raise _mistyped(path, "object", message)
+        raise mistyped(path, "object", message)
     role = message.get("role")
     role = DEFAULT_ROLE if role is None else role
     if not isinstance(role, str):
-        raise _mistyped((*path, "role"), "string", role)
+        raise mistyped((*path, "role"), "string", role)
     content = _content((*path, "content"), message.get("content"))
     if role not in TOOL_ROLES:
         return Message(role, content)
@@ -146,7 +139,7 @@ def _message(path: Path, message: Any) -> Message:
 def _tool_call_id(path: Path, message: dict[str, Any]) -> str:
     value = message.get("tool_call_id")
     if value is not None and not isinstance(value, str):
-        raise _mistyped((*path, "tool_call_id"), "string", value)
+        raise mistyped((*path, "tool_call_id"), "string", value)
     return value or ""
 
 
@@ -156,7 +149,7 @@ def _content(path: Path, content: Any) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
-        raise _mistyped(path, "string", content)
+        raise mistyped(path, "string", content)
     texts = (_part((*path, str(index)), part) for index, part in enumerate(content))
     return PARTS_JOINT.join(text for text in texts if text)
 
@@ -164,12 +157,12 @@ def _content(path: Path, content: Any) -> str:
 def _part(path: Path, part: Any) -> str:
     """The text of one part; a part without a type is text, one of another type would be silently lost."""
     if not isinstance(part, dict):
-        raise _mistyped(path, "object", part)
+        raise mistyped(path, "object", part)
     kind, text = part.get("type"), part.get("text")
     if kind not in (None, "text"):
-        raise _refusal(error_texts.not_in_enum((*path, "type"), ("text",), kind))
+        raise refusal(error_texts.not_in_enum((*path, "type"), ("text",), kind))
     if text is not None and not isinstance(text, str):
-        raise _mistyped((*path, "text"), "string", text)
+        raise mistyped((*path, "text"), "string", text)
     return text or ""
 
 
@@ -179,7 +172,7 @@ def _lora(body: dict[str, Any], query_lora: str | None) -> str | None:
     if lora is None:
         return query_lora or None
     if not isinstance(lora, str):
-        raise _mistyped(("lora",), "string", lora)
+        raise mistyped(("lora",), "string", lora)
     return lora or None
 
 
@@ -190,7 +183,7 @@ def _raw(body: dict[str, Any]) -> bool:
         return bool(raw)
     if isinstance(raw, str) and raw in RAW_AS_TEXT:
         return RAW_AS_TEXT[raw]
-    raise _mistyped(("raw",), "boolean", raw)
+    raise mistyped(("raw",), "boolean", raw)
 
 
 def _response_format(branch: Branch, body: dict[str, Any]) -> dict[str, Any] | None:
@@ -198,10 +191,10 @@ def _response_format(branch: Branch, body: dict[str, Any]) -> dict[str, Any] | N
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise _mistyped(("response_format",), "object", value)
+        raise mistyped(("response_format",), "object", value)
     kind = value.get("type")
     if "response_format" not in branch.properties and not (kind is None or isinstance(kind, str)):
-        raise _mistyped(("response_format", "type"), "string", kind)
+        raise mistyped(("response_format", "type"), "string", kind)
     return value
 
 
@@ -217,7 +210,7 @@ def _check_ignored(branch: Branch, body: dict[str, Any]) -> None:
 
 def _check_items(path: Path, value: Any, kind: type, name: str) -> None:
     if not isinstance(value, list):
-        raise _mistyped(path, "array" if kind is dict else name, value)
+        raise mistyped(path, "array" if kind is dict else name, value)
     for index, item in enumerate(value):
         if not isinstance(item, kind):
-            raise _mistyped((*path, str(index)), name, item)
+            raise mistyped((*path, str(index)), name, item)

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from app.catalog import error_texts
+from app.catalog.refusals import plain_refusal
 from app.errors import AiError, ApiError, BadInput, IncompleteRequest
 from app.http.dialect import ParsedRequest
 from app.http.dialects.native import NativeReply
@@ -45,16 +46,16 @@ class BindingDialect:
         `options.gateway` and `options.rejectIfBusy` change nothing: there is no gateway, and a busy server refuses.
         """
         if not isinstance(body, dict) or "inputs" not in body:
-            raise BadInput(f"Error: {error_texts.missing((), ('inputs',))}")
+            raise plain_refusal(error_texts.missing((), ("inputs",)))
         options = body.get("options") or {}
         if not isinstance(options, dict):
-            raise BadInput(f"Error: {error_texts.wrong_type(('options',), 'object', options)}")
+            raise plain_refusal(error_texts.wrong_type(("options",), "object", options))
         for option, refusal in REFUSED_OPTIONS.items():
             if options.get(option):
                 raise BadInput(refusal)
         lora = options.get("lora")
         if lora is not None and not isinstance(lora, str):
-            raise BadInput(f"Error: {error_texts.wrong_type(('options', 'lora'), 'string', lora)}")
+            raise plain_refusal(error_texts.wrong_type(("options", "lora"), "string", lora))
         return ParsedRequest(model, body["inputs"], self._reply, lora)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from app.errors import BadInput
+from app.catalog.refusals import plain_refusal
 from app.http.dialect import Frames, ParsedRequest
 from app.http.envelope import success
 from app.http.padding import Padding
@@ -41,9 +41,9 @@ class NativeDialect:
     def parse_with_model(self, query: RunQuery, body: Any) -> ParsedRequest:
         """The body of `POST /ai/run`: `{"model": …, "input": …}`. Raises BadInput in the validator's words."""
         if not isinstance(body, dict) or not body.keys() >= {"model", "input"}:
-            raise BadInput("Error: required properties at '/' are 'model,input'")
+            raise plain_refusal("required properties at '/' are 'model,input'")
         if not isinstance(body["model"], str):
-            raise BadInput("Error: Type mismatch of '/model', must be 'string'")
+            raise plain_refusal("Type mismatch of '/model', must be 'string'")
         return ParsedRequest(body["model"], body["input"], self._reply_to(query), query.lora)
 
     def _reply_to(self, query: RunQuery) -> "NativeReply":

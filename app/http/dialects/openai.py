@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from app.catalog.refusals import plain_refusal
 from app.http.dialect import ParsedRequest, TextRoute
 from app.http.dialects.fields import CHAT, COMPLETIONS
 from app.http.dialects.history import calls_of, older_call, spoken
@@ -19,7 +20,6 @@ from app.http.dialects.readers import (
     read_limit,
     read_model,
     read_object,
-    refusal,
     sent_as,
     typed,
     unsupported,
@@ -142,7 +142,7 @@ def _prompt(prompt: Any) -> Any:
 def _refuse_several(given: dict[str, Any], name: str) -> None:
     value = given.get(name)
     if value is not None and typed((name,), value, int, "integer") != 1:
-        raise refusal(f"'/{name}' must be 1: one request gives one answer")
+        raise plain_refusal(f"'/{name}' must be 1: one request gives one answer")
 
 
 def _chat_logprobs(given: dict[str, Any]) -> int | None:
@@ -150,7 +150,7 @@ def _chat_logprobs(given: dict[str, Any]) -> int | None:
     if read_flag(given, "logprobs"):
         return top or 0
     if top:
-        raise refusal("'/top_logprobs' needs '/logprobs' to be true")
+        raise plain_refusal("'/top_logprobs' needs '/logprobs' to be true")
     return None
 
 

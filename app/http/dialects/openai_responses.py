@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from app.catalog.refusals import plain_refusal
 from app.errors import ApiError
 from app.http.dialect import Frames, ParsedRequest, TextRoute
 from app.http.dialects.fields import RESPONSES
@@ -29,7 +30,6 @@ from app.http.dialects.readers import (
     read_limit,
     read_model,
     read_object,
-    refusal,
     sent_as,
     typed,
     unsupported,
@@ -111,7 +111,7 @@ class ResponsesDialect:
         """Raises BadInput for what can't be served and what the card's schema can't see."""
         given = seeded(read_object(body, ("model", "input")))
         if nests_deeper_than(given, MAX_LEVELS):
-            raise refusal(f"'/' must nest at most {MAX_LEVELS} levels deep")
+            raise plain_refusal(f"'/' must nest at most {MAX_LEVELS} levels deep")
         model, adapter = read_model(given)
         RESPONSES.check(given)
         native = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.catalog import error_texts
 from app.catalog.error_texts import Path
+from app.catalog.refusals import plain_refusal
 from app.errors import BadInput, printable
 from app.inference.request import PARTS_JOINT
 
@@ -21,19 +22,15 @@ MAX_STOP_CHARS = 256
 MAX_LOGPROBS = 20
 
 
-def refusal(text: str) -> BadInput:
-    return BadInput(f"Error: {text}")
-
-
 def unsupported(path: Path, instead: str) -> BadInput:
     """`instead` says what to send."""
-    return refusal(f"'{error_texts.at(path)}' is not supported: {instead}")
+    return plain_refusal(f"'{error_texts.at(path)}' is not supported: {instead}")
 
 
 def typed(path: Path, value: Any, kind: type, name: str) -> Any:
     """`value` itself. Raises BadInput where it is not of the type, which JSON calls `name`."""
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise refusal(error_texts.wrong_type(path, name, value))
+        raise plain_refusal(error_texts.wrong_type(path, name, value))
     return value
 
 
@@ -43,7 +40,7 @@ def read_object(body: Any, required: Collection[str]) -> dict[str, Any]:
     lacking = next((name for name in required if given.get(name) is None), None)
     if lacking is not None:
         path = (lacking,) if isinstance(body, dict) else ()
-        raise BadInput(f"Error: {error_texts.missing((), required)}", path)
+        raise plain_refusal(error_texts.missing((), required), path)
     return given
 
 
@@ -101,15 +98,15 @@ def _few(body: dict[str, Any], name: str, most: int) -> list[Any]:
         return []
     items: list[Any] = typed((name,), value, list, "array")
     if len(items) > most:
-        raise refusal(error_texts.too_long((name,), most))
+        raise plain_refusal(error_texts.too_long((name,), most))
     return items
 
 
 def _text(path: Path, text: Any) -> str:
     if not typed(path, text, str, "string"):
-        raise refusal(error_texts.too_short(path, 1))
+        raise plain_refusal(error_texts.too_short(path, 1))
     if len(text) > MAX_STOP_CHARS:
-        raise refusal(error_texts.too_long(path, MAX_STOP_CHARS))
+        raise plain_refusal(error_texts.too_long(path, MAX_STOP_CHARS))
     return str(text)
 
 
@@ -117,7 +114,7 @@ def _whole(path: Path, value: Any, high: float = inf) -> int:
     typed(path, value, int, "integer")
     if not 0 <= value <= high:
         relation, limit = (">=", 0) if value < 0 else ("<=", high)
-        raise refusal(error_texts.out_of_bounds(path, relation, limit))
+        raise plain_refusal(error_texts.out_of_bounds(path, relation, limit))
     return int(value)
 
 
@@ -127,10 +124,10 @@ def read_share(body: dict[str, Any], name: str) -> float:
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise refusal(error_texts.wrong_type((name,), "number", value))
+        raise plain_refusal(error_texts.wrong_type((name,), "number", value))
     if not 0 <= value <= 1:
         relation, limit = (">=", 0) if value < 0 else ("<=", 1)
-        raise refusal(error_texts.out_of_bounds((name,), relation, limit))
+        raise plain_refusal(error_texts.out_of_bounds((name,), relation, limit))
     return float(value)
 
 
@@ -171,7 +168,7 @@ def _is_of(part: Any, kinds: Collection[str]) -> bool:
 def _part(path: Path, part: Any, kinds: Collection[str]) -> str:
     kind = typed(path, part, dict, "object").get("type")
     if kind not in kinds:
-        raise refusal(error_texts.not_in_enum((*path, "type"), kinds, kind))
+        raise plain_refusal(error_texts.not_in_enum((*path, "type"), kinds, kind))
     key = "refusal" if kind == "refusal" else "text"
     return str(typed((*path, key), part.get(key), str, "string"))
 
@@ -197,4 +194,4 @@ def function_call(identity: Any, name: Any, arguments: Any) -> dict[str, Any]:
 
 def other_type(path: Path, kinds: Collection[str], kind: Any) -> BadInput:
     shown = printable(kind) if isinstance(kind, str) else kind
-    return refusal(error_texts.not_in_enum((*path, "type"), kinds, shown))
+    return plain_refusal(error_texts.not_in_enum((*path, "type"), kinds, shown))

@@ -8,8 +8,8 @@ import orjson
 
 from app.catalog import error_texts
 from app.catalog.error_texts import Path
-from app.errors import BadInput
-from app.http.dialects.readers import refusal, typed, unsupported
+from app.catalog.refusals import plain_refusal
+from app.http.dialects.readers import typed, unsupported
 from app.inference.constrained.schema_limits import check_schema
 from app.inference.constrained.text_format import check_bounds
 from app.types import TextFormat
@@ -33,12 +33,12 @@ def read_structured(given: dict[str, Any]) -> tuple[dict[str, Any] | None, TextF
         return None, None
     (path, kind, value), *others = asked
     if others:
-        raise refusal(
+        raise plain_refusal(
             f"'{error_texts.at(others[0][0])}' does not go with '{error_texts.at(path)}': send one of them"
         )
     for name in ALSO:
         if given.get(name) and path[0] != name and given[name] != {"type": "text"}:
-            raise refusal(f"'/{path[0]}' does not go with '/{name}': send one of them")
+            raise plain_refusal(f"'/{path[0]}' does not go with '/{name}': send one of them")
     return _READERS[kind](path, value)
 
 
@@ -83,10 +83,10 @@ def _json_object(path: Path, value: Any) -> tuple[dict[str, Any] | None, None]:
 def _choice(path: Path, value: Any) -> tuple[None, TextFormat]:
     texts = typed(path, value, list, "array")
     if not texts:
-        raise refusal(error_texts.too_short(path, 1))
+        raise plain_refusal(error_texts.too_short(path, 1))
     for index, text in enumerate(texts):
         if not typed((*path, str(index)), text, str, "string"):
-            raise refusal(error_texts.too_short((*path, str(index)), 1))
+            raise plain_refusal(error_texts.too_short((*path, str(index)), 1))
     return None, _bounded(TextFormat("choice", tuple(dict.fromkeys(texts)), path))
 
 
@@ -102,7 +102,7 @@ def _structural_tag(path: Path, value: Any) -> tuple[None, TextFormat]:
     """An object or its text, of the newer form (`format`) or the older one (`structures` and `triggers`)."""
     tag = typed(path, _parsed(path, value) if isinstance(value, str) else value, dict, "object")
     if not ("format" in tag or {"structures", "triggers"} <= tag.keys()):
-        raise refusal(error_texts.missing(path, ("format",)))
+        raise plain_refusal(error_texts.missing(path, ("format",)))
     check_schema(path, tag)
     written = orjson.dumps({**tag, "type": "structural_tag"}).decode()
     return None, TextFormat("structural_tag", written, path)
@@ -110,7 +110,7 @@ def _structural_tag(path: Path, value: Any) -> tuple[None, TextFormat]:
 
 def _text(path: Path, value: Any) -> str:
     if not typed(path, value, str, "string"):
-        raise refusal(error_texts.too_short(path, 1))
+        raise plain_refusal(error_texts.too_short(path, 1))
     return str(value)
 
 
@@ -118,7 +118,7 @@ def _parsed(path: Path, text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise BadInput(f"Error: '{error_texts.at(path)}' is not JSON: send an object") from None
+        raise plain_refusal(f"'{error_texts.at(path)}' is not JSON: send an object") from None
 
 
 def _bounded(wanted: TextFormat) -> TextFormat:

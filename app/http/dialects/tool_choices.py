@@ -5,7 +5,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from app.catalog import error_texts
-from app.http.dialects.readers import named_choice, other_type, refusal, typed
+from app.catalog.refusals import plain_refusal
+from app.http.dialects.readers import named_choice, other_type, typed
 
 PATH: Final = ("tool_choice",)
 WORDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -53,12 +54,12 @@ def _allowed(choice: dict[str, Any], tools: Any) -> dict[str, Any]:
         choice = typed(path, choice[ALLOWED], dict, "object")
     mode = choice.get("mode", "auto")
     if mode not in MODES:
-        raise refusal(error_texts.not_in_enum((*path, "mode"), MODES, mode))
+        raise plain_refusal(error_texts.not_in_enum((*path, "mode"), MODES, mode))
     names = [_name(tool) for tool in typed((*path, "tools"), choice.get("tools"), list, "array")]
     known = [_name(tool) for tool in tools] if isinstance(tools, list) else []
     for index, name in enumerate(names):
         if name is None or name not in known:
-            raise refusal(error_texts.not_in_enum((*path, "tools", str(index)), known, name))
+            raise plain_refusal(error_texts.not_in_enum((*path, "tools", str(index)), known, name))
     return {"tools": [tool for tool in tools or () if _name(tool) in names], "tool_choice": mode}
 
 

@@ -17,7 +17,8 @@ from app.adapters.lifecycle import Draft
 from app.adapters.rows import PUBLIC_ORDERS
 from app.catalog import error_texts
 from app.catalog.explain import Node, first_errors
-from app.errors import BadInput, FinetuneNotCreated, FinetuneNotFound, LoraUnsupported
+from app.catalog.refusals import plain_refusal
+from app.errors import FinetuneNotCreated, FinetuneNotFound, LoraUnsupported
 from app.http.body import BodyLimits, parse_json, read_body
 from app.http.envelope import raised_as, success
 from app.http.exchange import exchange_of
@@ -68,7 +69,7 @@ class CreateParser:
     def __call__(self, body: Any) -> NewFinetune:
         """Raises `BadInput` in the validator's words. Other properties are ignored, as everywhere."""
         if not self._schema.accepts(body):
-            raise BadInput(f"Error: {', '.join(first_errors(self._schema, body))}")
+            raise plain_refusal(", ".join(first_errors(self._schema, body)))
         return NewFinetune(
             model=body["model"],
             name=body["name"],
@@ -81,7 +82,7 @@ class CreateParser:
 def checked_asset_name(name: str) -> str:
     """Raises `BadInput` for a name that is none of the two."""
     if name not in ASSETS:
-        raise BadInput(f"Error: {error_texts.not_in_enum(('file_name',), ASSETS, name)}")
+        raise plain_refusal(error_texts.not_in_enum(("file_name",), ASSETS, name))
     return name
 
 
@@ -103,7 +104,7 @@ def read_public_query(query: Mapping[str, str]) -> tuple[str, Window]:
     """The column to order by, and `limit` and `offset`. Raises `BadInput`."""
     order = query.get("orderBy", PUBLIC_ORDERS[0])
     if order not in PUBLIC_ORDERS:
-        raise BadInput(f"Error: {error_texts.not_in_enum(('orderBy',), PUBLIC_ORDERS, order)}")
+        raise plain_refusal(error_texts.not_in_enum(("orderBy",), PUBLIC_ORDERS, order))
     return order, Window(whole(query, "limit", PAGE_MAX, 0), whole(query, "offset", 0, 0))
 
 

@@ -6,7 +6,7 @@ import orjson
 
 from app.catalog import error_texts
 from app.catalog.error_texts import Path
-from app.errors import BadInput
+from app.catalog.refusals import refusal
 from app.inference.constrained.schema_limits import check_schema
 from app.types import Grammar, JsonFormat
 
@@ -27,9 +27,9 @@ def read_json_format(response_format: dict[str, Any] | None) -> JsonFormat | Non
         return JsonFormat()
     path, schema = _unwrapped(response_format.get("json_schema"))
     if schema is None:
-        raise _refusal(error_texts.missing(path[:-1], path[-1:]))
+        raise refusal(error_texts.missing(path[:-1], path[-1:]))
     if not isinstance(schema, dict):
-        raise _refusal(error_texts.wrong_type(path, "object", schema))
+        raise refusal(error_texts.wrong_type(path, "object", schema))
     check_schema(path, schema)
     return JsonFormat(schema)
 
@@ -45,7 +45,3 @@ def _unwrapped(schema: Any) -> tuple[Path, Any]:
     if isinstance(schema, dict) and ("schema" in schema or (schema and schema.keys() <= WRAPPER_KEYS)):
         return (*PATH, "schema"), schema.get("schema")
     return PATH, schema
-
-
-def _refusal(error: str) -> BadInput:
-    return BadInput(error_texts.refused(error))

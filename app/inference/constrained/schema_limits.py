@@ -12,6 +12,7 @@ import orjson
 
 from app.catalog import error_texts
 from app.catalog.error_texts import Path
+from app.catalog.refusals import refusal
 from app.errors import BadInput, printable
 from app.json_grammar.schemas import REFERENCES, References, parts
 
@@ -142,7 +143,7 @@ def _check_pattern(path: Path, pattern: str) -> None:
 
 
 def _refusal(path: Path, rule: str) -> BadInput:
-    return BadInput(error_texts.refused(f"'{printable(error_texts.at(path))}' {rule}"))
+    return refusal(f"'{printable(error_texts.at(path))}' {rule}")
 
 
 def nests_deeper_than(value: Any, levels: int) -> bool:

@@ -12,7 +12,7 @@ import orjson
 
 from app.catalog import error_texts
 from app.catalog.error_texts import Path
-from app.errors import BadInput
+from app.catalog.refusals import mistyped, refusal
 from app.inference.constrained.schema_limits import check_schema, nests_deeper_than
 from app.types import Tool, ToolCall, ToolChoice
 
@@ -41,7 +41,7 @@ def read_tools(body: dict[str, Any]) -> tuple[tuple[Tool, ...], ToolChoice]:
     if isinstance(choice, dict):
         return (_named(tools, choice),), "required"
     if not isinstance(choice, str):
-        raise _mistyped(("tool_choice",), "string", choice)
+        raise mistyped(("tool_choice",), "string", choice)
     match choice:
         case "auto":
             return tools, "auto"
@@ -50,40 +50,40 @@ def read_tools(body: dict[str, Any]) -> tuple[tuple[Tool, ...], ToolChoice]:
         case "required" | "any":
             _require_some(tools)
             return tools, "required"
-    raise _refusal(error_texts.not_in_enum(("tool_choice",), CHOICES, choice))
+    raise refusal(error_texts.not_in_enum(("tool_choice",), CHOICES, choice))
 
 
 def _tools(value: Any) -> tuple[Tool, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise _mistyped(("tools",), "array", value)
+        raise mistyped(("tools",), "array", value)
     if len(value) > MAX_TOOLS:
-        raise _refusal(error_texts.too_long(("tools",), MAX_TOOLS))
+        raise refusal(error_texts.too_long(("tools",), MAX_TOOLS))
     if nests_deeper_than(value, MAX_LEVELS):
-        raise _refusal(f"'/tools' must nest at most {MAX_LEVELS} levels deep")
+        raise refusal(f"'/tools' must nest at most {MAX_LEVELS} levels deep")
     size = len(orjson.dumps(value))
     if size > MAX_BYTES:
-        raise _refusal(f"'/tools' must be at most {MAX_BYTES} bytes of JSON, found {size}")
+        raise refusal(f"'/tools' must be at most {MAX_BYTES} bytes of JSON, found {size}")
     tools = [_tool(("tools", str(index)), tool) for index, tool in enumerate(value)]
     names = [tool.name for tool in tools]
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise _refusal(f"'{error_texts.at(('tools', str(index)))}' has the name of another tool, {name}")
+            raise refusal(f"'{error_texts.at(('tools', str(index)))}' has the name of another tool, {name}")
     return tuple(tools)
 
 
 def _tool(path: Path, tool: Any) -> Tool:
     """`{name, description, parameters}` or `{type: "function", function: {…}}`."""
     if not isinstance(tool, dict):
-        raise _mistyped(path, "object", tool)
+        raise mistyped(path, "object", tool)
     kind = tool.get("type")
     if kind is not None and kind not in TOOL_TYPES:
-        raise _refusal(error_texts.not_in_enum((*path, "type"), TOOL_TYPES, kind))
+        raise refusal(error_texts.not_in_enum((*path, "type"), TOOL_TYPES, kind))
     path, tool = _function(path, tool)
     description = tool.get("description")
     if description is not None and not isinstance(description, str):
-        raise _mistyped((*path, "description"), "string", description)
+        raise mistyped((*path, "description"), "string", description)
     return Tool(
         _name(path, tool), description or "", _parameters((*path, "parameters"), tool.get("parameters"))
     )
@@ -92,11 +92,11 @@ def _tool(path: Path, tool: Any) -> Tool:
 def _name(path: Path, tool: dict[str, Any]) -> str:
     name = tool.get("name")
     if name is None:
-        raise _refusal(error_texts.missing(path, ("name",)))
+        raise refusal(error_texts.missing(path, ("name",)))
     if not isinstance(name, str):
-        raise _mistyped((*path, "name"), "string", name)
+        raise mistyped((*path, "name"), "string", name)
     if NAME.fullmatch(name) is None:
-        raise _refusal(f"'{error_texts.at((*path, 'name'))}' failed test {NAME.pattern} pattern")
+        raise refusal(f"'{error_texts.at((*path, 'name'))}' failed test {NAME.pattern} pattern")
     return name
 
 
@@ -105,10 +105,10 @@ def _parameters(path: Path, parameters: Any) -> dict[str, Any]:
     if not parameters and (parameters is None or isinstance(parameters, dict)):
         return {"type": "object", "properties": {}}
     if not isinstance(parameters, dict):
-        raise _mistyped(path, "object", parameters)
+        raise mistyped(path, "object", parameters)
     kind = parameters.get("type", "object")
     if kind != "object":
-        raise _refusal(error_texts.not_in_enum((*path, "type"), ("object",), kind))
+        raise refusal(error_texts.not_in_enum((*path, "type"), ("object",), kind))
     check_schema(path, parameters)
     return {"type": "object", **parameters}
 
@@ -117,22 +117,22 @@ def _named(tools: tuple[Tool, ...], choice: dict[str, Any]) -> Tool:
     path: Path = ("tool_choice",)
     kind, function = choice.get("type"), choice.get("function")
     if kind not in TOOL_TYPES:
-        raise _refusal(error_texts.not_in_enum((*path, "type"), TOOL_TYPES, kind))
+        raise refusal(error_texts.not_in_enum((*path, "type"), TOOL_TYPES, kind))
     if not isinstance(function, dict):
-        raise _mistyped((*path, "function"), "object", function)
+        raise mistyped((*path, "function"), "object", function)
     name = function.get("name")
     if not isinstance(name, str):
-        raise _mistyped((*path, "function", "name"), "string", name)
+        raise mistyped((*path, "function", "name"), "string", name)
     _require_some(tools)
     for tool in tools:
         if tool.name == name:
             return tool
-    raise _refusal(error_texts.not_in_enum((*path, "function", "name"), (tool.name for tool in tools), name))
+    raise refusal(error_texts.not_in_enum((*path, "function", "name"), (tool.name for tool in tools), name))
 
 
 def _require_some(tools: tuple[Tool, ...]) -> None:
     if not tools:
-        raise _refusal(error_texts.missing((), ("tools",)))
+        raise refusal(error_texts.missing((), ("tools",)))
 
 
 def read_tool_calls(path: Path, message: dict[str, Any]) -> tuple[ToolCall, ...]:
@@ -146,22 +146,22 @@ def read_tool_calls(path: Path, message: dict[str, Any]) -> tuple[ToolCall, ...]
     if calls is None:
         return ()
     if not isinstance(calls, list):
-        raise _mistyped(path, "array", calls)
+        raise mistyped(path, "array", calls)
     return tuple(_call((*path, str(index)), call) for index, call in enumerate(calls))
 
 
 def _call(path: Path, call: Any) -> ToolCall:
     if not isinstance(call, dict):
-        raise _mistyped(path, "object", call)
+        raise mistyped(path, "object", call)
     call_id = call.get("id")
     if call_id is not None and not isinstance(call_id, str):
-        raise _mistyped((*path, "id"), "string", call_id)
+        raise mistyped((*path, "id"), "string", call_id)
     path, function = _function(path, call)
     name = function.get("name")
     if name is None:
-        raise _refusal(error_texts.missing(path, ("name",)))
+        raise refusal(error_texts.missing(path, ("name",)))
     if not isinstance(name, str):
-        raise _mistyped((*path, "name"), "string", name)
+        raise mistyped((*path, "name"), "string", name)
     return ToolCall(call_id or "", name, _arguments((*path, "arguments"), function.get("arguments")))
 
 
@@ -175,7 +175,7 @@ def _arguments(path: Path, arguments: Any) -> str:
         except orjson.JSONDecodeError:
             return json.dumps(arguments, ensure_ascii=False)
     if nests_deeper_than(arguments, MAX_ARGUMENT_LEVELS):
-        raise _refusal(f"'{error_texts.at(path)}' must nest at most {MAX_ARGUMENT_LEVELS} levels deep")
+        raise refusal(f"'{error_texts.at(path)}' must nest at most {MAX_ARGUMENT_LEVELS} levels deep")
     return json.dumps(arguments, ensure_ascii=False)
 
 
@@ -185,13 +185,5 @@ def _function(path: Path, value: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
         return path, value
     path, function = (*path, "function"), value["function"]
     if not isinstance(function, dict):
-        raise _mistyped(path, "object", function)
+        raise mistyped(path, "object", function)
     return path, function
-
-
-def _refusal(error: str) -> BadInput:
-    return BadInput(error_texts.refused(error))
-
-
-def _mistyped(path: Path, wanted: str, value: Any) -> BadInput:
-    return _refusal(error_texts.wrong_type(path, wanted, value))
