@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Running:
-    """Ends the requests of revoked tokens. `revoked` says in one look which of some sha256 sums are no token's any more.
+    """Ends the requests of revoked tokens. `revoked` says in one look which of some sha256 sums no token has any more.
 
     For one event loop; looks are made in a thread of their own, and only while something runs.
     """

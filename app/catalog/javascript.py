@@ -20,7 +20,7 @@ PLAIN_NUMBER_FROM = 1e-6
 def type_names(value: Any) -> tuple[str, ...]:
     """The types a value counts as; a list with neither object, list nor boolean is also `binary`.
 
-    cabidela looks for the first item that is no number or string, and takes a null found there for nothing
+    cabidela looks for the first item that is neither a number nor a string, and takes a null found there for nothing
     found. At most `MAX_SCANNED_ITEMS` items are looked at.
     """
     match value:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """The file `reserve` of a data directory; none where the database is no file. `engine` is the opened database."""
+    """The file `reserve` of a data directory; None where the database is not a file. `engine` is the opened database."""
 
     path: Path | None
     engine: Engine | None = None

@@ -4,13 +4,16 @@ import importlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from app.engines.choices import TunedSetting
 from app.engines.engine import Engine
 from app.engines.registry import EngineKind
 from app.engines.supervision import Supervision
 from app.settings import Model
+
+LoadQuantization = Literal["none", "8-bit", "4-bit"]
+"""What is quantized while the weights are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,6 @@ class Deployment:
     `path` is the folder or file that the engine loads, `cache` a folder for what it derives from adapters.
     `max_total_tokens` is the longest request that a card of `model`'s weights allows, prompt and answer together.
     `max_prefill_tokens` is what the cards say of a step's prompts, None where they say nothing.
-    `quantization` is to be done while loading: "none", "8-bit" or "4-bit".
     """
 
     model: Model
@@ -28,7 +30,7 @@ class Deployment:
     cache: Path
     max_total_tokens: int
     max_prefill_tokens: int | None = None
-    quantization: str = "none"
+    quantization: LoadQuantization = "none"
 
 
 class Plan(Protocol):

@@ -37,7 +37,7 @@ class ConnectionClosed:
             callback()
 
 
-class cancel_on_disconnect:  # noqa: N801  reads as what it does: `async with watched(scope)`
+class cancel_on_disconnect:  # noqa: N801  reads as what it does: `async with cancel_on_disconnect(scope)`
     """Cancel the block when the client leaves, and raise ClientLeft in place of the cancellation."""
 
     __slots__ = ("_departure", "_interruption")

@@ -17,7 +17,7 @@ NO_BRACKETS = bytes(byte for byte in range(256) if byte not in STEPS)
 
 
 def check_json_bounds(body: bytes) -> None:
-    """Raises RequestTooLarge or IncompleteRequest. Bytes that are no JSON may pass: their parser refuses them.
+    """Raises RequestTooLarge or IncompleteRequest. Bytes that are not JSON may pass: their parser refuses them.
 
     What stands inside texts does not count. Only where commas and brackets are many are the texts taken out for it.
     """

@@ -48,9 +48,8 @@ class StreamLimits:
 class EventStream(Response):
     """Runs `open_run`, then sends what `events` makes of it. Errors before the first byte are ordinary answers.
 
-    `place` is kept for it and given up however it ends.
-
     Raised inside, they reach `app.http.error_boundary`, which knows from the exchange whether the stream has begun.
+    `place` is kept for it and given up however it ends.
     """
 
     def __init__(

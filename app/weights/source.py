@@ -7,9 +7,10 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from app.engines.checkpoint import find_weights
+from app.engines.deployment import LoadQuantization
 from app.engines.registry import EngineKind
 from app.errors import StartupError
 from app.program import program
@@ -23,8 +24,7 @@ from app.weights.machine import cache_folder
 from app.weights.single_file import MODEL_FILES, gguf_of, is_llamafile, is_model_file, sidecar_of
 from app.weights.variants import Copy, Variant, find_variant, load_catalogues, variant_ids
 
-Quantization = Literal["none", "8-bit", "4-bit"]
-ROUNDED: Final[Mapping[str, Quantization]] = {"8-bit": "8-bit", "4-bit": "4-bit"}
+ROUNDED: Final[Mapping[str, LoadQuantization]] = {"8-bit": "8-bit", "4-bit": "4-bit"}
 
 
 def locate(variant: Variant) -> Path:
@@ -117,7 +117,7 @@ class Weights:
             return self.folder()
         return ensure_gguf(self._data_dir) if self.name == STAND_IN else self.path()
 
-    def load_quantization(self) -> Quantization:
+    def load_quantization(self) -> LoadQuantization:
         """To how many bits the engine rounds the weights while it loads them: a variant's 8-bit or 4-bit, else none."""
         variant = find_variant(load_catalogues(), self.name)
         return (

@@ -160,12 +160,12 @@ class LlamaCppEngine:
         async def begin(stream: DeltaStream) -> None:
             if self._health.state != "ready":
                 raise not_ready()
-            generation, int_id = servers.current, None if adapter is None else adapter.int_id
-            begun.append((generation, generation.begin(stream, prompt.token_ids, sampling, adapter=int_id)))
+            server, int_id = servers.current, None if adapter is None else adapter.int_id
+            begun.append((server, server.begin(stream, prompt.token_ids, sampling, adapter=int_id)))
 
         async def end() -> None:
-            for generation, answer in begun:
-                generation.abort(answer)
+            for server, answer in begun:
+                server.abort(answer)
 
         return DeltaStream(begin, end)
 

@@ -83,9 +83,9 @@ class LlamaServerPool:
     def fail(self) -> None:
         """Whoever waits is told that nothing more comes. Nothing is closed: that would wait for llama.cpp."""
         self._closed = True
-        for generation in (self._old, self.current):
-            if generation is not None:
-                generation.fail()
+        for server in (self._old, self.current):
+            if server is not None:
+                server.fail()
 
     async def close(self) -> None:
         """Everything is aborted."""
@@ -94,9 +94,9 @@ class LlamaServerPool:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
-        for generation in (self._old, self.current):
-            if generation is not None:
-                await generation.close()
+        for server in (self._old, self.current):
+            if server is not None:
+                await server.close()
 
     async def _old_gone(self, deadline: float) -> None:
         if self._draining is None:

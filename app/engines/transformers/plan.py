@@ -7,18 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from app.engines.checkpoint import check_weights, read_config
 from app.engines.choices import SET, TunedSetting, adapters_setting, free_memory
 from app.engines.cpu_host import chosen_threads
-from app.engines.deployment import Deployment
+from app.engines.deployment import Deployment, LoadQuantization
 from app.engines.memory import GIB, SEQUENCES_WANTED, Shares, available_bytes, cpu_host_shares, token_bytes
 from app.errors import StartupError
 from app.settings import Model
 
 Quantization = Literal["none", "8-bit", "4-bit", "gptq", "awq"]
-Requested = Literal["none", "8-bit", "4-bit"]
 
 STEP_TOKENS: Final = 256
 """Tokens of prompts in one step. Long ones are read in pieces of it, so that running answers go on meanwhile."""
@@ -58,10 +57,9 @@ def plan(deployment: Deployment) -> TransformersPlan:
     Imports torch: call it in a thread. Raises StartupError when weights or memory don't suffice.
     """
     model, folder, max_model_len = deployment.model, deployment.path, deployment.max_total_tokens
-    quantization = cast(Requested, deployment.quantization)
     check_weights(folder)
     config = read_config(folder)
-    kind, dtype = _kind(folder, config, quantization), _dtype(folder, config)
+    kind, dtype = _kind(folder, config, deployment.quantization), _dtype(folder, config)
     device, free = _device()
     shares = cpu_host_shares(
         model,
@@ -93,7 +91,7 @@ def plan(deployment: Deployment) -> TransformersPlan:
     )
 
 
-def _kind(folder: Path, config: Mapping[str, Any], requested: Requested) -> Quantization:
+def _kind(folder: Path, config: Mapping[str, Any], requested: LoadQuantization) -> Quantization:
     own = config.get("quantization_config")
     if own is None:
         return requested

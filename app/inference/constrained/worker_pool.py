@@ -7,13 +7,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from app.errors import OutOfCapacity
-from app.inference.constrained.worker import WorkerProcess
+from app.inference.constrained.worker import BUSY_RETRY_AFTER_S, WorkerProcess
 
 WORKERS: Final = 2
 WAIT_MAX_S: Final = 15.0
 """How long a job may wait for a worker. Then the client is asked to come again."""
-
-BUSY_RETRY_AFTER_S: Final = 5
 
 
 class WorkerPool:
@@ -47,6 +45,9 @@ class WorkerPool:
         return answer
 
     async def stop(self) -> None:
+        """End what runs and what waits: a job that got its turn now would start a process that nobody ends."""
+        for turn in itertools.chain.from_iterable(self._waiting.values()):
+            turn.cancel()
         for task in tuple(self._jobs):
             task.cancel()
         for worker in self.workers:
