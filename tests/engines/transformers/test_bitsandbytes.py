@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from app.engines.deployment import LoadQuantization
 from app.engines.transformers import model as loading
 from app.engines.transformers.engine import TransformersEngine
-from app.engines.transformers.plan import Requested, TransformersPlan
+from app.engines.transformers.plan import TransformersPlan
 from app.errors import StartupError
 from app.standin.recipe import voices
 from app.standin.recipe.text import load
@@ -22,7 +23,7 @@ SAYS = voices.load("pirate").say
 
 @pytest.mark.parametrize(("quantization", "layer"), [("8-bit", "Linear8bitLt"), ("4-bit", "Linear4bit")])
 async def test_answers(
-    quantization: Requested,
+    quantization: LoadQuantization,
     layer: str,
     plan: TransformersPlan,
     asked: Sequence[Prompt],
