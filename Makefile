@@ -17,7 +17,7 @@ test: install-dev
 	@tests/browser.sh
 	@tests/node.sh
 	@tests/python.sh
-	@tests/proxies.sh
+	@tests/programs.sh
 	@tests/run.sh $(ARGS)
 
 soak: install-dev

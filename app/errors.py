@@ -89,6 +89,10 @@ class StorageError(OperatorError):
         self.figures = figures
 
 
+class NoRoom(OperatorError):
+    """The account has an adapter of that name, or as many as it may have."""
+
+
 class AdapterRefused(OperatorError):
     """Names the file or tensor, the rule and the number. `findings` has a line for each rule that is broken."""
 

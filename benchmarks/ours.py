@@ -13,9 +13,7 @@ import uvloop
 from app.accounts.development import development_token
 from app.accounts.running import Running
 from app.accounts.tokens import TokenCache
-from app.adapters.finetunes import Finetunes
 from app.adapters.inspection.base_model import read_base
-from app.adapters.resolver import Resolver
 from app.catalog.cards import load_cards
 from app.engines.fake import FakeEngine
 from app.http.uvicorn_server import http_server, listen
@@ -45,7 +43,6 @@ async def serve(settings: Settings, kind: str) -> None:
     development_token(stores.tokens, settings.server.data_dir, settings.account_id)
     folder = ensure_expanded(settings.server.data_dir)
     cards = tuple(load_cards(CHECKOUT / "schemas").values())
-    resolver = Resolver(stores.adapters, stores.drafts, time.monotonic)
     group = EngineGroup(
         engine(kind),
         "stand-in",
@@ -58,8 +55,7 @@ async def serve(settings: Settings, kind: str) -> None:
         [group],
         find_caller=TokenCache(stores.tokens, time.monotonic).caller,
         running=Running(stores.tokens.revoked),
-        resolver=resolver,
-        finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
+        finetunes=stores.finetunes,
     )
     await http_server(settings, app).serve(sockets=[listen(settings)])
 

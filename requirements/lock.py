@@ -75,6 +75,7 @@ DEV = [
     "openai",
     "openapi-spec-validator",
     "playwright",
+    "psycopg[binary]",
     "pydantic-ai-slim[anthropic,mistral,openai]",
     "pytest",
     "pytest-xdist",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine
 
 from app.accounts.running import Running
 from app.accounts.tokens import TokenCache
-from app.adapters.finetunes import Finetunes
 from app.adapters.inspection.base_model import read_base
-from app.adapters.resolver import Resolver
 from app.catalog.cards import load_cards
+from app.database.opening import open_database
 from app.engines.fake import FakeEngine
 from app.http.routes.playground import PageSignIn
 from app.http.uvicorn_server import DrainingServer, http_server, listen
@@ -26,6 +26,7 @@ from app.server.application import Application, EngineGroup, create_app
 from app.server.stores import Stores, stores_of
 from app.settings import CHECKOUT, Settings, load_settings
 from app.standin.expand import ensure_expanded
+from tests.postgresql import PostgreSql, cluster
 
 UNUSED_LOOKS = 10
 UNUSED_LOOK_S = 0.002
@@ -54,6 +55,27 @@ def times(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """`times(1000)`: how often to do what must hold 1000 times."""
     whole = bool(request.config.getoption("--soak"))
     return lambda count: count if whole else max(1, count // SOAK_SHARE)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSql]:
+    """For the tests that ask for it: it takes a second or two to start."""
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An empty database of either kind, opened. SQLite's is in `tmp_path / "data"`."""
+    sqlite = request.param == "sqlite"
+    url = (
+        f"sqlite:///{tmp_path / 'data' / 'outworker.db'}"
+        if sqlite
+        else request.getfixturevalue("postgresql").url()
+    )
+    engine = open_database(url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -145,14 +167,12 @@ async def running(
     _, token = stores.tokens.create("local", ["ai:write"])
     cards = tuple(load_cards(CHECKOUT / "schemas").values())
     base = read_base(standin, "stand-in")
-    resolver = Resolver(stores.adapters, stores.drafts, time.monotonic)
     app = create_app(
         settings,
         [EngineGroup(engine, "stand-in", cards, lambda: prompts, lambda: base, adapters)],
         find_caller=TokenCache(stores.tokens, time.monotonic).caller,
         running=Running(stores.tokens.revoked),
-        resolver=resolver,
-        finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
+        finetunes=stores.finetunes,
         sign_in=PageSignIn(stores.page_codes, "local", token),
     )
     listening = listen(settings)

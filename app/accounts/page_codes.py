@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine, delete, insert, select
 
-from app.database import PAGE_CODES
+from app.database.tables import PAGE_CODES
+from app.database.transactions import exclusive
 
 CODE_RANDOM_BYTES = 32
 CODE_LIFETIME_S = 600
@@ -41,7 +42,7 @@ class PageCodes:
         newest = (
             select(PAGE_CODES.c.code_sha256).order_by(PAGE_CODES.c.expires_at.desc()).limit(CODES_MAX - 1)
         )
-        with self._engine.begin() as connection:
+        with exclusive(self._engine, "page codes") as connection:
             connection.execute(delete(PAGE_CODES).where(PAGE_CODES.c.expires_at <= now))
             connection.execute(delete(PAGE_CODES).where(PAGE_CODES.c.code_sha256.not_in(newest)))
             connection.execute(

@@ -17,7 +17,8 @@ from sqlalchemy import Engine, delete, insert, select, update
 from app.accounts.token_uses import TokenUses
 from app.concurrency import Clock, TtlCache
 from app.data_dir.reserve import Reserve
-from app.database import TOKEN_NAMES, TOKEN_USES, TOKENS
+from app.database.tables import TOKEN_NAMES, TOKEN_USES, TOKENS
+from app.database.transactions import exclusive
 from app.errors import OperatorError, printable
 from app.names import checked_account_id
 from app.types import Caller
@@ -149,7 +150,7 @@ class TokenStore:
     def used(self, times: Mapping[str, str]) -> None:
         """Keep when tokens were used last, by their sha256, in one transaction. One that was revoked is left out."""
         uses = TOKEN_USES.c
-        with self._engine.begin() as connection:
+        with exclusive(self._engine, "token uses") as connection:
             for token, at in times.items():
                 where = uses.token_sha256 == token
                 if connection.execute(update(TOKEN_USES).where(where).values(last_used_at=at)).rowcount:

@@ -1,26 +1,24 @@
-"""Adapters that are not ready yet: created over the API, filled asset by asset, then made ready or refused.
+"""An adapter's way over the API: created, filled asset by asset, then made ready or refused; deleted in any state.
 
-A draft's row is the truth: it says that an asset is in only after the asset is durable in its place. Nothing says
-"being checked": both assets in and no finding means that somebody checks it, or will when the server starts again.
+The row is the truth: it says that an asset is in only after the asset is durable in its place.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
-
-from app.adapters import draft_rows
+from app.adapters import rows
 from app.adapters.asset_file import AssetFile
 from app.adapters.disk import check_room, disk_errors
-from app.adapters.draft_rows import DraftRow
+from app.adapters.finetune import Draft, Finetune, to_draft
 from app.adapters.inspection.base_model import BaseShape
+from app.adapters.rows import CHECKING, CREATED, REFUSED, AdapterRow
 from app.adapters.store import AdapterStore, checked_description
-from app.errors import AdapterRefused, OperatorError
-from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
-from app.names import can_name_adapter, checked_account_id, checked_name
+from app.database.tables import PENDING
+from app.database.transactions import exclusive
+from app.errors import AdapterRefused, FinetuneNotFound, OperatorError
+from app.names import checked_account_id, checked_name
 from app.types import StoredAdapter
 
 DRAFT_EXPIRES_AFTER_S = 24 * 3600.0
@@ -29,43 +27,24 @@ REFUSED_KEPT = 100
 DELETED_MEANWHILE = "the finetune was deleted meanwhile: create it again"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """`missing` are the assets that are still to come. `findings` is empty unless it was refused."""
-
-    id: str
-    account_id: str
-    name: str
-    model: str
-    weights: str
-    description: str
-    public: bool
-    replaces: bool
-    missing: tuple[str, ...]
-    findings: tuple[str, ...]
-    config_sha256: str
-    weights_sha256: str
-    created_at: str
-    modified_at: str
-
-    @property
-    def complete(self) -> bool:
-        """Both assets are in, and what to think of them is not yet known."""
-        return not self.missing and not self.findings
-
-
-class Drafts:
-    """The drafts beside the ready adapters in `store`, in the same database `engine`.
+class Finetunes:
+    """The finetunes of all accounts: the ready adapters in `store`, and what is on its way to become one.
 
     Methods block on disk and database: call from a thread.
     """
 
-    def __init__(self, engine: Engine, store: AdapterStore) -> None:
-        self._engine = engine
+    def __init__(self, store: AdapterStore, refused_kept: int = REFUSED_KEPT) -> None:
+        self.store = store
+        self._engine = store.engine
         self._blobs = store.blobs
-        self._store = store
+        self._refused_kept = refused_kept
+        self._changed: list[Callable[[], None]] = []
         self._checking: set[str] = set()
         self._checked = threading.Condition()
+
+    def on_change(self, told: Callable[[], None]) -> None:
+        """Call `told` after each change, so that what is remembered elsewhere is asked for again."""
+        self._changed.append(told)
 
     def create(
         self,
@@ -92,28 +71,51 @@ class Drafts:
             "public": public,
             "replaces": replaces,
         }
-        with disk_errors(), self._blobs.lock():
-            self._drop_expired()
-            self._store.check_room(account_id, name, replaces)
-            old = self._row(account_id, name)
-            with self._engine.begin() as connection:
-                if old is not None:
-                    draft_rows.delete_draft(connection, old.id)
-                new = draft_rows.by_id(connection, draft_rows.insert_draft(connection, **columns))
+        self.drop_expired()
+        with exclusive(self._engine, account_id) as connection:
+            self.store.check_room(connection, account_id, name, replaces)
+            old = rows.of_name(connection, account_id, name, PENDING)
             if old is not None:
-                self._blobs.remove_draft(old.id)
+                rows.delete_row(connection, old.id, PENDING)
+            new = rows.by_id(connection, rows.insert_row(connection, CREATED, **columns))
+        if old is not None:
+            self._remove_files(old)
         assert new is not None
         return to_draft(new)
 
-    def find(self, account_id: str, id_or_name: str) -> Draft | None:
-        """The account's draft by id or name."""
-        row = self._row(account_id, id_or_name) if can_name_adapter(id_or_name) else None
-        return to_draft(row) if row is not None else None
+    def find(self, account_id: str, id_or_name: str) -> Finetune:
+        """The account's own, a ready one first where two share a name, or a public one by id.
 
-    def remove(self, draft: Draft) -> bool:
-        """Remove a draft and its assets, on a full disk too; whether it was there."""
-        with disk_errors(), self._blobs.lock():
-            return self._store.reserve.spend(lambda: self._remove(draft.id))
+        Raises `FinetuneNotFound`.
+        """
+        found = self.store.finetune(account_id, id_or_name)
+        if found is None:
+            raise FinetuneNotFound(id_or_name)
+        return found
+
+    def list(self, account_id: str) -> Sequence[Finetune]:
+        """The account's own, oldest first."""
+        return self.store.finetunes(account_id)
+
+    def draft_for_assets(self, account_id: str, id_or_name: str, weights: Container[str]) -> Draft:
+        """The draft that takes assets under that id or name; `weights` are those that are served.
+
+        Raises `FinetuneNotFound` and `OperatorError`.
+        """
+        draft = self.store.draft(account_id, id_or_name)
+        if draft is not None:
+            draft.check_open()
+            if draft.weights not in weights:
+                raise OperatorError(
+                    f"{draft.model} is not served as it was when {draft.name} was created: create it again"
+                )
+            return draft
+        adapter = self.find(account_id, id_or_name)
+        if adapter.account_id != account_id:
+            raise FinetuneNotFound(id_or_name)
+        raise OperatorError(
+            f"{adapter.name} is ready and its assets can't be replaced: create a new finetune"
+        )
 
     @contextmanager
     def asset_file(self, expected_bytes: int, min_free_bytes: int) -> Iterator[AssetFile]:
@@ -135,24 +137,20 @@ class Drafts:
         An asset may be sent again until both are in. Raises `OperatorError` when they are or the draft is gone.
         """
         sha256 = asset_file.finish(file_name)
-        column = {CONFIG_FILE: "config_sha256", WEIGHTS_FILE: "weights_sha256"}[file_name]
         with disk_errors(), self._blobs.lock():
-            self.check_open(self._again(draft))
-            self._blobs.place(asset_file.path, draft.id, sha256)
+            self._again(draft).check_open()
+            self._blobs.put_asset(draft.id, sha256, asset_file.path)
             with self._engine.begin() as connection:
-                draft_rows.update_draft(connection, draft.id, **{column: sha256})
-            now = self._again(draft)
-            self._blobs.keep(draft.id, (now.config_sha256, now.weights_sha256))
+                done = rows.put_asset(connection, draft.id, file_name, sha256)
+                row = rows.by_id(connection, draft.id)
+            if row is None:
+                self._blobs.remove_draft(draft.id)
+                raise OperatorError(DELETED_MEANWHILE)
+            now = to_draft(row)
+            self._blobs.keep_assets(draft.id, (now.config_sha256, now.weights_sha256))
+            if not done:
+                now.check_open()
         return now
-
-    def check_open(self, draft: Draft) -> None:
-        """Raises `OperatorError` when the draft takes no asset any more."""
-        if draft.findings:
-            raise OperatorError(
-                f"{draft.name} was refused: create it again. The reason was: {draft.findings[0]}"
-            )
-        if not draft.missing:
-            raise OperatorError(f"{draft.name} has both its assets, which can't be replaced: create it again")
 
     def finish(self, draft: Draft, base: BaseShape) -> tuple[StoredAdapter, tuple[str, ...]]:
         """Inspect a complete draft and make it a ready adapter with the same id; notes for its owner beside it.
@@ -160,14 +158,38 @@ class Drafts:
         Where somebody else did so meanwhile the verdict is theirs. Raises `AdapterRefused`, whose findings the draft
         then keeps, and `OperatorError` when it was deleted. After a `StorageError` the draft stays complete.
         """
-        with self._alone_with(draft.id):
-            ready = self._store.find(draft.account_id, draft.id)
-            if ready is not None:
-                return ready, ()
-            draft = self._again(draft)
-            if draft.findings:
-                raise AdapterRefused(*draft.findings)
-            return self._check(draft, base)
+        try:
+            with self._alone_with(draft.id):
+                now = self._again(draft)
+                return self._check(now, base) if now.complete else (self._verdict(draft), ())
+        finally:
+            self._tell()
+
+    def delete(self, account_id: str, id_or_name: str) -> Finetune:
+        """Delete the account's own finetune, on a full disk too. Raises `FinetuneNotFound` when there is none."""
+        while True:
+            found = self.find(account_id, id_or_name)
+            if found.account_id != account_id:
+                raise FinetuneNotFound(id_or_name)
+            if self._remove(found):
+                self._tell()
+                return found
+
+    def undecided(self) -> Sequence[Draft]:
+        """Complete drafts: somebody checks them, or ended while checking."""
+        with self._engine.connect() as connection:
+            return [to_draft(row) for row in rows.in_states(connection, CHECKING)]
+
+    def drop_expired(self) -> None:
+        """Remove drafts whose last change is a day old; complete ones are still to be checked."""
+        with self._engine.connect() as connection:
+            expired = rows.expired(connection, DRAFT_EXPIRES_AFTER_S)
+        for row in expired:
+            self._remove_draft(row.id, row.account_id)
+
+    def _tell(self) -> None:
+        for told in self._changed:
+            told()
 
     def _check(self, draft: Draft, base: BaseShape) -> tuple[StoredAdapter, tuple[str, ...]]:
         from app.adapters.sealing import inspect_staged  # noqa: PLC0415  numpy, see app.adapters.store
@@ -175,11 +197,22 @@ class Drafts:
         with disk_errors(), self._blobs.staged() as staged:
             self._link(draft, staged)
             try:
-                sealed = inspect_staged(self._blobs, staged, draft.weights_sha256, base)
-                return self._store.promote(sealed, draft.id, _columns(draft), draft.replaces), sealed.notes
+                sealed = inspect_staged(staged, draft.weights_sha256, base)
+                return self.store.promote(sealed, draft) or self._verdict(draft), sealed.notes
             except AdapterRefused as refusal:
                 self._refuse(draft, refusal.findings)
                 raise
+
+    def _verdict(self, draft: Draft) -> StoredAdapter:
+        """What somebody else made of it. Raises `AdapterRefused` and `OperatorError`."""
+        found = self.store.finetune(draft.account_id, draft.id)
+        if isinstance(found, StoredAdapter):
+            return found
+        if found is None:
+            raise OperatorError(DELETED_MEANWHILE)
+        if found.findings:
+            raise AdapterRefused(*found.findings)
+        raise OperatorError(f"{found.name} is being checked by another server: ask again")
 
     @contextmanager
     def _alone_with(self, draft_id: str) -> Iterator[None]:
@@ -194,23 +227,6 @@ class Drafts:
                 self._checking.discard(draft_id)
                 self._checked.notify_all()
 
-    def undecided(self) -> Sequence[Draft]:
-        """Complete drafts: somebody checks them, or ended while checking."""
-        with self._engine.connect() as connection:
-            return [to_draft(row) for row in draft_rows.undecided(connection)]
-
-    def list(self, account_id: str) -> list[Draft]:
-        """Oldest first."""
-        with self._engine.connect() as connection:
-            return [
-                to_draft(row) for row in draft_rows.of_account(connection, checked_account_id(account_id))
-            ]
-
-    def drop_expired(self) -> None:
-        """Remove drafts whose last change is a day old; complete ones are still to be checked."""
-        with disk_errors(), self._blobs.lock():
-            self._drop_expired()
-
     def _link(self, draft: Draft, staged: Path) -> None:
         try:
             self._blobs.link(draft.id, draft.config_sha256, draft.weights_sha256, staged)
@@ -218,59 +234,41 @@ class Drafts:
             raise OperatorError(DELETED_MEANWHILE) from None
 
     def _refuse(self, draft: Draft, findings: tuple[str, ...]) -> None:
-        with self._blobs.lock():
-            kept = "\n".join(findings[:FINDINGS_KEPT])
-            with self._engine.begin() as connection:
-                draft_rows.update_draft(connection, draft.id, findings=kept)
-                for row in draft_rows.oldest_refused(connection, draft.account_id, REFUSED_KEPT):
-                    draft_rows.delete_draft(connection, row.id)
-            self._blobs.remove_draft(draft.id)
+        kept = "\n".join(findings[:FINDINGS_KEPT])
+        with exclusive(self._engine, draft.account_id) as connection:
+            row = rows.by_id(connection, draft.id)
+            refusal = {"state": REFUSED, "findings": kept, "digest": ""}
+            refused = rows.change(connection, draft.id, CHECKING, **refusal)
+            for old in rows.oldest_refused(connection, draft.account_id, self._refused_kept):
+                rows.delete_row(connection, old.id, (REFUSED,))
+        if refused and row is not None:
+            self._remove_files(row)
 
-    def _drop_expired(self) -> None:
-        with self._engine.connect() as connection:
-            old = draft_rows.expired(connection, DRAFT_EXPIRES_AFTER_S)
-        for row in old:
-            self._remove(row.id)
+    def _remove(self, found: Finetune) -> bool:
+        """Whether it was there: somebody else may have deleted it, and a draft may have become ready meanwhile."""
+        if isinstance(found, Draft):
+            return self.store.reserve.spend(lambda: self._remove_draft(found.id, found.account_id))
+        self.store.remove(found.account_id, found.id)
+        return True
 
-    def _remove(self, draft_id: str) -> bool:
+    def _remove_draft(self, draft_id: str, account_id: str) -> bool:
         """The row first: assets without a row are swept, a row without its assets would be a lie."""
-        with self._engine.begin() as connection:
-            was_there = draft_rows.delete_draft(connection, draft_id)
-        self._blobs.remove_draft(draft_id)
+        with exclusive(self._engine, account_id) as connection:
+            row = rows.by_id(connection, draft_id)
+            was_there = rows.delete_row(connection, draft_id, PENDING)
+        if was_there and row is not None:
+            self._remove_files(row)
         return was_there
 
-    def _row(self, account_id: str, id_or_name: str) -> DraftRow | None:
-        with self._engine.connect() as connection:
-            return draft_rows.own(connection, account_id, id_or_name)
+    def _remove_files(self, row: AdapterRow) -> None:
+        """What a draft that is gone or refused has on the disk."""
+        with disk_errors(), self._blobs.lock():
+            self._blobs.remove_draft(row.id)
+            self.store.remove_files(row.account_id, row.digest, row.id)
 
     def _again(self, draft: Draft) -> Draft:
         with self._engine.connect() as connection:
-            row = draft_rows.by_id(connection, draft.id)
+            row = rows.by_id(connection, draft.id)
         if row is None:
             raise OperatorError(DELETED_MEANWHILE)
         return to_draft(row)
-
-
-def to_draft(row: DraftRow) -> Draft:
-    sent = {CONFIG_FILE: row.config_sha256, WEIGHTS_FILE: row.weights_sha256}
-    return Draft(
-        id=row.id,
-        account_id=row.account_id,
-        name=row.name,
-        model=row.model,
-        weights=row.weights,
-        description=row.description,
-        public=row.public,
-        replaces=row.replaces,
-        missing=tuple(name for name, sha256 in sent.items() if not sha256),
-        findings=tuple(row.findings.splitlines()),
-        config_sha256=row.config_sha256,
-        weights_sha256=row.weights_sha256,
-        created_at=row.created_at,
-        modified_at=row.modified_at,
-    )
-
-
-def _columns(draft: Draft) -> dict[str, object]:
-    names = ("account_id", "name", "description", "model", "weights", "public", "created_at")
-    return {name: getattr(draft, name) for name in names}

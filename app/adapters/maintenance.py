@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from app.adapters.finetunes import Finetunes
+from app.adapters.finetune import Draft
 from app.adapters.inspection.base_model import BaseShape
-from app.adapters.lifecycle import Draft
+from app.adapters.lifecycle import Finetunes
 from app.errors import OperatorError
 
 TEND_INTERVAL_S = 3_600
@@ -26,10 +26,10 @@ async def maintain(finetunes: Finetunes, bases: Bases) -> None:
 def tend_once(finetunes: Finetunes, bases: Bases) -> None:
     """Check complete drafts of served weights, whose check never ended, and drop drafts that are a day old."""
     try:
-        for draft in finetunes.drafts.undecided():
+        for draft in finetunes.undecided():
             if draft.weights in bases:
                 _finish(finetunes, draft, bases[draft.weights]())
-        finetunes.drafts.drop_expired()
+        finetunes.drop_expired()
     except OperatorError as error:
         log.warning("drafts of adapters were not looked after: %s", error)
 

@@ -1,19 +1,11 @@
 """Which adapter a request's `lora` means."""
 
-import asyncio
 import logging
 
-from app.adapters.lifecycle import Draft, Drafts
+from app.adapters.finetune import Draft
 from app.adapters.store import AdapterStore
 from app.concurrency import Clock, TtlCache
-from app.errors import (
-    ApiError,
-    FinetuneIncomplete,
-    FinetuneNotFound,
-    FinetuneRefused,
-    LoraIncompatible,
-    OutOfCapacity,
-)
+from app.errors import FinetuneNotFound, LoraIncompatible
 from app.names import can_name_adapter
 from app.types import StoredAdapter
 
@@ -32,56 +24,41 @@ class Resolver:
     def __init__(
         self,
         store: AdapterStore,
-        drafts: Drafts,
         clock: Clock,
         ttl_s: float = RESOLVER_TTL_S,
         max_entries: int = RESOLVER_MAX_ENTRIES,
     ) -> None:
         self._store = store
-        self._drafts = drafts
-        self._cache = TtlCache(self._look_up, clock, ttl_s, max_entries)
+        self._cache: TtlCache[tuple[str, str], StoredAdapter] = TtlCache(
+            self._look_up, clock, ttl_s, max_entries
+        )
 
     async def resolve(self, account_id: str, lora: str, model: str, weights: str) -> StoredAdapter:
         """The adapter to lease for `model`, which runs on `weights`.
 
         Raises `FinetuneNotFound` when the account may use none of that id or name or its files are gone,
-        `LoraIncompatible` when it was made for other weights, and what `why_not_ready` says.
+        `LoraIncompatible` when it was made for other weights, and what `Draft.why_not_ready` says.
         """
         if not can_name_adapter(lora):
             raise FinetuneNotFound(lora)
-        adapter = await self._cache.get((account_id, lora))
-        if adapter is None:
-            loop = asyncio.get_running_loop()
-            adapter = await loop.run_in_executor(self._cache.threads, self._not_a_draft, account_id, lora)
-        if adapter.weights != weights:
-            raise LoraIncompatible(lora, adapter.model, model)
-        return adapter
+        found = await self._cache.get((account_id, lora))
+        if found is None:
+            raise FinetuneNotFound(lora)
+        if found.weights != weights:
+            raise LoraIncompatible(lora, found.model, model)
+        return found
 
     def forget(self) -> None:
         """Adapters were changed in this process: look again at once."""
         self._cache.forget()
 
-    def _not_a_draft(self, account_id: str, lora: str) -> StoredAdapter:
-        """Where no ready adapter was found. One more look: a draft may have become ready between the first and this."""
-        draft = self._drafts.find(account_id, lora)
-        adapter = self._look_up((account_id, lora))
-        if adapter is None:
-            raise FinetuneNotFound(lora) if draft is None else why_not_ready(draft)
-        return adapter
-
     def _look_up(self, key: tuple[str, str]) -> StoredAdapter | None:
-        adapter = self._store.find(*key)
+        """A draft raises what it says: it is not remembered, so one that becomes ready is used at once."""
+        found = self._store.finetune(*key)
+        if isinstance(found, Draft):
+            raise found.why_not_ready()
         # The engine dies of an adapter whose files are gone, so it must not hear of one.
-        if adapter is not None and not self._store.files_present(adapter):
-            log.warning("adapter %s of account %s: its files are gone; remove and add it", adapter.id, key[0])
+        if found is not None and not self._store.files_present(found):
+            log.warning("adapter %s of account %s: its files are gone; remove and add it", found.id, key[0])
             return None
-        return adapter
-
-
-def why_not_ready(draft: Draft) -> ApiError:
-    """What a request hears that names a draft."""
-    if draft.findings:
-        return FinetuneRefused(draft.findings[0])
-    if draft.missing:
-        return FinetuneIncomplete(draft.name, " and ".join(draft.missing))
-    return OutOfCapacity("The finetune is being checked.")
+        return found

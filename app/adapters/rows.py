@@ -1,65 +1,101 @@
-"""The adapters' rows in the database: statements, no files."""
+"""The adapters' rows in the database: statements, no files. `state` says where in its life an adapter is.
+
+    created    an asset is missing
+    checking   both assets are in; somebody inspects them, or will when a server starts
+    refused    the inspection has findings
+    adding     seen by nobody: its folder is about to come
+    ready      requests may name it
+    removing   seen by nobody: its folder is about to go
+
+A change names the state that it is made in, so of two at once one is made. The unique indexes keep an account from two
+ready adapters of a name, and from two that are not ready.
+"""
 
 import uuid
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, insert, or_, select, update
 
-from app.database import ADAPTERS
+from app.database.tables import ADAPTERS, PENDING, READY
+from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.names import looks_like_id
-from app.types import StoredAdapter
 
-READY = "ready"
-# A row in one of these is seen by nobody: its folder is about to come, or about to go.
-ADDING = "adding"
-REMOVING = "removing"
+CREATED: Final = "created"
+CHECKING: Final = "checking"
+REFUSED: Final = "refused"
+ADDING: Final = "adding"
+REMOVING: Final = "removing"
+VISIBLE: Final = (READY, *PENDING)
 
-PUBLIC_ORDERS = ("created_at", "modified_at", "name")
+PUBLIC_ORDERS: Final = ("created_at", "modified_at", "name")
+ASSET_COLUMNS: Final = {CONFIG_FILE: ADAPTERS.c.config_sha256, WEIGHTS_FILE: ADAPTERS.c.weights_sha256}
+
+EMPTY: Final = {
+    "replaces": False,
+    "config_sha256": "",
+    "weights_sha256": "",
+    "findings": "",
+    "digest": "",
+    "rank": 0,
+}
 
 AdapterRow = Row[tuple[object, ...]]
 
 
-def insert_adding(connection: Connection, **columns: object) -> str:
-    """Insert a row that isn't visible yet; its id, a new one unless `columns` has one.
+def insert_row(connection: Connection, state: str, **columns: object) -> str:
+    """Insert an adapter in `state`; its new id."""
+    adapter_id, now = str(uuid.uuid4()), utc_now()
+    values = {**EMPTY, "id": adapter_id, "state": state, "created_at": now, "modified_at": now, **columns}
+    connection.execute(insert(ADAPTERS).values(**values))
+    return adapter_id
 
-    One of that id that is there already is what an earlier try left.
+
+def change(connection: Connection, adapter_id: str, in_state: str, **columns: object) -> bool:
+    """Whether the adapter was in that state, and is changed."""
+    where = ADAPTERS.c.id == adapter_id, ADAPTERS.c.state == in_state
+    values = {"modified_at": utc_now(), **columns}
+    return connection.execute(update(ADAPTERS).where(*where).values(**values)).rowcount == 1
+
+
+def put_asset(connection: Connection, adapter_id: str, file_name: str, sha256: str) -> bool:
+    """Note that an asset is in; with the other one in too the adapter is `checking`. Whether it took assets."""
+    mine = ASSET_COLUMNS[file_name]
+    (other,) = (column for column in ASSET_COLUMNS.values() if column is not mine)
+    state = case((other != "", CHECKING), else_=CREATED)
+    return change(connection, adapter_id, CREATED, state=state, **{mine.name: sha256})
+
+
+def delete_row(connection: Connection, adapter_id: str, states: Collection[str] = (ADDING, REMOVING)) -> bool:
+    """Whether the adapter was there, in one of those states."""
+    where = ADAPTERS.c.id == adapter_id, ADAPTERS.c.state.in_(states)
+    return connection.execute(delete(ADAPTERS).where(*where)).rowcount == 1
+
+
+def by_id(connection: Connection, adapter_id: str) -> AdapterRow | None:
+    return connection.execute(select(ADAPTERS).where(ADAPTERS.c.id == adapter_id)).first()
+
+
+def of_name(connection: Connection, account_id: str, name: str, states: Collection[str]) -> AdapterRow | None:
+    """The account's adapter of that name in one of the states, which must be either `ready` or the others."""
+    where = ADAPTERS.c.account_id == account_id, ADAPTERS.c.name == name, ADAPTERS.c.state.in_(states)
+    return connection.execute(select(ADAPTERS).where(*where)).first()
+
+
+def usable(connection: Connection, account_id: str, id_or_name: str) -> list[AdapterRow]:
+    """What an account may mean by an id or a name, a ready one first: its own, and by id what others made public.
+
+    A name is never a uuid, so they are two at most.
     """
-    now = utc_now()
-    row = {"id": str(uuid.uuid4()), "state": ADDING, "created_at": now, "modified_at": now, **columns}
-    connection.execute(delete(ADAPTERS).where(ADAPTERS.c.id == row["id"], ADAPTERS.c.state == ADDING))
-    connection.execute(insert(ADAPTERS).values(**row))
-    return str(row["id"])
+    public = and_(ADAPTERS.c.public, ADAPTERS.c.state == READY, ADAPTERS.c.id == _as_id(id_or_name))
+    query = select(ADAPTERS).where(or_(_own(account_id, id_or_name), public))
+    return sorted(connection.execute(query).all(), key=lambda row: row.state != READY)
 
 
-def set_state(connection: Connection, adapter_id: str, state: str) -> None:
-    values = {"state": state, "modified_at": utc_now()}
-    connection.execute(update(ADAPTERS).where(ADAPTERS.c.id == adapter_id).values(**values))
-
-
-def delete_row(connection: Connection, adapter_id: str) -> None:
-    connection.execute(delete(ADAPTERS).where(ADAPTERS.c.id == adapter_id))
-
-
-def by_name(connection: Connection, account_id: str, name: str) -> AdapterRow | None:
-    """The account's ready adapter of that name."""
-    return _one(connection, and_(ADAPTERS.c.account_id == account_id, ADAPTERS.c.name == name))
-
-
-def own(connection: Connection, account_id: str, id_or_name: str) -> AdapterRow | None:
-    """The account's ready adapter with that id or name. A name is never a uuid, so there is at most one."""
-    return _one(connection, _own(account_id, id_or_name))
-
-
-def usable(connection: Connection, account_id: str, id_or_name: str) -> AdapterRow | None:
-    """As `own`, and adapters that other accounts made public, these by id only."""
-    public = and_(ADAPTERS.c.public, ADAPTERS.c.id == _as_id(id_or_name))
-    return _one(connection, or_(_own(account_id, id_or_name), public))
-
-
-def ready(connection: Connection, account_id: str) -> list[AdapterRow]:
-    """The account's ready adapters, oldest first."""
-    query = select(ADAPTERS).where(ADAPTERS.c.account_id == account_id, ADAPTERS.c.state == READY)
+def of_account(connection: Connection, account_id: str) -> list[AdapterRow]:
+    """All that the account sees of its own, oldest first."""
+    query = select(ADAPTERS).where(ADAPTERS.c.account_id == account_id, ADAPTERS.c.state.in_(VISIBLE))
     return list(connection.execute(query.order_by(ADAPTERS.c.created_at, ADAPTERS.c.name)).all())
 
 
@@ -70,44 +106,43 @@ def public(connection: Connection, order_by: str, limit: int, offset: int) -> li
     return list(connection.execute(query).all())
 
 
-def count_ready(connection: Connection, account_id: str) -> int:
-    query = select(func.count()).where(ADAPTERS.c.account_id == account_id, ADAPTERS.c.state == READY)
+def count(connection: Connection, account_id: str, states: Collection[str], but_name: str = "") -> int:
+    """The account's adapters in those states, `but_name` not counted."""
+    query = select(func.count()).where(
+        ADAPTERS.c.account_id == account_id, ADAPTERS.c.state.in_(states), ADAPTERS.c.name != but_name
+    )
     return connection.execute(query).scalar_one()
 
 
 def digests(connection: Connection) -> frozenset[str]:
-    return frozenset(connection.execute(select(ADAPTERS.c.digest)).scalars())
+    """The names of all stored folders."""
+    return frozenset(connection.execute(select(ADAPTERS.c.digest).where(ADAPTERS.c.digest != "")).scalars())
 
 
-def unfinished(connection: Connection) -> list[AdapterRow]:
-    """Rows whose process ended between the row and the folder."""
-    query = select(ADAPTERS).where(ADAPTERS.c.state.in_((ADDING, REMOVING)))
+def in_states(connection: Connection, *states: str) -> list[AdapterRow]:
+    return list(connection.execute(select(ADAPTERS).where(ADAPTERS.c.state.in_(states))).all())
+
+
+def oldest_refused(connection: Connection, account_id: str, keep: int) -> list[AdapterRow]:
+    """The account's refused adapters beyond the `keep` newest."""
+    query = select(ADAPTERS).where(ADAPTERS.c.account_id == account_id, ADAPTERS.c.state == REFUSED)
+    query = query.order_by(ADAPTERS.c.modified_at.desc()).offset(keep).limit(keep)
     return list(connection.execute(query).all())
 
 
-def is_last_of_digest(connection: Connection, row: AdapterRow) -> bool:
-    """Whether no other row of the account needs this row's folder."""
-    others = and_(
-        ADAPTERS.c.account_id == row.account_id, ADAPTERS.c.digest == row.digest, ADAPTERS.c.id != row.id
-    )
-    return connection.execute(select(func.count()).where(others)).scalar_one() == 0
+def expired(connection: Connection, age_s: float) -> list[AdapterRow]:
+    """Those whose last change is `age_s` seconds old and that nobody will decide: unfinished or refused."""
+    before = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
+    query = select(ADAPTERS).where(ADAPTERS.c.state.in_((CREATED, REFUSED)), ADAPTERS.c.modified_at < before)
+    return list(connection.execute(query).all())
 
 
-def to_adapter(row: AdapterRow, folder: Path) -> StoredAdapter:
-    return StoredAdapter(
-        id=row.id,
-        account_id=row.account_id,
-        name=row.name,
-        model=row.model,
-        weights=row.weights,
-        digest=row.digest,
-        folder=folder,
-        rank=row.rank,
-        description=row.description,
-        public=row.public,
-        created_at=row.created_at,
-        modified_at=row.modified_at,
+def needs_digest(connection: Connection, account_id: str, digest: str, but_id: str = "") -> bool:
+    """Whether a row of the account, other than `but_id`, needs that stored folder."""
+    query = select(ADAPTERS.c.id).where(
+        ADAPTERS.c.account_id == account_id, ADAPTERS.c.digest == digest, ADAPTERS.c.id != but_id
     )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def utc_now() -> str:
@@ -117,12 +152,8 @@ def utc_now() -> str:
 
 def _own(account_id: str, id_or_name: str) -> ColumnElement[bool]:
     named = or_(ADAPTERS.c.name == id_or_name, ADAPTERS.c.id == _as_id(id_or_name))
-    return and_(ADAPTERS.c.account_id == account_id, named)
+    return and_(ADAPTERS.c.account_id == account_id, ADAPTERS.c.state.in_(VISIBLE), named)
 
 
 def _as_id(text: str) -> str:
     return str(uuid.UUID(text)) if looks_like_id(text) else text
-
-
-def _one(connection: Connection, condition: ColumnElement[bool]) -> AdapterRow | None:
-    return connection.execute(select(ADAPTERS).where(ADAPTERS.c.state == READY, condition)).first()

@@ -1,22 +1,26 @@
 """The adapters that accounts own: rows in the database, bytes in `app.adapters.blobs`, changed together."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from app.adapters import draft_rows, rows
+from app.adapters import rows
 from app.adapters.blobs import Blobs
 from app.adapters.disk import disk_errors
+from app.adapters.finetune import Draft, Finetune, to_adapter, to_draft
 from app.adapters.inspection.base_model import BaseShape
-from app.adapters.rows import AdapterRow
+from app.adapters.rows import ADDING, CHECKING, CREATED, REMOVING, AdapterRow
 from app.data_dir.reserve import Reserve
-from app.errors import AdapterRefused, OperatorError, printable
+from app.database.tables import PENDING, READY
+from app.database.transactions import exclusive
+from app.errors import AdapterRefused, NoRoom, OperatorError, printable
 from app.names import can_name_adapter, checked_account_id, checked_name
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.adapters.sealing import SealedAdapter
 
 ADAPTERS_PER_ACCOUNT_MAX = 100
@@ -24,16 +28,18 @@ DESCRIPTION_MAX_CHARS = 2_000
 
 
 class AdapterStore:
-    """Ready adapters by account. Methods block on disk and database: call from a thread, not an event loop.
+    """Adapters by account. Methods block on disk and database: call from a thread, not an event loop.
 
     A row becomes visible after its folder is in place and invisible before its folder goes, so nobody sees
-    half an adapter. What a killed process left is undone by the next one that opens the store.
+    half an adapter. What a killed process left is undone by the next one that opens the store. Names and room are
+    kept by the database alone; the lock of `blobs` is held only where files move.
     """
 
-    def __init__(self, engine: Engine, data_dir: Path) -> None:
-        self._engine = engine
-        self.blobs = Blobs(data_dir / "adapters")
+    def __init__(self, engine: Engine, blobs: Blobs, max_adapters: int = ADAPTERS_PER_ACCOUNT_MAX) -> None:
+        self.engine = engine
+        self.blobs = blobs
         self.reserve = Reserve.of(engine)
+        self._max_adapters = max_adapters
         with disk_errors():
             self._undo_unfinished()
 
@@ -43,7 +49,7 @@ class AdapterStore:
         name: str,
         model: str,
         weights: str,
-        folder: Path,
+        folder: "Path",
         base: BaseShape,
         *,
         description: str = "",
@@ -68,176 +74,229 @@ class AdapterStore:
             "public": public,
         }
         with disk_errors(), self.blobs.staged() as staged:
-            sealed = take_in(self.blobs, staged, folder, base)
+            sealed = take_in(staged, folder, base)
             with self.blobs.lock():
                 return self._add_sealed(sealed, columns, replace)
 
-    def promote(
-        self, sealed: "SealedAdapter", draft_id: str, columns: dict[str, object], replace: bool
-    ) -> StoredAdapter:
-        """Make a draft's sealed folder a ready adapter with the draft's id, and end the draft, in one step.
+    def promote(self, sealed: "SealedAdapter", draft: Draft) -> StoredAdapter | None:
+        """Make a draft's sealed folder a ready adapter with the draft's id, in the place of the draft.
 
-        Raises `AdapterRefused` when the name or the last room was taken meanwhile, `OperatorError` when the draft
-        was deleted, and `OSError`.
+        None when somebody else has decided about the draft meanwhile. Raises `AdapterRefused` when the name or the last
+        room was taken, and `OSError`.
         """
+        sealing = {"digest": sealed.digest, "rank": sealed.rank}
         with self.blobs.lock():
-            with self._engine.connect() as connection:
-                if draft_rows.by_id(connection, draft_id) is None:
-                    raise OperatorError("the finetune was deleted meanwhile: create it again")
             try:
-                self.check_room(str(columns["account_id"]), str(columns["name"]), replace, drafts=False)
-            except OperatorError as error:
+                with exclusive(self.engine, draft.account_id) as connection:
+                    self.check_room(connection, draft.account_id, draft.name, draft.replaces, drafts=False)
+                    if not rows.change(connection, draft.id, CHECKING, **sealing):
+                        return None
+                adapter = self._make_ready(sealed, draft.id, CHECKING, draft.account_id, draft.replaces)
+            except NoRoom as error:
                 raise AdapterRefused(str(error)) from None
-            adapter = self._register(sealed, {"id": draft_id, **columns})
-            self.blobs.remove_draft(draft_id)
+            self.blobs.remove_draft(draft.id)
         return adapter
 
-    def check_room(self, account_id: str, name: str, replace: bool, *, drafts: bool = True) -> None:
+    def check_room(
+        self, connection: Connection, account_id: str, name: str, replace: bool, *, drafts: bool = True
+    ) -> None:
         """Whether the account may have one more adapter, called `name`; with `drafts` unfinished ones count too.
 
-        Raises `OperatorError`.
+        Call in a transaction about the account. Raises `NoRoom`.
         """
-        with self._engine.connect() as connection:
-            taken = rows.by_name(connection, account_id, name) is not None
-            ready = rows.count_ready(connection, account_id)
-            unfinished = draft_rows.count_unfinished(connection, account_id, name) if drafts else 0
-        _check_room(name, taken, ready, unfinished, replace)
+        taken = rows.of_name(connection, account_id, name, (READY,)) is not None
+        ready = rows.count(connection, account_id, (READY, ADDING))
+        unfinished = rows.count(connection, account_id, (CREATED, CHECKING), name) if drafts else 0
+        _check_room(name, taken, ready, unfinished, self._max_adapters, replace)
 
-    def find(self, account_id: str, id_or_name: str, weights: str | None = None) -> StoredAdapter | None:
-        """The account's own adapter by id or name, or by its id one that another account made public.
+    def find(self, account_id: str, id_or_name: str) -> StoredAdapter | None:
+        """The account's own ready adapter by id or name, or by its id one that another account made public."""
+        found = self.finetune(account_id, id_or_name)
+        return found if isinstance(found, StoredAdapter) else None
 
-        With `weights`, only one that was made for them.
-        """
-        if not can_name_adapter(id_or_name):
-            return None
-        with self._engine.connect() as connection:
-            row = rows.usable(connection, account_id, id_or_name)
-        if row is None or (weights is not None and row.weights != weights):
-            return None
-        return self._adapter(row)
+    def draft(self, account_id: str, id_or_name: str) -> Draft | None:
+        """The account's draft by id or name."""
+        drafts = (found for found in self._usable(account_id, id_or_name) if isinstance(found, Draft))
+        return next(drafts, None)
+
+    def finetune(self, account_id: str, id_or_name: str) -> Finetune | None:
+        """As `find`, and the account's draft where there is no ready adapter."""
+        return next(iter(self._usable(account_id, id_or_name)), None)
 
     def list(self, account_id: str) -> list[StoredAdapter]:
-        """The account's own adapters, oldest first."""
-        with self._engine.connect() as connection:
-            found = rows.ready(connection, checked_account_id(account_id))
-        return [self._adapter(row) for row in found]
+        """The account's own ready adapters, oldest first."""
+        return [found for found in self.finetunes(account_id) if isinstance(found, StoredAdapter)]
+
+    def finetunes(self, account_id: str) -> Sequence[Finetune]:
+        """The account's own ready adapters and drafts, oldest first."""
+        with self.engine.connect() as connection:
+            found = rows.of_account(connection, checked_account_id(account_id))
+        return [self._finetune(row) for row in found]
 
     def public(self, order_by: str, limit: int, offset: int) -> Sequence[StoredAdapter]:
         """Adapters that any account made public; `order_by` is one of `app.adapters.rows.PUBLIC_ORDERS`."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             found = rows.public(connection, order_by, limit, offset)
         return [self._adapter(row) for row in found]
 
     def digests(self) -> frozenset[str]:
         """Of all adapters of all accounts."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return rows.digests(connection)
 
     def remove(self, account_id: str, id_or_name: str) -> StoredAdapter:
-        """Remove the account's own adapter; its files go with the last of the account's that has them.
+        """Remove the account's own ready adapter; its files go with the last of the account's that has them.
 
         Works on a full disk. Raises `OperatorError` when there is none.
         """
+        row = self.reserve.spend(lambda: self._hide(account_id, id_or_name))
         with disk_errors(), self.blobs.lock():
-            row = self.reserve.spend(lambda: self._hide(account_id, id_or_name))
             self.reserve.spend(lambda: self._remove_invisible(row))
         return self._adapter(row)
 
+    def remove_files(self, account_id: str, digest: str, but_id: str = "") -> None:
+        """Remove a stored folder that no row but `but_id` needs. Call with the lock held; raises `OSError`."""
+        if digest:
+            with self.engine.connect() as connection:
+                needed = rows.needs_digest(connection, account_id, digest, but_id)
+            if not needed:
+                self.blobs.remove(account_id, digest)
+
+    def files_present(self, adapter: StoredAdapter) -> bool:
+        """Whether both files are still there."""
+        return self.blobs.complete(adapter.folder)
+
+    def _usable(self, account_id: str, id_or_name: str) -> Sequence[Finetune]:
+        if not can_name_adapter(id_or_name):
+            return ()
+        with self.engine.connect() as connection:
+            found = rows.usable(connection, account_id, id_or_name)
+        return [self._finetune(row) for row in found]
+
     def _hide(self, account_id: str, id_or_name: str) -> AdapterRow:
-        with self._engine.begin() as connection:
-            row = rows.own(connection, account_id, id_or_name)
-            if row is None:
+        with exclusive(self.engine, account_id) as connection:
+            found = rows.usable(connection, account_id, id_or_name) if can_name_adapter(id_or_name) else ()
+            own = next((row for row in found if (row.account_id, row.state) == (account_id, READY)), None)
+            if own is None:
                 raise OperatorError(
                     f"adapter {printable(id_or_name)!r}: account {printable(account_id)} has none with "
                     "this id or name; list the adapters to see them"
                 )
-            rows.set_state(connection, row.id, rows.REMOVING)
-        return row
-
-    def files_present(self, adapter: StoredAdapter) -> bool:
-        """Whether both files are still on the disk."""
-        return self.blobs.complete(adapter.folder)
+            rows.change(connection, own.id, READY, state=REMOVING)
+        return own
 
     def _add_sealed(
         self, sealed: "SealedAdapter", columns: dict[str, object], replace: bool
     ) -> StoredAdapter:
         account_id, name = str(columns["account_id"]), str(columns["name"])
-        with self._engine.connect() as connection:
-            old = rows.by_name(connection, account_id, name)
-        if old is not None and (old.digest, old.weights) == (sealed.digest, columns["weights"]):
+        with exclusive(self.engine, account_id) as connection:
+            old = rows.of_name(connection, account_id, name, (READY,))
+            if old is None or (old.digest, old.weights) != (sealed.digest, columns["weights"]):
+                self.check_room(connection, account_id, name, replace)
+                sealing = {"digest": sealed.digest, "rank": sealed.rank}
+                adapter_id, old = rows.insert_row(connection, ADDING, **sealing, **columns), None
+        if old is not None:
             self.blobs.commit(sealed.staged, account_id, sealed.digest)
             return self._adapter(old)
-        self.check_room(account_id, name, replace)
-        return self._register(sealed, columns)
-
-    def _register(self, sealed: "SealedAdapter", columns: dict[str, object]) -> StoredAdapter:
-        """In the place of the account's adapter of that name, if there is one. Call with the lock held."""
-        account_id = str(columns["account_id"])
-        adapter_id = self._insert(sealed, columns)
         try:
-            self.blobs.commit(sealed.staged, account_id, sealed.digest)
-        except OSError:
+            added = self._make_ready(sealed, adapter_id, ADDING, account_id, replace)
+        except (OSError, NoRoom):
             self._forget(adapter_id)
             raise
-        with self._engine.begin() as connection:
-            old = rows.by_name(connection, account_id, str(columns["name"]))
-            if old is not None:
-                rows.set_state(connection, old.id, rows.REMOVING)
-            rows.set_state(connection, adapter_id, rows.READY)
-            draft_rows.delete_draft(connection, adapter_id)
-            new = rows.own(connection, account_id, adapter_id)
+        if added is None:
+            raise OperatorError(f"adapter {name!r}: was removed while it was added; add it again")
+        return added
+
+    def _make_ready(
+        self, sealed: "SealedAdapter", adapter_id: str, in_state: str, account_id: str, replace: bool
+    ) -> StoredAdapter | None:
+        """With `replace` in the place of the account's ready adapter of that name. Call with the lock held.
+
+        None when the row left `in_state` meanwhile. Nothing stays of it then, nor when `NoRoom` is raised, because the
+        name was taken.
+        """
+        self.blobs.commit(sealed.staged, account_id, sealed.digest)
+        try:
+            with exclusive(self.engine, account_id) as connection:
+                new, old = self._swap(connection, adapter_id, in_state, replace)
+        except NoRoom:
+            self.remove_files(account_id, sealed.digest, adapter_id)
+            raise
+        if new is None:
+            self.remove_files(account_id, sealed.digest)
+            return None
         if old is not None:
             self._remove_invisible(old)
-        assert new is not None
         return self._adapter(new)
 
-    def _insert(self, sealed: "SealedAdapter", columns: dict[str, object]) -> str:
-        with self._engine.begin() as connection:
-            return rows.insert_adding(connection, digest=sealed.digest, rank=sealed.rank, **columns)
+    @staticmethod
+    def _swap(
+        connection: Connection, adapter_id: str, in_state: str, replace: bool
+    ) -> tuple[AdapterRow | None, AdapterRow | None]:
+        """The ready adapter, and the one whose place it took. Raises `NoRoom`."""
+        row = rows.by_id(connection, adapter_id)
+        if row is None or row.state != in_state:
+            return None, None
+        old = rows.of_name(connection, row.account_id, row.name, (READY,))
+        if old is not None and not replace:
+            raise NoRoom(_taken(row.name))
+        if old is not None:
+            rows.change(connection, old.id, READY, state=REMOVING)
+        rows.change(connection, adapter_id, in_state, state=READY)
+        return rows.by_id(connection, adapter_id), old
 
     def _remove_invisible(self, row: AdapterRow) -> None:
         """Remove the files that only this row has, then the row. Call with the lock held."""
-        with self._engine.connect() as connection:
-            last = rows.is_last_of_digest(connection, row)
-        if last:
-            with disk_errors():
-                self.blobs.remove(row.account_id, row.digest)
-        self._forget(str(row.id))
+        with disk_errors():
+            self.remove_files(row.account_id, row.digest, row.id)
+        self._forget(row.id)
 
     def _forget(self, adapter_id: str) -> None:
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             rows.delete_row(connection, adapter_id)
 
     def _undo_unfinished(self) -> None:
-        """Whoever adds or removes holds the lock, so under it an unfinished row's process has ended."""
+        """Whoever adds or removes files holds the lock, so under it an unfinished row's process has ended."""
         with self.blobs.lock():
-            with self._engine.connect() as connection:
-                unfinished = rows.unfinished(connection)
-                drafts = draft_rows.ids(connection)
+            with self.engine.connect() as connection:
+                unfinished = rows.in_states(connection, ADDING, REMOVING)
+                drafts = [str(row.id) for row in rows.in_states(connection, *PENDING)]
             for row in unfinished:
                 self._remove_invisible(row)
             self.blobs.sweep(drafts)
 
+    def _finetune(self, row: AdapterRow) -> Finetune:
+        return self._adapter(row) if row.state == READY else to_draft(row)
+
     def _adapter(self, row: AdapterRow) -> StoredAdapter:
-        return rows.to_adapter(row, self.blobs.folder(row.account_id, row.digest))
+        return to_adapter(row, self.blobs.folder(row.account_id, row.digest))
 
 
 def checked_description(text: str) -> str:
+    """Raises `OperatorError`."""
     if len(text) > DESCRIPTION_MAX_CHARS:
         raise OperatorError(
             f"description: has {len(text)} characters, must have at most {DESCRIPTION_MAX_CHARS}; shorten it"
         )
+    if "\0" in text:
+        raise OperatorError("description: has a NUL character; leave it out")
     return text
 
 
-def _check_room(name: str, taken: bool, ready: int, unfinished: int, replace: bool) -> None:
+def _taken(name: str) -> str:
+    return (
+        f"adapter {name!r}: the account has one of this name; delete it, choose another name, or replace it "
+        '(--replace, or "replace": true in the API)'
+    )
+
+
+def _check_room(  # noqa: PLR0917  all are counts but the last
+    name: str, taken: bool, ready: int, unfinished: int, most: int, replace: bool
+) -> None:
     if taken and not replace:
-        raise OperatorError(
-            f"adapter {name!r}: the account has one of this name; delete it, choose another name, or replace it "
-            '(--replace, or "replace": true in the API)'
-        )
-    if not taken and ready + unfinished >= ADAPTERS_PER_ACCOUNT_MAX:
-        raise OperatorError(
-            f"adapter {name!r}: the account has {ready + unfinished} of at most {ADAPTERS_PER_ACCOUNT_MAX}, "
+        raise NoRoom(_taken(name))
+    if not taken and ready + unfinished >= most:
+        raise NoRoom(
+            f"adapter {name!r}: the account has {ready + unfinished} of at most {most}, "
             f"{unfinished} of them unfinished; delete one"
         )

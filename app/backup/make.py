@@ -12,15 +12,14 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.accounts.development import TOKEN_FILE
-from app.adapters.blobs import Blobs
+from app.adapters.local_blobs import ADAPTERS_FOLDER, LocalBlobs
 from app.backup.manifest import MANIFEST_FILE, Entry, file_faults, manifest_bytes
 from app.backup.sinks import Sink, add_bytes, new_backup
-from app.backup.tables import complete_copy
-from app.database import DATABASE_FILE
+from app.backup.tables import completed
+from app.database.opening import DATABASE_FILE
+from app.database.tables import PENDING
 from app.errors import OperatorError, StorageError
 from app.files import folder_lock
-
-ADAPTERS_FOLDER = "adapters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def _snapshot(data_dir: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
     Rows and files change together under the two locks, so they are held for the copy of the database and for second
     names of the adapters' files, which take no room and no time. What is deleted after stays in the snapshot.
     """
-    blobs = Blobs(data_dir / ADAPTERS_FOLDER)
+    blobs = LocalBlobs(data_dir / ADAPTERS_FOLDER)
     with blobs.staged() as staged:
         with folder_lock(data_dir), blobs.lock():
             _copy_database(data_dir / DATABASE_FILE, staged / DATABASE_FILE)
@@ -90,7 +89,7 @@ def _copy_database(source: Path, target: Path) -> None:
         ):
             live.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")
-        lack = complete_copy(target)
+        lack = completed(target)
     except (sqlite3.Error, SQLAlchemyError) as error:
         reason = getattr(error, "orig", error)
         raise StorageError(f"{source}: {reason}; check room and permissions of the data directory") from error
@@ -103,5 +102,7 @@ def _copy_database(source: Path, target: Path) -> None:
 def stored_in(database: Path) -> tuple[Sequence[tuple[str, str]], Sequence[str]]:
     """Account and digest of each adapter, and the ids of the drafts. Raises `sqlite3.Error`."""
     with closing(sqlite3.connect(database)) as connection:
-        adapters = connection.execute("SELECT DISTINCT account_id, digest FROM adapters").fetchall()
-        return adapters, [row[0] for row in connection.execute("SELECT id FROM drafts")]
+        stored = "SELECT DISTINCT account_id, digest FROM adapters WHERE digest <> ''"
+        drafts = "SELECT id FROM adapters WHERE state IN (?, ?, ?)"
+        ids = [row[0] for row in connection.execute(drafts, PENDING)]
+        return connection.execute(stored).fetchall(), ids

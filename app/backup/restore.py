@@ -13,13 +13,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from app.accounts.development import TOKEN_FILE
-from app.adapters.blobs import Blobs
-from app.backup.make import ADAPTERS_FOLDER, stored_in
+from app.adapters.local_blobs import ADAPTERS_FOLDER, LocalBlobs
+from app.backup.make import stored_in
 from app.backup.manifest import MANIFEST_FILE, MANIFEST_MAX_BYTES, Entry, broken, file_faults, read_manifest
-from app.backup.tables import lack_of
+from app.backup.tables import completed
 from app.data_dir.server_lock import ServerLock
-from app.database import DATABASE_FILE, SCHEMA_VERSION
+from app.database.migrations import SCHEMA_VERSION
+from app.database.opening import DATABASE_FILE
 from app.errors import OperatorError
 from app.files import PRIVATE_FILE_MODE, folder_lock, private_folder, sync_folder, write_private_file
 
@@ -46,7 +49,7 @@ def restore_backup(place: Path, data_dir: Path, *, replace: bool) -> int:
 
 
 def _restore(place: Path, open_member: Open, data_dir: Path) -> int:
-    blobs = Blobs(data_dir / ADAPTERS_FOLDER)
+    blobs = LocalBlobs(data_dir / ADAPTERS_FOLDER)
     with blobs.staged() as staged:
         entries = _copied(place, open_member, staged)
         _check_database(place, staged / DATABASE_FILE)
@@ -98,13 +101,18 @@ def _check_database(place: Path, database: Path) -> None:
             (whole,) = connection.execute("PRAGMA integrity_check").fetchone()
             (version,) = connection.execute("SELECT version FROM schema_version").fetchone()
             version = int(version)  # SQLite keeps any type in any column
-            lack = lack_of(connection)
     except (sqlite3.Error, TypeError, ValueError) as error:
         raise broken(place, f"{DATABASE_FILE} can't be read ({error})") from error
     if whole != "ok":
         raise broken(place, f"{DATABASE_FILE} is damaged")
     if version > SCHEMA_VERSION:
         raise OperatorError(f"{place}: made by a newer program; install that one, then restore")
+    try:
+        lack = completed(database)
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        raise broken(place, f"{DATABASE_FILE} can't be read ({getattr(error, 'orig', error)})") from error
+    except OperatorError as error:
+        raise broken(place, str(error).partition(";")[0]) from error
     if lack is not None:
         raise broken(place, f"{DATABASE_FILE} has {lack}")
 

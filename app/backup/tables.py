@@ -1,36 +1,26 @@
 """Which tables a database must have to be this program's: a backup without one would be an empty server."""
 
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Table
-
-from app.database import METADATA, PAGE_CODES, TOKEN_NAMES, TOKEN_USES, complete
-
-YOUNGER = (PAGE_CODES, TOKEN_NAMES, TOKEN_USES)
-"""A database that no program since has opened lacks them, and loses nothing when they are made."""
+from app.database.opening import complete
+from app.database.tables import METADATA
 
 
-def complete_copy(database: Path) -> str | None:
-    """Make the tables that a database of before lacks; what it must have and has not, else. Raises `sqlite3.Error`."""
+def completed(database: Path) -> str | None:
+    """Make a database file one of this version; the table or column that it lacks then, in words.
+
+    Raises `sqlite3.Error`, `sqlalchemy.exc.SQLAlchemyError`, and `OperatorError` for one that can't be migrated.
+    """
+    complete(database)
     with closing(sqlite3.connect(database)) as connection:
-        older = [table for table in METADATA.sorted_tables if table not in YOUNGER]
-        lack = _lack(connection, older)
-    if lack is None:
-        complete(database)
-    return lack
+        return _lack_of(connection)
 
 
-def lack_of(connection: sqlite3.Connection) -> str | None:
-    """The first table or column that is not there, in words. Raises `sqlite3.Error`."""
-    return _lack(connection, METADATA.sorted_tables)
-
-
-def _lack(connection: sqlite3.Connection, tables: Iterable[Table]) -> str | None:
+def _lack_of(connection: sqlite3.Connection) -> str | None:
     found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    for table in tables:
+    for table in METADATA.sorted_tables:
         if table.name not in found:
             return f"no table {table.name}"
         columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.adapters.finetunes import reason_of, state_of
+from app.adapters.finetune import Draft, reason_of, state_of
 from app.adapters.inspection.inspector import inspect_adapter
-from app.adapters.lifecycle import Draft
 from app.cli.api_responses import Finetune
 from app.cli.remote import Remote
 from app.errors import FinetuneNotFound, OperatorError, printable

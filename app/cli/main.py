@@ -7,13 +7,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from app.cli.adapter_commands import adapter_app
 from app.cli.options import Account, Config, Env
 from app.errors import OperatorError
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 app = App(name="outworker", help="Workers AI on hardware you own.", version="0.1.0", help_format="plaintext")
 token_app = App(name="token", help="Tokens of the accounts.")
@@ -103,7 +106,7 @@ def backup(place: Path, /, *, config: Config = None, env: Env = None) -> None:
     """Save tokens, adapters and their files to a new folder or FILE.tar; a server may run meanwhile."""
     from app.cli.backup import backup as save
 
-    save(place, _data_dir(config, env))
+    save(place, _settings(config, env))
 
 
 @app.command
@@ -118,7 +121,7 @@ def restore(
     """Put a backup into the data directory. No server may use it."""
     from app.cli.backup import restore as put_back
 
-    put_back(place, _data_dir(config, env), replace=replace)
+    put_back(place, _settings(config, env), replace=replace)
 
 
 @app.command
@@ -217,10 +220,14 @@ def token_revoke(token_id: str, /, *, config: Config = None, env: Env = None) ->
     print(f"revoked {token_id}")
 
 
-def _data_dir(config: Path | None, env: str | None) -> Path:
+def _settings(config: Path | None, env: str | None) -> "Settings":
     from app.settings import load_settings
 
-    return load_settings(config, env, os.environ).server.data_dir
+    return load_settings(config, env, os.environ)
+
+
+def _data_dir(config: Path | None, env: str | None) -> Path:
+    return _settings(config, env).server.data_dir
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Final, Self, TypeVar
 
 from sqlalchemy import Engine
 
-from app.database import checkpoint
+from app.database.opening import checkpoint
 from app.errors import StorageError
 from app.files import PRIVATE_FILE_MODE
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from app.accounts.running import Running
-from app.adapters.finetunes import Finetunes
 from app.adapters.inspection.base_model import BaseShape
+from app.adapters.lifecycle import Finetunes
 from app.adapters.maintenance import maintain
+from app.adapters.resolver import Resolver
 from app.catalog.cards import ModelCard
 from app.engines.engine import Engine, trim
 from app.http.auth import FindCaller
@@ -37,7 +39,7 @@ from app.http.sse import StreamLimits
 from app.http.tally import Tally
 from app.http.text_generation import ServedModel, TextGeneration
 from app.inference.admission import Admission
-from app.inference.pipeline import AdapterResolver, Pipeline
+from app.inference.pipeline import Pipeline
 from app.inference.prompt import PromptBuilder
 from app.settings import Settings
 from app.settings.aliases import aliases_of
@@ -89,7 +91,6 @@ def create_app(
     *,
     find_caller: FindCaller,
     running: Running,
-    resolver: AdapterResolver,
     finetunes: Finetunes,
     sign_in: playground.PageSignIn | None = None,
     start_steps: status.StartStepsOf = lambda: (),
@@ -100,6 +101,8 @@ def create_app(
 
     `sign_in` is what the playground's page gets for a one-time code; `start_steps` is what `/ready` says of the start.
     """
+    resolver = Resolver(finetunes.store, time.monotonic)
+    finetunes.on_change(resolver.forget)
     pipelines = tuple(_pipeline(settings, group, resolver) for group in groups)
     models = {
         card.name: ServedModel(card, pipeline)
@@ -146,7 +149,7 @@ def create_app(
     )
 
 
-def _pipeline(settings: Settings, group: EngineGroup, resolver: AdapterResolver) -> Pipeline:
+def _pipeline(settings: Settings, group: EngineGroup, resolver: Resolver) -> Pipeline:
     return Pipeline(
         group.engine,
         group.load_prompts,

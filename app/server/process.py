@@ -25,8 +25,6 @@ from app.accounts.page_codes import PageCodes, page_link
 from app.accounts.running import Running
 from app.accounts.token_uses import TokenUses
 from app.accounts.tokens import TokenCache
-from app.adapters.finetunes import Finetunes
-from app.adapters.resolver import Resolver
 from app.catalog.cards import load_cards
 from app.data_dir.server_address import ServerAddress, forget
 from app.data_dir.server_lock import ServerLock
@@ -97,7 +95,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     listening = _take_place(settings)
     if ended := record.end_leftovers():
         report(f"ended {ended} processes that a killed server had left running")
-    stores = stores_of(settings)
+    stores = stores_of(settings, is_server=True)
     token, token_is_new = development_token(stores.tokens, settings.server.data_dir, settings.account_id)
     stores.checkpoint()  # a signal that comes before the server handles it ends this process as it is
     log_startup("database")
@@ -122,7 +120,6 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
 
     assembly = Assembly(settings, cards, stores.adapters, lost=end_with)
     uses = TokenUses(stores.tokens.used)
-    resolver = Resolver(stores.adapters, stores.drafts, time.monotonic)
     server = http_server(
         settings,
         create_app(
@@ -130,8 +127,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
             assembly.groups(),
             find_caller=TokenCache(stores.tokens, time.monotonic, uses).caller,
             running=Running(stores.tokens.revoked),
-            resolver=resolver,
-            finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
+            finetunes=stores.finetunes,
             sign_in=PageSignIn(stores.page_codes, settings.account_id, token),
             start_steps=lambda: steps.steps,
             on_start=on_start,

@@ -1,22 +1,27 @@
 """The stores of one data directory, opened from the settings: what the command line and the server both need."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
+from sqlalchemy.engine import make_url
 
 from app.accounts.page_codes import PageCodes
 from app.accounts.tokens import TokenStore
-from app.adapters.finetunes import Finetunes
-from app.adapters.lifecycle import Drafts
+from app.adapters.lifecycle import Finetunes
+from app.adapters.local_blobs import ADAPTERS_FOLDER, LocalBlobs
 from app.adapters.store import AdapterStore
 from app.data_dir.reserve import RESERVE_FILE, Reserve
-from app.database import DATABASE_FILE, checkpoint, open_database
+from app.data_dir.server_lock import is_held
+from app.database.opening import DATABASE_FILE, checkpoint, open_database
 from app.errors import OperatorError, SettingsError, printable
 from app.names import checked_account_id
 from app.settings import Model, Settings, load_settings
+from app.settings.values import SQLITE
 from app.types import StoredAdapter
 
 if TYPE_CHECKING:
@@ -27,23 +32,18 @@ ACCOUNTS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`tokens`, `page_codes`, `adapters` and `drafts` over one `database`, with the settings that named it."""
+    """`tokens`, `page_codes`, `adapters` and `finetunes` over one `database`, with the settings that named it."""
 
     settings: Settings
     database: Engine
     tokens: TokenStore
     page_codes: PageCodes
     adapters: AdapterStore
-    drafts: Drafts
+    finetunes: Finetunes
 
     def checkpoint(self) -> None:
         """Make the data directory whole: `outworker.db` alone has all that was written."""
         checkpoint(self.database)
-
-    @property
-    def finetunes(self) -> Finetunes:
-        """Adapters and drafts together, for a process that remembers neither."""
-        return Finetunes(self.adapters, self.drafts, lambda: None)
 
     def check_account(self, account_id: str, else_do: str = "") -> None:
         """Raises `OperatorError` for an account that has nothing: more often a typing error than a new one."""
@@ -110,17 +110,36 @@ def open_stores(config: Path | None, env: str | None) -> Stores:
     return stores_of(load_settings(config, env, os.environ))
 
 
-def stores_of(settings: Settings) -> Stores:
-    """Raises OperatorError."""
-    reserve = Reserve(settings.server.data_dir / RESERVE_FILE)
-    stores = reserve.spend(lambda: _opened(settings))
+def stores_of(settings: Settings, *, is_server: bool = False) -> Stores:
+    """With `is_server` the caller holds the data directory's lock. Raises OperatorError."""
+    data_dir = settings.server.data_dir
+    reserve = Reserve(data_dir / RESERVE_FILE)
+    check = (lambda: None) if is_server else partial(_no_server, data_dir)
+    stores = reserve.spend(lambda: _opened(settings, check))
     reserve.keep()
     return stores
 
 
-def _opened(settings: Settings) -> Stores:
-    database = open_database(f"sqlite:///{settings.server.data_dir / DATABASE_FILE}")
-    adapters = AdapterStore(database, settings.server.data_dir)
+def _opened(settings: Settings, before_migration: Callable[[], None]) -> Stores:
+    data_dir = settings.server.data_dir
+    database = open_database(database_url(settings), before_migration)
+    adapters = AdapterStore(database, LocalBlobs(data_dir / ADAPTERS_FOLDER))
     return Stores(
-        settings, database, TokenStore(database), PageCodes(database), adapters, Drafts(database, adapters)
+        settings, database, TokenStore(database), PageCodes(database), adapters, Finetunes(adapters)
     )
+
+
+def database_url(settings: Settings) -> URL:
+    """Where the settings' database is."""
+    if settings.database == SQLITE:
+        return URL.create("sqlite", database=str(settings.server.data_dir / DATABASE_FILE))
+    return make_url(settings.database)
+
+
+def _no_server(data_dir: Path) -> None:
+    """A server of the older version would go on with tables that are not there any more. Raises `OperatorError`."""
+    if is_held(data_dir):
+        raise OperatorError(
+            f"{data_dir}: has the database of an older version, and a server of that version uses it: stop the server, "
+            "then try again"
+        )

@@ -2,8 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
@@ -11,6 +12,8 @@ from app.errors import printable
 from app.settings.near import nearest
 from app.settings.schema import settings_schema
 from app.settings.table import PATTERNS
+
+PASSWORD: Final = re.compile(r"(//[^/@:]*:)[^/]*@")
 
 SHARED = (
     "engine",
@@ -60,8 +63,8 @@ def did_you_mean(name: str, known: Iterable[str], kind: str = "") -> str:
 
 
 def found(value: object) -> str:
-    """A value for an error text: short, on one line."""
-    return printable(json.dumps(value, ensure_ascii=False, default=str), 60)
+    """A value for an error text: short, on one line, without the password of an address."""
+    return printable(PASSWORD.sub(r"\1***@", json.dumps(value, ensure_ascii=False, default=str)), 60)
 
 
 def _explain(error: Any) -> Iterator[str]:

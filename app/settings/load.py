@@ -93,8 +93,8 @@ def _parse_jsonc(path: Path, text: str) -> object:
 def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str, str]) -> Settings:
     """Read `path` (None: the checkout's file for what is installed) with the overrides of `[env.<env_name>]`.
 
-    `HOST`, `PORT` and `OUTWORKER_DATA_DIR` in `environ` win over the file, and `ALLOWED_HOSTS` adds to it; an empty
-    value counts as not set.
+    `HOST`, `PORT`, `OUTWORKER_DATA_DIR` and `OUTWORKER_DATABASE` in `environ` win over the file, and `ALLOWED_HOSTS`
+    adds to it; an empty value counts as not set.
     Raises `SettingsError`: one line per mistake, each with the file, the key and what was expected.
     """
     source = default_file() if path is None else path
@@ -108,6 +108,7 @@ def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str,
     return Settings(
         name=merged["name"],
         account_id=merged["account_id"],
+        database=_database(environ) or merged["database"],
         ai=Ai(**merged["ai"]),
         server=_server(server),
         models=tuple(_model(model) for model in models),
@@ -175,6 +176,14 @@ def _port(text: str) -> int:
             f"environment: PORT: expected a whole number from 0 to {MAX_PORT}, found {found(text)}"
         )
     return int(text)
+
+
+def _database(environ: Mapping[str, str]) -> str:
+    """Where a password must not stand in a file that others read."""
+    text = environ.get("OUTWORKER_DATABASE", "")
+    if text and (mistakes := document_mistakes({"database": text})):
+        raise SettingsError(f"environment: OUTWORKER_DATABASE: {mistakes[0].removeprefix('database: ')}")
+    return text
 
 
 def _hosts(text: str) -> list[str]:

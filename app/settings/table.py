@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.engines.registry import ENGINES
 from app.names import ACCOUNT_ID
-from app.settings.values import STAND_IN
+from app.settings.values import SQLITE, STAND_IN
 
 DEFAULT_MODELS: Final = (
     "@hf/mistral/mistral-7b-instruct-v0.2",
@@ -18,6 +18,7 @@ DEFAULT_MODELS: Final = (
 )
 
 _SOME_TEXT: Final = r"\S"
+_DATABASE: Final = rf"^({SQLITE}|postgres(ql)?(\+psycopg)?://[^/]*/[^/?]+(\?.*)?)$"
 _ACCOUNT: Final = f"^{ACCOUNT_ID.pattern}$"
 _ORIGIN: Final = r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)$"
 _HOST: Final = r"^([A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$"
@@ -27,6 +28,7 @@ ENV_NAME: Final = "^[A-Za-z0-9_-]+$"
 
 PATTERNS: Final[Mapping[str, str]] = {
     _SOME_TEXT: "a text that is not empty",
+    _DATABASE: f'"{SQLITE}" or postgresql://user@host/name',
     _ACCOUNT: "1 to 64 letters, digits, - or _",
     _ORIGIN: 'an origin, scheme://host[:port], or "*"',
     _ALLOWED_HOST: 'a host name or address without a port, or "*"',
@@ -74,6 +76,12 @@ _GENERAL = (
         "local",
         "The development account: it has the example adapters and the token in the data directory.",
         _text(_ACCOUNT),
+    ),
+    Setting(
+        "database",
+        SQLITE,
+        'Database of tokens and adapters: "sqlite" (in the data directory) or postgresql://...; OUTWORKER_DATABASE wins.',
+        _text(_DATABASE),
     ),
     Setting("ai.binding", "AI", "Name of the binding in a Worker: env.AI.", _TEXT),
 )

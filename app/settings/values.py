@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+SQLITE: Final = "sqlite"
+"""The database that is a file in the data directory."""
+
 STAND_IN: Final = "stand-in"
 """The weights that are in the checkout."""
 
@@ -84,6 +87,7 @@ class Settings:
 
     name: str
     account_id: str
+    database: str
     ai: Ai
     server: Server
     models: tuple[Model, ...]

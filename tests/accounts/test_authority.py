@@ -1,9 +1,8 @@
-from pathlib import Path
-
 import pytest
+from sqlalchemy import Engine
 
 from app.accounts.tokens import TokenCache, TokenStore
-from app.database import open_database
+from app.database.opening import open_database
 from app.types import Caller
 
 pytestmark = pytest.mark.anyio
@@ -16,11 +15,11 @@ class Clock:
         return self.now_s
 
 
-async def test_a_revocation_by_another_process_takes_effect(store: TokenStore, tmp_path: Path) -> None:
+async def test_a_revocation_by_another_process_takes_effect(store: TokenStore, database: Engine) -> None:
     clock = Clock()
     authority = TokenCache(store, clock)
     token_id, token = store.create("acme", ["ai:read"])
-    elsewhere = open_database(f"sqlite:///{tmp_path / 'outworker.db'}")
+    elsewhere = open_database(database.url)
     assert await authority.caller(token) == Caller("acme", frozenset({"ai:read"}))
     TokenStore(elsewhere).revoke(token_id)
     elsewhere.dispose()

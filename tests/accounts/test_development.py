@@ -20,14 +20,14 @@ def test_the_token_is_made_once_and_reused(store: TokenStore, tmp_path: Path) ->
 
 
 def test_the_file_is_private(store: TokenStore, tmp_path: Path) -> None:
-    token, _ = development_token(store, tmp_path / "data", "local")
-    file = tmp_path / "data" / "dev-token"
+    token, _ = development_token(store, tmp_path / "mine", "local")
+    file = tmp_path / "mine" / "dev-token"
     assert file.read_text().strip() == token
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
     assert [path.name for path in file.parent.iterdir()] == ["dev-token"]
     file.chmod(0o644)
-    development_token(store, tmp_path / "data", "local")
+    development_token(store, tmp_path / "mine", "local")
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -71,7 +71,7 @@ def test_starts_at_once_get_the_same_token(store: TokenStore, tmp_path: Path) ->
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(store: TokenStore, tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("a file")
+    (tmp_path / "mine").write_text("a file")
     with pytest.raises(OperatorError, match="dev-token: Not a directory; the data directory"):
-        development_token(store, tmp_path / "data", "local")
+        development_token(store, tmp_path / "mine", "local")
     assert store.list() == []

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select
 
 from app.accounts.page_codes import CODE, CODE_LIFETIME_S, CODES_MAX, PageCodes, page_link
-from app.database import PAGE_CODES, open_database
+from app.database.opening import open_database
+from app.database.tables import PAGE_CODES
 
 
 class Clock:
@@ -16,11 +16,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Engine:
-    return open_database(f"sqlite:///{tmp_path / 'outworker.db'}")
 
 
 @pytest.fixture
@@ -39,9 +34,10 @@ def test_a_code_works_once(codes: PageCodes) -> None:
     assert [codes.take(code), codes.take(code)] == [True, False]
 
 
-def test_another_process_makes_it(codes: PageCodes, tmp_path: Path, clock: Clock) -> None:
-    other = PageCodes(open_database(f"sqlite:///{tmp_path / 'outworker.db'}"), clock)
-    assert codes.take(other.make())
+def test_another_process_makes_it(codes: PageCodes, database: Engine, clock: Clock) -> None:
+    elsewhere = open_database(database.url)
+    assert codes.take(PageCodes(elsewhere, clock).make())
+    elsewhere.dispose()
 
 
 def test_it_works_within_its_time(codes: PageCodes, clock: Clock) -> None:

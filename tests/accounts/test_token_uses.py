@@ -2,21 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from app.accounts.token_uses import TokenUses
 from app.accounts.tokens import TokenCache, TokenStore
-from app.database import open_database
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> TokenStore:
-    return TokenStore(open_database(f"sqlite:///{tmp_path / 'outworker.db'}"))
 
 
 def clock() -> float:

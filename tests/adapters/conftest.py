@@ -1,26 +1,18 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from app.adapters.lifecycle import Drafts
+from app.adapters.lifecycle import Finetunes
+from app.adapters.local_blobs import LocalBlobs
 from app.adapters.store import AdapterStore
-from app.database import open_database
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'data' / 'outworker.db'}")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
 def store(database: Engine, tmp_path: Path) -> AdapterStore:
-    return AdapterStore(database, tmp_path / "data")
+    return AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
 
 
 @pytest.fixture
-def drafts(database: Engine, store: AdapterStore) -> Drafts:
-    return Drafts(database, store)
+def finetunes(store: AdapterStore) -> Finetunes:
+    return Finetunes(store)

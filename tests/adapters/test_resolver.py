@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from app.adapters.lifecycle import Drafts
+from app.adapters.lifecycle import Finetunes
+from app.adapters.local_blobs import LocalBlobs
 from app.adapters.resolver import Resolver
 from app.adapters.store import AdapterStore
 from app.errors import (
@@ -35,8 +36,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def resolver(store: AdapterStore, drafts: Drafts, clock: Clock) -> Resolver:
-    return Resolver(store, drafts, clock)
+def resolver(store: AdapterStore, clock: Clock) -> Resolver:
+    return Resolver(store, clock)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ async def test_a_removal_elsewhere_takes_effect_within_half_a_second(
     resolver: Resolver, stored: StoredAdapter, database: Engine, tmp_path: Path, clock: Clock
 ) -> None:
     await resolver.resolve("acme", "one", MODEL, "w")
-    AdapterStore(database, tmp_path / "data").remove("acme", "one")
+    AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters")).remove("acme", "one")
     clock.now_s += 0.49
     assert await resolver.resolve("acme", "one", MODEL, "w") == stored
     clock.now_s += 0.02
@@ -105,15 +106,17 @@ async def test_vanished_files_never_reach_the_engine(
     assert "its files are gone" in caplog.text
 
 
-async def test_a_draft_says_why_it_cannot_be_used(resolver: Resolver, drafts: Drafts, tmp_path: Path) -> None:
-    draft = create(drafts)
+async def test_a_draft_says_why_it_cannot_be_used(
+    resolver: Resolver, finetunes: Finetunes, tmp_path: Path
+) -> None:
+    draft = create(finetunes)
     with pytest.raises(FinetuneIncomplete, match="upload adapter_config"):
         await resolver.resolve("acme", "one", MODEL, "w")
-    draft = fill(drafts, draft, broken(tmp_path / "broken"))
+    draft = fill(finetunes, draft, broken(tmp_path / "broken"))
     with pytest.raises(OutOfCapacity, match="is being checked"):
         await resolver.resolve("acme", draft.id, MODEL, "w")
     with pytest.raises(AdapterRefused):
-        drafts.finish(draft, TINY)
+        finetunes.finish(draft, TINY)
     with pytest.raises(FinetuneRefused, match="r is 64"):
         await resolver.resolve("acme", "one", MODEL, "w")
     with pytest.raises(FinetuneNotFound):

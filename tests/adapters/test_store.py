@@ -5,18 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from app.adapters import blobs
-from app.adapters.blobs import adapter_digest
 from app.adapters.inspection.inspector import inspect_adapter
+from app.adapters.lifecycle import Finetunes
+from app.adapters.local_blobs import LocalBlobs
+from app.adapters.sealing import adapter_digest
 from app.adapters.store import AdapterStore
-from app.database import ADAPTERS, open_database
+from app.database.opening import open_database
+from app.database.tables import ADAPTERS
 from app.errors import AdapterRefused, OperatorError
 from app.types import StoredAdapter
 from tests.adapters.make import Q_B, TINY, good
@@ -58,7 +61,7 @@ def test_a_stored_adapter_is_found_by_id_and_name(store: AdapterStore, source: P
     stored = add(store, source, description="says ahoy", public=True)
     assert store.find("acme", "one") == stored
     assert store.find("acme", stored.id) == stored
-    assert store.find("acme", stored.id.upper(), WEIGHTS) == stored
+    assert store.find("acme", stored.id.upper()) == stored
     assert store.list("acme") == [stored]
     assert (stored.name, stored.model, stored.weights, stored.rank) == ("one", "@cf/m", WEIGHTS, 4)
     assert (stored.description, stored.public, stored.account_id) == ("says ahoy", True, "acme")
@@ -181,11 +184,6 @@ def test_accounts_never_share_a_folder(store: AdapterStore, source: Path) -> Non
     assert one.engine_name != two.engine_name
 
 
-def test_weights_narrow_the_search(store: AdapterStore, source: Path) -> None:
-    add(store, source)
-    assert store.find("acme", "one", "other-weights") is None
-
-
 @pytest.mark.parametrize("lora", ["", "../one", "o%", "one\0", "x" * 5000, "\ud800"])
 def test_what_can_be_no_name_finds_nothing(lora: str, store: AdapterStore, source: Path) -> None:
     add(store, source)
@@ -230,6 +228,63 @@ def test_100_adapters_are_the_most(store: AdapterStore, source: Path, database: 
     add(store, source, "a100")
 
 
+@pytest.fixture(params=["one disk", "a disk each"])
+def elsewhere(request: pytest.FixtureRequest, database: Engine, tmp_path: Path) -> Iterator[list[Finetunes]]:
+    """Those of four servers over one database, each account with room for six."""
+    engines = [open_database(database.url) for _ in range(4)]
+    folders = ["data"] * 4 if request.param == "one disk" else ["data", "data2", "data3", "data4"]
+    yield [
+        Finetunes(AdapterStore(engine, LocalBlobs(tmp_path / folder / "adapters"), max_adapters=6))
+        for engine, folder in zip(engines, folders, strict=True)
+    ]
+    for engine in engines:
+        engine.dispose()
+
+
+def at_once(elsewhere: list[Finetunes], add_one: Callable[[Finetunes, int], object]) -> list[str]:
+    """What 24 calls at once are refused for."""
+
+    def call(number: int) -> str:
+        try:
+            add_one(elsewhere[number % 4], number)
+        except OperatorError as refused:
+            return str(refused)
+        return ""
+
+    with ThreadPoolExecutor(8) as threads:
+        return [refusal for refusal in threads.map(call, range(24)) if refusal]
+
+
+def test_room_holds_for_many_at_once(elsewhere: list[Finetunes], source: Path) -> None:
+    def add_one(finetunes: Finetunes, number: int) -> None:
+        if number % 3:
+            finetunes.create("acme", f"n{number}", "@cf/m", WEIGHTS)
+        else:
+            add(finetunes.store, source, f"n{number}")
+
+    refusals = at_once(elsewhere, add_one)
+    assert len(refusals) == 18
+    assert all("6 of at most 6" in refusal for refusal in refusals)
+    assert len(elsewhere[0].list("acme")) == 6
+    for copies in zip(*(finetunes.store.list("acme") for finetunes in elsewhere), strict=True):
+        assert any(elsewhere[0].store.files_present(adapter) for adapter in copies)
+
+
+def test_a_name_is_given_once_to_many_at_once(elsewhere: list[Finetunes], tmp_path: Path) -> None:
+    folders = [other(tmp_path / f"s{number}", float(number + 1)) for number in range(24)]
+    refusals = at_once(elsewhere, lambda finetunes, number: add(finetunes.store, folders[number], "same"))
+    assert len(refusals) == 23
+    assert all("has one of this name" in refusal for refusal in refusals)
+    (ready,) = elsewhere[0].store.list("acme")
+    assert [path.parent.name for path in tmp_path.glob("*/adapters/acme/*/*.json")] == [ready.digest]
+
+
+def test_of_many_drafts_of_a_name_the_last_one_is_kept(elsewhere: list[Finetunes]) -> None:
+    refusals = at_once(elsewhere, lambda finetunes, _: finetunes.create("acme", "same", "@cf/m", WEIGHTS))
+    assert refusals == []
+    assert len(elsewhere[0].list("acme")) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "phrase"),
     [
@@ -254,7 +309,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(blobs.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OperatorError, match="adapter files: No space left on device; check room"):
         add(store, other(tmp_path / "s2", 0.5), "two")
     monkeypatch.undo()
@@ -272,9 +327,20 @@ def test_unfinished_rows_are_invisible_and_undone(
         connection.execute(update(ADAPTERS).values(state=state))
     assert store.find("acme", "one") is None
     assert store.list("acme") == []
-    AdapterStore(database, tmp_path / "data")
+    AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
     assert row_count(database) == 0
     assert not store.files_present(stored)
+
+
+STEPS = {
+    "remove": "app.adapters.local_blobs.LocalBlobs.remove",
+    "discard": "app.adapters.local_blobs.LocalBlobs.discard",
+    "commit": "app.adapters.local_blobs.LocalBlobs.commit",
+    "receive": "app.adapters.sealing._receive",
+    "seal": "app.adapters.sealing._seal",
+    "the row": "app.adapters.rows.insert_row",
+    "its state": "app.adapters.rows.change",
+}
 
 
 class Killed(BaseException):
@@ -289,14 +355,14 @@ def killed(*_: object, **__: object) -> None:
 def test_a_removal_that_ends_midway_is_invisible_at_once(
     step: str, source: Path, tmp_path: Path, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = AdapterStore(database, tmp_path / "data")
+    store = AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
     stored = add(store, source)
-    monkeypatch.setattr(blobs.Blobs, step, killed)
+    monkeypatch.setattr(STEPS[step], killed)
     with pytest.raises(Killed):
         store.remove("acme", "one")
     monkeypatch.undo()
     assert store.find("acme", "one") is None
-    AdapterStore(database, tmp_path / "data")
+    AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
     assert row_count(database) == 0
     assert not stored.folder.exists()
 
@@ -305,28 +371,28 @@ def test_a_removal_that_ends_midway_is_invisible_at_once(
 def test_an_addition_that_ends_midway_is_invisible(
     step: str, source: Path, tmp_path: Path, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = AdapterStore(database, tmp_path / "data")
-    monkeypatch.setattr(blobs.Blobs, step, killed)
+    store = AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
+    monkeypatch.setattr(STEPS[step], killed)
     with pytest.raises(Killed):
         add(store, source)
     monkeypatch.undo()
     assert store.list("acme") == []
-    AdapterStore(database, tmp_path / "data")
+    AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
     assert row_count(database) == 0
     assert add(store, source).name == "one"
 
 
-@pytest.mark.parametrize("step", ["insert_adding", "set_state"])
+@pytest.mark.parametrize("step", ["the row", "its state"])
 def test_an_addition_whose_row_never_became_ready_leaves_no_files(
     step: str, source: Path, tmp_path: Path, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = AdapterStore(database, tmp_path / "data")
-    monkeypatch.setattr(f"app.adapters.rows.{step}", killed)
+    store = AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
+    monkeypatch.setattr(STEPS[step], killed)
     with pytest.raises(Killed):
         add(store, source)
     monkeypatch.undo()
     assert store.list("acme") == []
-    AdapterStore(database, tmp_path / "data")
+    AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
     assert stored_folders(tmp_path) == []
 
 
@@ -339,9 +405,9 @@ def test_leftovers_are_swept_and_folders_in_use_stay(
         (adapters / name / "adapter_model.safetensors").write_bytes(b"half")
     with store.blobs.staged() as held:
         (held / "adapter_model.safetensors").write_bytes(b"half")
-        AdapterStore(database, tmp_path / "data")
+        AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
         assert list((adapters / ".incoming").iterdir()) == [held]
-    AdapterStore(database, tmp_path / "data")
+    AdapterStore(database, LocalBlobs(tmp_path / "data" / "adapters"))
     assert not list((adapters / ".incoming").iterdir())
     assert not list((adapters / ".drafts").iterdir())
 
@@ -349,11 +415,13 @@ def test_leftovers_are_swept_and_folders_in_use_stay(
 ENDLESS = """
 import sys
 from pathlib import Path
+from app.adapters.local_blobs import LocalBlobs
+from app.adapters.local_blobs import LocalBlobs
 from app.adapters.store import AdapterStore
-from app.database import open_database
+from app.database.opening import open_database
 from tests.adapters.make import TINY
 data, source = Path(sys.argv[1]), Path(sys.argv[2])
-store = AdapterStore(open_database(f"sqlite:///{data / 'outworker.db'}"), data)
+store = AdapterStore(open_database(f"sqlite:///{data / 'outworker.db'}"), LocalBlobs(data / "adapters"))
 print("ready", flush=True)
 while True:
     for name in ("one", "two"):
@@ -382,7 +450,7 @@ def test_killed_processes_leave_no_half_adapter(
 def _assert_whole(data: Path) -> None:
     """Each visible row has both files, each stored folder has a row, and everything can be added again."""
     database = open_database(f"sqlite:///{data / 'outworker.db'}")
-    store = AdapterStore(database, data)
+    store = AdapterStore(database, LocalBlobs(data / "adapters"))
     visible = store.list("acme")
     assert all(store.files_present(adapter) for adapter in visible)
     assert row_count(database) == len(visible)

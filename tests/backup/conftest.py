@@ -9,9 +9,11 @@ from sqlalchemy import Engine
 
 from app.accounts.development import development_token
 from app.accounts.tokens import TokenStore
-from app.adapters.lifecycle import Draft, Drafts
+from app.adapters.finetune import Draft
+from app.adapters.lifecycle import Finetunes
+from app.adapters.local_blobs import LocalBlobs
 from app.adapters.store import AdapterStore
-from app.database import DATABASE_FILE, checkpoint, open_database
+from app.database.opening import DATABASE_FILE, checkpoint, open_database
 from app.model_files.lora import CONFIG_FILE
 from app.types import StoredAdapter
 from tests.adapters.make import TINY, good
@@ -28,8 +30,8 @@ class Data:
 
     def __post_init__(self) -> None:
         self.tokens = TokenStore(self.database)
-        self.adapters = AdapterStore(self.database, self.path)
-        self.drafts = Drafts(self.database, self.adapters)
+        self.adapters = AdapterStore(self.database, LocalBlobs(self.path / "adapters"))
+        self.finetunes = Finetunes(self.adapters)
 
     def add(self, scratch: Path, name: str, seed: int, *, replace: bool = False) -> StoredAdapter:
         folder = good(lora_alpha=seed).write(scratch / f"{name}-{seed}")
@@ -37,10 +39,10 @@ class Data:
 
     def draft(self, name: str, data: bytes) -> Draft:
         """With its configuration in."""
-        draft = self.drafts.create("acme", name, MODEL, WEIGHTS)
-        with self.drafts.asset_file(len(data), 0) as asset_file:
+        draft = self.finetunes.create("acme", name, MODEL, WEIGHTS)
+        with self.finetunes.asset_file(len(data), 0) as asset_file:
             asset_file.write(data)
-            return self.drafts.put(draft, CONFIG_FILE, asset_file)
+            return self.finetunes.put(draft, CONFIG_FILE, asset_file)
 
     def missing(self) -> list[str]:
         """Rows whose files are not there."""
@@ -48,7 +50,8 @@ class Data:
         drafts = self.path / "adapters" / ".drafts"
         half = [
             draft.name
-            for draft in self.drafts.list("acme")
+            for draft in self.finetunes.list("acme")
+            if isinstance(draft, Draft)
             for sha256 in (draft.config_sha256, draft.weights_sha256)
             if sha256 and not (drafts / draft.id / sha256).is_file()
         ]

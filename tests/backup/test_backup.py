@@ -18,10 +18,13 @@ from pathlib import Path
 
 import pytest
 
+from app.adapters.finetune import Draft
 from app.backup import make_backup, restore_backup
-from app.database import METADATA
+from app.backup.manifest import MANIFEST_FILE, Entry, manifest_bytes
+from app.database.tables import METADATA
 from app.errors import OperatorError
 from tests.backup.conftest import Data, open_data
+from tests.database.old_data import OLD_DATA_DIR, assert_old_data, old_data_dir
 from tests.live.server import CHECKOUT, LiveServer, outworker
 
 FAKE = CHECKOUT / "wrangler-like-config" / "fake-engine.toml"
@@ -36,7 +39,12 @@ os._exit(9)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Of all files but SQLite's shared memory, which is not data and changes when somebody reads."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith("-shm")
+    }
 
 
 def restored(place: Path, data_dir: Path) -> Data:
@@ -53,7 +61,7 @@ def test_all_of_it_comes_back(data: Data, tmp_path: Path, name: str) -> None:
     back = restored(tmp_path / name, tmp_path / "back")
     assert contents(back.path / "adapters") == before
     assert [adapter.name for adapter in back.adapters.list("acme")] == ["one", "two"]
-    assert [draft.name for draft in back.drafts.list("acme")] == ["half"]
+    assert [draft.name for draft in back.finetunes.list("acme") if isinstance(draft, Draft)] == ["half"]
     assert back.tokens.find(token) is not None
     assert back.tokens.find((back.path / "dev-token").read_text().strip()) is not None
     assert not back.missing()
@@ -196,7 +204,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
         change_database(folder, "CREATE VIEW tokens AS SELECT * FROM others"),
     ),
     "a table without a column": lambda folder: change_database(
-        folder, "ALTER TABLE drafts DROP COLUMN findings"
+        folder, "ALTER TABLE adapters DROP COLUMN findings"
     ),
     "an older version without a table": lambda folder: (
         change_database(folder, "UPDATE schema_version SET version = 0"),
@@ -229,7 +237,7 @@ def test_what_is_missing_is_named(data: Data, tmp_path: Path, name: str) -> None
     assert not (tmp_path / "new" / "outworker.db").exists()
 
 
-@pytest.mark.parametrize("name", ["tokens", "adapters", "drafts", "schema_version"])
+@pytest.mark.parametrize("name", ["tokens", "adapters", "schema_version"])
 def test_a_database_that_lost_a_table_is_not_saved(data: Data, tmp_path: Path, name: str) -> None:
     data.database.dispose()
     with closing(sqlite3.connect(data.path / "outworker.db", isolation_level=None)) as database:
@@ -239,18 +247,22 @@ def test_a_database_that_lost_a_table_is_not_saved(data: Data, tmp_path: Path, n
     assert not (tmp_path / "saved").exists()
 
 
-def test_the_database_of_an_older_program_is_saved_and_comes_back(data: Data, tmp_path: Path) -> None:
-    """One that no program opened since tokens have names and uses."""
-    _, token = data.tokens.create("acme", ["ai:read"])
-    data.database.dispose()
-    with closing(sqlite3.connect(data.path / "outworker.db", isolation_level=None)) as database:
-        for name in ("page_codes", "token_names", "token_uses"):
-            database.execute(f"DROP TABLE {name}")
-    make_backup(data.path, tmp_path / "saved")
-    back = restored(tmp_path / "saved", tmp_path / "back")
-    assert back.tokens.find(token) is not None
-    assert len(back.adapters.list("acme")) == 2
-    back.database.dispose()
+def test_the_database_of_an_older_program_is_saved_and_comes_back(tmp_path: Path) -> None:
+    old = old_data_dir(tmp_path / "old")
+    make_backup(old, tmp_path / "saved")
+    assert contents(old) == contents(OLD_DATA_DIR)
+    assert_old_data(restored(tmp_path / "saved", tmp_path / "back").database)
+
+
+def test_the_backup_of_an_older_program_comes_back(tmp_path: Path) -> None:
+    saved = old_data_dir(tmp_path / "saved")
+    files = {str(path.relative_to(saved)): path for path in saved.rglob("*") if path.is_file()}
+    entries = {
+        name: Entry(path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+        for name, path in files.items()
+    }
+    (saved / MANIFEST_FILE).write_bytes(manifest_bytes(entries, "2026-01-01T00:00:00+00:00"))
+    assert_old_data(restored(saved, tmp_path / "back").database)
 
 
 def as_tar(folder: Path) -> Path:

@@ -46,7 +46,7 @@ def test_replacing_in_the_data_directory(command: Command) -> None:
 @pytest.mark.anyio
 async def test_unfinished_ones_in_the_data_directory(serve: Serve, at: At) -> None:
     async with serve() as served:
-        served.stores.drafts.create("local", "half", HF, "stand-in")
+        served.stores.finetunes.create("local", "half", HF, "stand-in")
         assert (await at(served, "adapter", "list")).out.split()[-1] == "unfinished"
         shown = (await at(served, "adapter", "show", "half")).fields
         assert shown["reason"] == "upload adapter_config.json and adapter_model.safetensors"

@@ -14,8 +14,9 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from app.adapters.blobs import adapter_digest
-from app.database import ADAPTERS, DRAFTS, open_database
+from app.adapters.sealing import adapter_digest
+from app.database.opening import open_database
+from app.database.tables import ADAPTERS, PENDING, READY
 from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.settings import CHECKOUT
 from tests.http.forms import CONTENT_TYPE, asset_form
@@ -167,11 +168,12 @@ def assert_acknowledged(listed: dict[str, dict[str, Any]], known: dict[str, Said
 def assert_no_orphans(data_dir: Path) -> None:
     database = open_database(f"sqlite:///{data_dir / 'outworker.db'}")
     with database.connect() as connection:
-        rows = connection.execute(select(ADAPTERS.c.state, ADAPTERS.c.digest)).all()
-        drafts = connection.execute(select(DRAFTS)).all()
+        found = connection.execute(select(ADAPTERS)).all()
     database.dispose()
     root = data_dir / "adapters"
-    assert {row.state for row in rows} <= {"ready"}
+    assert {row.state for row in found} <= {READY, *PENDING}
+    rows = [row for row in found if row.state == READY]
+    drafts = [row for row in found if row.state != READY]
     assert {path.name for path in (root / "local").iterdir()} == {row.digest for row in rows}
     for digest in {row.digest for row in rows}:
         config, weights = (

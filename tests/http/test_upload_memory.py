@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from app.adapters import draft_rows
+from app.adapters import rows
 from app.adapters.asset_file import AssetFile
-from app.adapters.blobs import Blobs
-from app.adapters.finetunes import Finetunes
 from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
-from app.adapters.lifecycle import Drafts
+from app.adapters.lifecycle import Finetunes
+from app.adapters.local_blobs import LocalBlobs
 from app.adapters.store import AdapterStore
 from app.http.multipart import AssetForm
 from app.inference.prompt import PromptBuilder
@@ -115,10 +114,9 @@ def test_300_megabytes_cost_little_memory(server: LiveServer, declared: bool) ->
 DISK_WORK: dict[type, tuple[str, ...]] = {
     AssetForm: ("feed",),
     AssetFile: ("__init__", "write", "finish", "close"),
-    Blobs: ("discard", "seal", "commit", "place", "link", "remove_draft", "complete"),
-    Drafts: ("create", "find", "put", "finish", "remove", "list"),
-    AdapterStore: ("find", "promote", "list", "public", "remove", "files_present"),
-    Finetunes: ("find", "draft_for_assets", "finish", "delete", "list"),
+    LocalBlobs: ("discard", "commit", "put_asset", "keep_assets", "link", "remove_draft", "complete"),
+    AdapterStore: ("finetune", "draft", "promote", "finetunes", "public", "remove", "files_present"),
+    Finetunes: ("create", "put", "find", "draft_for_assets", "finish", "delete", "list"),
 }
 
 
@@ -139,8 +137,8 @@ async def test_no_disk_work_on_the_event_loops_thread(
         for kind, names in DISK_WORK.items():
             for name in names:
                 monkeypatch.setattr(kind, name, recorded(f"{kind.__name__}.{name}", getattr(kind, name)))
-        for name in ("by_id", "own", "insert_draft", "update_draft", "delete_draft"):
-            monkeypatch.setattr(draft_rows, name, recorded(f"draft_rows.{name}", getattr(draft_rows, name)))
+        for name in ("by_id", "usable", "insert_row", "put_asset", "change", "delete_row"):
+            monkeypatch.setattr(rows, name, recorded(f"rows.{name}", getattr(rows, name)))
         new = await local.ready("mine", public=True)
         assert (await local.run(new)).status_code == 200
         other = await local.create("other")

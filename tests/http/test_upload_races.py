@@ -13,12 +13,14 @@ import httpx
 import pytest
 from sqlalchemy import event, update
 
-from app.adapters import blobs, draft_rows, sealing
-from app.adapters.blobs import adapter_digest
-from app.adapters.lifecycle import Drafts
+from app.adapters import rows, sealing
+from app.adapters.lifecycle import Finetunes
+from app.adapters.local_blobs import LocalBlobs
 from app.adapters.maintenance import tend_once
+from app.adapters.sealing import adapter_digest
 from app.adapters.store import AdapterStore
-from app.database import DRAFTS, open_database
+from app.database.opening import open_database
+from app.database.tables import ADAPTERS
 from app.inference.prompt import PromptBuilder
 from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.server.stores import stores_of
@@ -72,16 +74,16 @@ async def test_both_assets_at_once_at_the_worst_moment(
     """Each upload goes on only when the other has stored its asset too."""
     new = await local.create("mine")
     barrier = threading.Barrier(2)
-    locked = blobs.Blobs.lock
+    locked = LocalBlobs.lock
 
     @contextmanager
-    def lock(self: blobs.Blobs) -> Iterator[None]:
+    def lock(self: LocalBlobs) -> Iterator[None]:
         with locked(self):
             yield
         with suppress(threading.BrokenBarrierError):
             barrier.wait(MEETING_S)
 
-    monkeypatch.setattr(blobs.Blobs, "lock", lock)
+    monkeypatch.setattr(LocalBlobs, "lock", lock)
     answers = await both(local, new)
     monkeypatch.undo()
     assert_one_completed(answers)
@@ -125,16 +127,17 @@ async def test_what_a_deletion_answered_is_gone(
     local: Uploads, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It became ready between the look for it and its removal."""
-    drafts = local.served.stores.drafts
+    finetunes = local.served.stores.finetunes
     new = await local.create("mine")
-    draft = complete(drafts, new)
-    removed = Drafts.remove
+    draft = complete(finetunes, new)
+    removed = Finetunes._remove
 
-    def remove(self: Drafts, gone: Any) -> None:
-        self.finish(draft, TINY)
-        removed(self, gone)
+    def remove(self: Finetunes, gone: Any) -> bool:
+        if gone == draft:
+            self.finish(draft, TINY)
+        return removed(self, gone)
 
-    monkeypatch.setattr(Drafts, "remove", remove)
+    monkeypatch.setattr(Finetunes, "_remove", remove)
     answer = await local.call("DELETE", local.path(new))
     monkeypatch.undo()
     after = await local.call("GET", local.path(new))
@@ -146,26 +149,28 @@ async def test_what_a_deletion_answered_is_gone(
         assert after.json()["result"]["state"] == "ready"
 
 
-def complete(drafts: Drafts, draft_id: str) -> Any:
+def complete(finetunes: Finetunes, draft_id: str) -> Any:
     """The draft with both assets in, unchecked: as a server leaves it that was killed."""
-    draft = drafts.find("local", draft_id)
+    draft = finetunes.store.draft("local", draft_id)
     assert draft is not None
     for file_name, data in GOOD.items():
-        with drafts.asset_file(0, 0) as received:
+        with finetunes.asset_file(0, 0) as received:
             received.write(data)
-            draft = drafts.put(draft, file_name, received)
+            draft = finetunes.put(draft, file_name, received)
     return draft
 
 
-@pytest.mark.parametrize(("ask", "read"), [("the list", "list"), ("its id", "find"), ("a run", "find")])
+@pytest.mark.parametrize(
+    ("ask", "read"), [("the list", "finetunes"), ("its id", "finetune"), ("a run", "finetune")]
+)
 async def test_becoming_ready_is_no_gap(
     ask: str, read: str, local: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is a draft when one table is read and an adapter when the other is: never neither, never both."""
-    drafts = local.served.stores.drafts
+    """It is a draft before and an adapter after: never neither, never both."""
+    finetunes = local.served.stores.finetunes
     new = await local.create("mine")
-    draft = complete(drafts, new)
-    meanwhile = iter([lambda: drafts.finish(draft, TINY)])
+    draft = complete(finetunes, new)
+    meanwhile = iter([lambda: finetunes.finish(draft, TINY)])
 
     def then_ready(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
@@ -175,8 +180,7 @@ async def test_becoming_ready_is_no_gap(
 
         return call
 
-    for kind in (Drafts, AdapterStore):
-        monkeypatch.setattr(kind, read, then_ready(getattr(kind, read)))
+    monkeypatch.setattr(AdapterStore, read, then_ready(getattr(AdapterStore, read)))
     if ask == "the list":
         listed = (await local.call("GET", local.path())).json()["result"]
         assert [finetune["id"] for finetune in listed] == [new]
@@ -201,14 +205,14 @@ async def test_killed_between_the_file_and_its_row(
     """Weights sent a second time, and the end comes before the row says so: the digest must be that of the bytes."""
     new = await local.create("mine")
     assert (await local.send(new, WEIGHTS_FILE, OTHER_WEIGHTS)).status_code == 200
-    drafts = local.served.stores.drafts
-    draft = drafts.find("local", new)
+    finetunes = local.served.stores.finetunes
+    draft = finetunes.store.draft("local", new)
     assert draft is not None
-    monkeypatch.setattr(draft_rows, "update_draft", killed)
-    with drafts.asset_file(0, 0) as received:
+    monkeypatch.setattr(rows, "put_asset", killed)
+    with finetunes.asset_file(0, 0) as received:
         received.write(WEIGHTS)
         with pytest.raises(Killed):
-            drafts.put(draft, WEIGHTS_FILE, received)
+            finetunes.put(draft, WEIGHTS_FILE, received)
     monkeypatch.undo()
     stores_of(settings)  # the next start
     if WEIGHTS_FILE not in (await local.show(new))["assets"]:
@@ -222,7 +226,7 @@ async def test_killed_between_the_file_and_its_row(
     assert stored.digest == adapter_digest(config, hashlib.sha256(weights).hexdigest())
 
 
-@pytest.mark.parametrize("step", ["place", "commit"])
+@pytest.mark.parametrize("step", ["put_asset", "commit"])
 async def test_a_disk_that_fails_for_a_moment(
     step: str, local: Uploads, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +237,7 @@ async def test_a_disk_that_fails_for_a_moment(
     def fails(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device", str(data_dir))
 
-    monkeypatch.setattr(blobs.Blobs, step, fails)
+    monkeypatch.setattr(LocalBlobs, step, fails)
     assert told(await local.send(new, WEIGHTS_FILE, WEIGHTS)) == (507, 5092)
     monkeypatch.undo()
     if (await local.show(new))["state"] == "unfinished":
@@ -250,7 +254,7 @@ async def test_a_database_that_is_full(local: Uploads) -> None:
     with engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     engine.dispose()
-    pool = local.served.stores.drafts._engine
+    pool = local.served.stores.finetunes.store.engine
     full: Callable[..., None] = lambda connection, *_: connection.execute(f"PRAGMA max_page_count={pages}")  # noqa: E731
     event.listen(pool, "checkout", full)
     refused = None
@@ -272,8 +276,8 @@ async def test_a_database_that_is_full(local: Uploads) -> None:
 
 async def test_weights_that_are_served_no_more(local: Uploads) -> None:
     """The finetune was created before the server was started with other weights."""
-    drafts = local.served.stores.drafts
-    draft = drafts.create("local", "old", "@cf/old", "other-weights")
+    finetunes = local.served.stores.finetunes
+    draft = finetunes.create("local", "old", "@cf/old", "other-weights")
     assert (await local.send(draft.id, CONFIG_FILE, CONFIG)).status_code in (200, 400)
     answer = await local.send(draft.id, WEIGHTS_FILE, WEIGHTS)
     if answer.status_code != 200:
@@ -284,11 +288,11 @@ async def test_weights_that_are_served_no_more(local: Uploads) -> None:
 
 async def test_what_was_acknowledged_is_decided_however_late_the_next_start(local: Uploads) -> None:
     """Expiry is for those who never sent the other asset."""
-    drafts = local.served.stores.drafts
+    finetunes = local.served.stores.finetunes
     new = await local.create("mine")
-    complete(drafts, new)
+    complete(finetunes, new)
     yesterday = (datetime.now(UTC) - timedelta(hours=25)).isoformat(timespec="milliseconds")
-    with drafts._engine.begin() as connection:
-        connection.execute(update(DRAFTS).values(modified_at=yesterday))
+    with finetunes.store.engine.begin() as connection:
+        connection.execute(update(ADAPTERS).values(modified_at=yesterday))
     tend_once(local.finetunes(), BASES)
     assert (await local.show(new))["state"] == "ready"

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from app.adapters.finetunes import Finetunes
+from app.adapters.lifecycle import Finetunes
 from app.engines.engine import LeasedAdapter
 from app.engines.fake import FakeEngine
 from app.inference.prompt import PromptBuilder
@@ -57,8 +57,7 @@ class Uploads:
 
     def finetunes(self) -> Finetunes:
         """What the server works with."""
-        stores = self.served.stores
-        return Finetunes(stores.adapters, stores.drafts, lambda: None)
+        return self.served.stores.finetunes
 
     def path(self, named: str = "", end: str = "") -> str:
         return f"{ACCOUNTS}/{self.account}/ai/finetunes{f'/{named}' if named else ''}{end}"

@@ -17,7 +17,7 @@ import httpx
 import psutil
 
 from app.accounts.page_codes import PageCodes, page_link
-from app.database import open_database
+from app.database.opening import open_database
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = str(Path(sys.executable).with_name("outworker"))

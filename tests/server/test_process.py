@@ -234,7 +234,7 @@ def test_a_stopped_server_leaves_one_whole_database_file(tmp_path: Path, number:
     shutil.copy(server.data_dir / "outworker.db", copy)
     with closing(sqlite3.connect(copy)) as database:
         assert database.execute("SELECT count(*) FROM tokens WHERE id = ?", [token_id]).fetchone() == (1,)
-        assert database.execute("SELECT name FROM drafts").fetchall() == [("mine",)]
+        assert database.execute("SELECT name FROM adapters WHERE state = 'created'").fetchall() == [("mine",)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.adapters.asset_file import AssetFile
-from app.adapters.finetunes import READY, Finetunes, state_of
+from app.adapters.finetune import Draft, state_of
 from app.adapters.inspection.base_model import BaseShape
 from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
-from app.adapters.lifecycle import Draft
+from app.adapters.lifecycle import Finetunes
+from app.database.tables import READY
 from app.errors import (
     AssetNotTaken,
     IncompleteRequest,
@@ -104,13 +105,11 @@ class AssetHandler:
             raise RequestTooLarge(WEIGHTS_FILE_LIMIT_BYTES, "the file must have fewer than")
         async with self._asset_file(declared) as asset_file:
             file_name = await self._read(pieces, AssetForm(boundary, asset_file.write))
-            return file_name, await self._aside(
-                lambda: self._finetunes.drafts.put(draft, file_name, asset_file)
-            )
+            return file_name, await self._aside(lambda: self._finetunes.put(draft, file_name, asset_file))
 
     @asynccontextmanager
     async def _asset_file(self, declared: int) -> AsyncIterator[AssetFile]:
-        opened = self._finetunes.drafts.asset_file(declared, self._limits.min_free_bytes)
+        opened = self._finetunes.asset_file(declared, self._limits.min_free_bytes)
         asset_file = await self._aside(opened.__enter__)
         try:
             yield asset_file

@@ -12,8 +12,8 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.adapters.finetunes import Finetune, Finetunes, reason_of, state_of
-from app.adapters.lifecycle import Draft
+from app.adapters.finetune import Draft, Finetune, reason_of, state_of
+from app.adapters.lifecycle import Finetunes
 from app.adapters.rows import PUBLIC_ORDERS
 from app.catalog import error_texts
 from app.catalog.explain import Node, first_errors
@@ -163,7 +163,7 @@ class FinetuneHandlers:
             new = await asyncio.to_thread(lambda: self._parse(parse_json(body)))
         model = self._with_adapters(new.model)
         create = partial(
-            self._finetunes.drafts.create,
+            self._finetunes.create,
             caller.account_id,
             new.name,
             model.card.name,

@@ -13,7 +13,7 @@ from app.adapters.inspection.config import CHECKED_KEYS
 from app.adapters.inspection.inspector import inspect_adapter
 from app.adapters.inspection.remarks import CHANGING, REMARKS, SILENT_KEYS
 from app.adapters.inspection.tensor_names import read_name, unknown_name
-from app.adapters.lifecycle import Drafts
+from app.adapters.lifecycle import Finetunes
 from app.adapters.store import AdapterStore
 from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE, tensor_name
 from tests.adapters.make import TINY, good
@@ -70,15 +70,15 @@ def test_equal_tensors_are_stored_once_whatever_they_were_called(store: AdapterS
     assert len(digests) == 1
 
 
-def test_a_draft_of_renamed_tensors_becomes_ready(drafts: Drafts, tmp_path: Path) -> None:
+def test_a_draft_of_renamed_tensors_becomes_ready(finetunes: Finetunes, tmp_path: Path) -> None:
     """Its assets have a second name while they are checked: the renaming must not write into them."""
     source = renamed(good(), lambda name: name.removeprefix("base_model.model.")).write(tmp_path / "s")
-    draft = drafts.create("acme", "one", "@hf/x", "stand-in")
+    draft = finetunes.create("acme", "one", "@hf/x", "stand-in")
     for name in (CONFIG_FILE, WEIGHTS_FILE):
-        with drafts.asset_file(0, 0) as asset_file:
+        with finetunes.asset_file(0, 0) as asset_file:
             asset_file.write((source / name).read_bytes())
-            draft = drafts.put(draft, name, asset_file)
-    adapter, notes = drafts.finish(draft, TINY)
+            draft = finetunes.put(draft, name, asset_file)
+    adapter, notes = finetunes.finish(draft, TINY)
     assert any("8 tensors are renamed, such as model.layers" in note for note in notes)
     assert set(load_file(adapter.folder / WEIGHTS_FILE)) == set(good().tensors)
     assert {path.name for path in adapter.folder.iterdir()} == {CONFIG_FILE, WEIGHTS_FILE}

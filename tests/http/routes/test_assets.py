@@ -288,14 +288,14 @@ async def test_nothing_replaces_assets_once_both_are_in(local: Uploads, data_dir
 
 async def test_one_that_is_being_checked_takes_no_asset(local: Uploads, data_dir: Path) -> None:
     """As a killed server leaves it: both assets in, and no verdict."""
-    drafts = local.served.stores.drafts
+    finetunes = local.served.stores.finetunes
     new = await local.create("mine")
-    draft = drafts.find("local", new)
+    draft = finetunes.store.draft("local", new)
     assert draft is not None
     for file_name, data in GOOD.items():
-        with drafts.asset_file(0, 0) as received:
+        with finetunes.asset_file(0, 0) as received:
             received.write(data)
-            drafts.put(draft, file_name, received)
+            finetunes.put(draft, file_name, received)
     assert (await local.show(new))["state"] == "checking"
     answer = await local.send(new, CONFIG_FILE, b"{}")
     assert told(answer) == (400, 5091)
@@ -466,12 +466,14 @@ async def test_the_disk_fills_while_the_bytes_arrive(
     assert left_in(data_dir) == set()
 
 
-@pytest.mark.parametrize("call", ["fsync", "open"])
-@pytest.mark.parametrize("module", ["asset_file", "blobs"])
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [("asset_file", "open"), ("asset_file", "fsync"), ("local_blobs", "open"), ("sealing", "fsync")],
+)
 async def test_a_disk_that_fails(
     module: str, call: str, local: Uploads, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`blobs` opens and syncs when the folder is made, and when the adapter is sealed."""
+    """`local_blobs` opens when the folder is made, `sealing` syncs when the adapter is sealed."""
     new = await local.create("mine")
     assert (await local.send(new, CONFIG_FILE, CONFIG)).status_code == 200
 
@@ -502,7 +504,7 @@ async def test_the_list_of_what_may_go_wrong_says_nothing_of_this_machine(
     def denied(*_: Any, **__: Any) -> Any:
         raise PermissionError(13, "Permission denied", str(data_dir))
 
-    monkeypatch.setattr("app.adapters.blobs.secrets.token_hex", denied)
+    monkeypatch.setattr("app.adapters.local_blobs.secrets.token_hex", denied)
     answer = await local.send(new, CONFIG_FILE, CONFIG)
     monkeypatch.undo()
     assert told(answer) == (507, 5092)

@@ -9,8 +9,6 @@ import httpx
 import pytest
 
 from app.accounts.running import Running
-from app.adapters.finetunes import Finetunes
-from app.adapters.resolver import Resolver
 from app.catalog.cards import ModelCard, load_cards
 from app.engines.fake import FakeEngine
 from app.inference.prompt import PromptBuilder
@@ -157,7 +155,6 @@ def catalogue(
 ) -> httpx.AsyncClient:
     """A client of a server that serves `cards` with `weights`."""
     stores = stores_of(settings)
-    resolver = Resolver(stores.adapters, stores.drafts, lambda: 0.0)
 
     async def find_caller(token: str) -> Caller:
         return Caller("local", frozenset({"ai:read"}))
@@ -167,8 +164,7 @@ def catalogue(
         [EngineGroup(FakeEngine(), weights, tuple(cards), lambda: prompts, lambda: pytest.fail("not read"))],
         find_caller=find_caller,
         running=Running(lambda asked: set()),
-        resolver=resolver,
-        finetunes=Finetunes(stores.adapters, stores.drafts, resolver.forget),
+        finetunes=stores.finetunes,
     )
     headers = {"authorization": "Bearer any"}
     return httpx.AsyncClient(

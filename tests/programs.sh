@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# The proxy tests run real proxies on loopback: install them where that is allowed, else say what is missing.
+# Some tests run real proxies and PostgreSQL: install them where that is allowed, else say what is missing.
 set -euo pipefail
-wanted=(nginx haproxy caddy)
 missing=()
-for name in "${wanted[@]}"; do
+for name in nginx haproxy caddy; do
     PATH="$PATH:/usr/sbin" command -v "$name" >/dev/null 2>&1 || missing+=("$name")
 done
+# Its programs are in no folder of the PATH.
+compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null 2>&1 || missing+=(postgresql)
 if [ ${#missing[@]} = 0 ]; then exit 0; fi
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "installing ${missing[*]} for the proxy tests ..."
-    # Programs only: no package may start a service of its own on port 80.
+    echo "installing ${missing[*]} for the tests ..."
+    # Programs only: no package may start a service of its own.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
         trap 'rm -f "$policy"' EXIT
@@ -18,5 +19,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     fi
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null && exit 0
 fi
-echo "outworker: the tests need ${missing[*]} on the PATH: install your system's packages of these names" >&2
+echo "outworker: the tests need ${missing[*]}: install your system's packages of these names" >&2
 exit 2
