@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from app.errors import OperatorError
-from benchmarks import engine, engines, front, full_size, light, settings, start, upload, validate
+from benchmarks import engine, engines, front, full_size, grammar, light, settings, start, upload, validate
 from benchmarks.errors import BenchError
 from benchmarks.report import Part, save, show
 
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Path], Part]] = {
     "engines": engines.run,
     "full": full_size.run,
     "light": light.run,
+    "grammar": grammar.run,
 }
 PLAIN = ("validate", "front", "upload", "engine")
 """What runs when nothing is named: under ten minutes on two cores."""

@@ -66,7 +66,8 @@ class Child:
         psutil.wait_procs(family, timeout=END_WAIT_S)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # it is gone, and has not read what it was told
+                    pipe.close()
         self.process.wait(END_WAIT_S)
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:

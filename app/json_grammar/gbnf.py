@@ -1,7 +1,8 @@
 """Rules of llama.cpp's grammars, GBNF (ggml-org/llama.cpp, grammars/README.md), and what every grammar here is made of.
 
 llama.cpp can also hand a schema to llguidance, which takes a token's text without the space that it begins with in
-this vocabulary, and lets an answer run free where it can't read the grammar. So the rules are written here.
+this vocabulary, and lets an answer run free where it can't read the grammar. So the rules are written here
+(`app.engines.llamacpp.grammar.json_schema` has the figures).
 """
 
 import re

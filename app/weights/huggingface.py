@@ -1,8 +1,9 @@
 """`outworker weights pull`: a variant's files from the Hugging Face hub into the usual cache.
 
-A file is resumed where an earlier pull ended, checked, and only then given its name. huggingface_hub starts a broken
-download anew in the next process, and checks only the size of what arrived; here the bytes that came stay in
-`<etag>.incomplete`, which nothing reads, and the whole file's checksum is compared.
+A file is resumed where an earlier pull ended, checked, and only then given its name. huggingface_hub reads the hub's
+answers, moves the bytes and makes the snapshot. Its `hf_hub_download` is not called: it starts a download that was killed
+anew in the next process, and gives a file its name after a look at the size alone (`tests/weights/test_hub_client.py`
+shows both). Here the bytes that came stay in `<etag>.incomplete`, which nothing reads, and the checksum is compared.
 """
 
 import fcntl

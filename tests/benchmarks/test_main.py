@@ -13,7 +13,7 @@ PART = Part("front", "Front end", ("per", "us"), [("request", "1.0")], ["A note.
 
 def test_an_unknown_part_is_one_line(capsys) -> None:
     assert main(["fronts"]) == 2
-    parts = "validate, front, upload, engine, start, settings, engines, full, light"
+    parts = "validate, front, upload, engine, start, settings, engines, full, light, grammar"
     assert capsys.readouterr().err == f"benchmarks: no part 'fronts': choose from {parts}\n"
 
 

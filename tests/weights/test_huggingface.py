@@ -131,6 +131,7 @@ def test_ctrl_c_is_one_line(puller: Puller, hub: Hub) -> None:
     assert process.returncode == 2
     assert err.splitlines()[-1].startswith("outworker: interrupted")
     assert "Traceback" not in err
+    assert puller.partial_files()  # which the next pull goes on from
 
 
 def test_some_files_of_several_are_not_used(puller: Puller, hub: Hub, folder_files: Folder) -> None:

@@ -6,6 +6,20 @@ of the finished answer. Properties that the schema does not name come only where
 Where a value may be one of several, these are made one: each kind of value begins with its own character, texts fork
 where they differ, arrays are as long and objects go on as any of them does. So the text so far can be read in one way
 only, and llama.cpp, which goes on with every way, has few to go on with however deep the answer nests.
+
+`xllamacpp.json_schema_to_grammar` does not do this work: it hands the schema as it is to llguidance, with which the
+package is built. Of two answers to each of the 381 schemas in `tests/inference/corpus` 72 were valid so, and 690 with
+these rules (`make bench ARGS=grammar`). It is fast, and bounded on short schemas that are hard. What fails of it, by
+schemas of the corpus (`tests/engines/llamacpp/grammar/test_upstream.py` holds three of them to it):
+
+- zod string_max: the property comes as "string _max". A token's own space counts for nothing, so that it may stand in
+  every name and word: zod literal says " on" for "on", zod regex_time "06 :58", pydantic bool `t rue`.
+- zod uint32, zod many, pydantic ipv4: before the digit in the property's name llguidance stops with an error in the log,
+  and the answer goes on as free text.
+- keywords not const, if then, contains, dependentRequired, dependentSchemas, dependencies draft 7,
+  unevaluatedProperties, dynamicRef, minProperties, oneOf objects; zod record (`propertyNames`), pydantic set
+  (`uniqueItems`), zod regex_lookahead, zod hostname (patterns), zod float32, pydantic base64, zod e164, zod starts and
+  every other format that it does not know: llguidance can't read these, and the answer is free text without an error.
 """
 
 import json
