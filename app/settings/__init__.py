@@ -4,7 +4,8 @@
 default file and `docs/configuration.md` are kept equal to it by a test.
 """
 
-from app.settings.load import CHECKOUT, DEFAULT_FILE, check_models, load_settings
+from app.resources import CHECKOUT
+from app.settings.load import DEFAULT_FILE, check_models, load_settings
 from app.settings.values import Ai, Limits, Model, Server, Settings
 
 __all__ = [

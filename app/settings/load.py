@@ -14,6 +14,7 @@ from typing import Any, Final
 import json5
 
 from app.errors import SettingsError
+from app.resources import home, resource
 from app.settings.check import did_you_mean, document_mistakes, found, model_mistakes
 from app.settings.schema import defaults, model_defaults
 from app.settings.values import Ai, Limits, Model, Server, Settings
@@ -26,8 +27,7 @@ OWN: Final = ("name", "aliases")
 """What an entry does not take from another with its weights."""
 HOST_NAME: Final = re.compile(r"\*|[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
-CHECKOUT: Final = Path(__file__).resolve().parent.parent.parent
-DEFAULT_FILE: Final = CHECKOUT / "wrangler-like-config" / "outworker.toml"
+DEFAULT_FILE: Final = resource("wrangler-like-config/outworker.toml")
 LIGHT_FILE: Final = DEFAULT_FILE.with_name("llamacpp.toml")
 """The settings of the light installation, which has llama.cpp and no vLLM."""
 
@@ -91,7 +91,7 @@ def _parse_jsonc(path: Path, text: str) -> object:
 
 
 def load_settings(path: Path | None, env_name: str | None, environ: Mapping[str, str]) -> Settings:
-    """Read `path` (None: the checkout's file for what is installed) with the overrides of `[env.<env_name>]`.
+    """Read `path` (None: ours for what is installed) with the overrides of `[env.<env_name>]`.
 
     `HOST`, `PORT`, `OUTWORKER_DATA_DIR` and `OUTWORKER_DATABASE` in `environ` win over the file, and `ALLOWED_HOSTS`
     adds to it; an empty value counts as not set.
@@ -199,7 +199,7 @@ def _hosts(text: str) -> list[str]:
 
 def _server(values: Document) -> Server:
     lowered = {key: tuple(text.lower() for text in values[key]) for key in ("allowed_hosts", "cors_origins")}
-    data_dir = CHECKOUT / Path(values["data_dir"]).expanduser()
+    data_dir = home() / Path(values["data_dir"]).expanduser()
     return Server(**_typed(Server, {**values, **lowered, "data_dir": data_dir}))
 
 

@@ -109,7 +109,7 @@ _SERVER = (
     Setting(
         "server.data_dir",
         ".outworker",
-        "Database, adapters, weights; relative to the checkout. The environment's OUTWORKER_DATA_DIR wins.",
+        "Database, adapters, weights; relative to the checkout, or where a wheel is run. OUTWORKER_DATA_DIR wins.",
         _TEXT,
     ),
     Setting(

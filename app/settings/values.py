@@ -9,7 +9,7 @@ SQLITE: Final = "sqlite"
 """The database that is a file in the data directory."""
 
 STAND_IN: Final = "stand-in"
-"""The weights that are in the checkout."""
+"""The weights that come with the program."""
 
 
 @dataclass(frozen=True, slots=True)

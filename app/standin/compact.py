@@ -16,7 +16,9 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
-COMPACT_FILE = Path(__file__).parent / "weights" / "standin.safetensors"
+from app.resources import resource
+
+COMPACT_FILE = resource("app/standin/weights/standin.safetensors")
 EMBEDDING = "model.embed_tokens.weight"
 KEPT_IDS = "kept_ids"
 FINGERPRINT_KEY = "recipe_sha256"

@@ -12,10 +12,10 @@ import orjson
 
 from app.errors import SettingsError, printable
 from app.program import program
-from app.settings import CHECKOUT
+from app.resources import resource
 from app.settings.check import did_you_mean
 
-FOLDER: Final = CHECKOUT / "schemas" / "weights"
+FOLDER: Final = resource("schemas/weights")
 SCHEMA_FILE: Final = "weights.schema.json"
 GB: Final = 10**9
 

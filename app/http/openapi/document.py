@@ -11,9 +11,9 @@ from app.http.openapi.cards import card_schemas
 from app.http.openapi.draft07 import modern
 from app.http.openapi.error_responses import failure_responses
 from app.http.openapi.paths import make_paths
-from app.settings import CHECKOUT
+from app.resources import resource
 
-SCHEMAS = CHECKOUT / "schemas"
+SCHEMAS = resource("schemas")
 COMPONENTS_FILE = "openapi.schema.json"
 ENVELOPE_FILE = "envelope.schema.json"
 OPENAPI_VERSION = "3.1.0"

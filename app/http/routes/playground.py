@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,8 +16,9 @@ from app.http.body import BodyLimits, parse_json, read_body
 from app.http.endpoint import OpenEndpoint
 from app.http.envelope import success
 from app.http.exchange import exchange_of
+from app.resources import resource
 
-WEB = Path(__file__).resolve().parents[2] / "web"
+WEB = resource("app/web")
 INDEX = "index.html"
 TOKEN_PATH = "/playground/token"  # noqa: S105
 NOBODY = ""  # the account of those who have no token yet

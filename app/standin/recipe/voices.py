@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from app.settings import CHECKOUT
+from app.resources import CHECKOUT
 from app.standin.recipe.text import Entry
 
 ADAPTERS_FOLDER = CHECKOUT / "adapters"
