@@ -405,3 +405,7 @@ class InternalError(AiError):
 
     def __init__(self) -> None:
         super().__init__("The server could not answer; its log says why under this request id")
+
+
+class EngineDied(InternalError):
+    """The engine ended under a request. One that has no token yet is asked again when the engine was started again."""

@@ -64,6 +64,7 @@ DEV = [
     "anthropic",
     "anyio",
     "cloudflare",
+    "coverage",
     "hypothesis",
     "langchain-anthropic",
     "langchain-cloudflare",
