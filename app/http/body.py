@@ -9,7 +9,7 @@ import orjson
 from starlette.requests import Request
 from starlette.types import Message
 
-from app.concurrency import within
+from app.concurrency import deadline
 from app.errors import IncompleteRequest, RequestTimeout, RequestTooLarge
 from app.http import json_faults
 from app.http.body_room import BodyRoom, Held
@@ -64,7 +64,7 @@ async def read_body(request: Request, limits: BodyLimits, held: Held) -> bytes:
         raise RequestTooLarge(limits.max_bytes)
     if connection_of(request.scope).is_whole():
         return await _collect(request, limits, held)
-    async with within(limits.deadline_s, RequestTimeout):
+    async with deadline(limits.deadline_s, RequestTimeout):
         return await _collect(request, limits, held)
 
 
@@ -120,7 +120,7 @@ async def _receive(request: Request, patience_s: float) -> Message:
     if connection_of(request.scope).is_whole():
         message = await request.receive()  # it is here: there is nothing to be patient with
     else:
-        async with within(patience_s, RequestTimeout):
+        async with deadline(patience_s, RequestTimeout):
             message = await request.receive()
     if message["type"] == "http.disconnect":
         raise ClientLeft

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.catalog.cards import ModelCard
-from app.concurrency import within
+from app.concurrency import deadline
 from app.engines.engine import Engine
 from app.errors import LoraUnsupported, OutOfCapacity, RequestAborted, RequestTimeout
 from app.inference.admission import LEAST_ANSWER_TOKENS, Admission, Place, check_limits, fitted
@@ -194,7 +194,7 @@ class Pipeline:
         if asks_more(request):
             self._check_engine(request, builder)
         if self._constraints.wanted(request):
-            async with within(self._deadline_s, RequestTimeout):
+            async with deadline(self._deadline_s, RequestTimeout):
                 request = await self._constraints.constrain(request, account_id, opens_turn=prompt.opens_turn)
         return Job(place, request, prompt, adapter, account_id, request_id)
 
@@ -223,7 +223,7 @@ class Pipeline:
         """
         self._require_ready()
         try:
-            async with within(self._deadline_s, RequestTimeout), self._asking(job) as asking:
+            async with deadline(self._deadline_s, RequestTimeout), self._asking(job) as asking:
                 if self._constraints.wanted(job.request):
                     deltas = self._constraints.apply(asking, job.request, job.account_id)
                     yield Run(deltas, job.place, job.prompt, job.request)
