@@ -56,7 +56,7 @@ class Scheduler:
         self._rows: list[RunningSequence] = []
         self._closing = False
         self._clock: int | None = None
-        self._thread = threading.Thread(target=self._run, name="transformers-decoder", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="transformers-scheduler", daemon=True)
 
     @property
     def alive(self) -> bool:

@@ -297,7 +297,7 @@ async def test_stop_ends_what_does_not_end(
 
 
 def computing() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "transformers-decoder"]
+    return [thread for thread in threading.enumerate() if thread.name == "transformers-scheduler"]
 
 
 async def test_stop_before_the_end_of_the_start(plan: TransformersPlan) -> None:

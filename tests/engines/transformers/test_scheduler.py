@@ -187,7 +187,7 @@ async def test_jobs_run_between_steps(plan: TransformersPlan, asked: Sequence[Pr
         threads: list[str] = []
         job = scheduler.between_steps(lambda: threads.append(threading.current_thread().name))
         await asyncio.wrap_future(job)
-        assert threads == ["transformers-decoder"]
+        assert threads == ["transformers-scheduler"]
         with pytest.raises(ZeroDivisionError):
             await asyncio.wrap_future(scheduler.between_steps(lambda: 1 / 0))
         assert not task.done()
