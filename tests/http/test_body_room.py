@@ -44,10 +44,9 @@ async def test_bytes_are_counted_for_each_account_and_in_all() -> None:
     assert room.held_bytes == 0
 
 
-async def test_memory_is_given_back_once_after_much_was_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.http.body_room.TRIM_AFTER_S", 0.02)
+async def test_memory_is_given_back_once_after_much_was_held() -> None:
     trims: list[int] = []
-    room = BodyRoom(10**9, 10**9, lambda: trims.append(1))
+    room = BodyRoom(10**9, 10**9, lambda: trims.append(1), trim_after_s=0.02)
     for _ in range(5):
         with room.of("a") as held:
             held.grow(20_000_000)
