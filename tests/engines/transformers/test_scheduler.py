@@ -156,7 +156,7 @@ async def test_its_memory_goes_when_an_answer_is_whole_though_nobody_has_read_it
 
         engine._runtime.model.cache = cache  # type: ignore[union-attr,method-assign]
         stream = engine.generate(asked[0], SHORT, request_id="r", adapter=None, cache_salt="s")
-        first = asyncio.create_task(anext(stream))
+        first = asyncio.ensure_future(anext(stream))
         steps.held.set()
         await first
         await until(lambda: not engine._runtime.scheduler.running)  # type: ignore[union-attr]
