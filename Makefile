@@ -20,7 +20,7 @@ test: install-dev
 	@tests/programs.sh
 	@tests/run.sh $(ARGS)
 
-# How much of app/ the tests run, and an end with status 2 where it is less than it was.
+# How much of app/ the tests run; ends with status 2 where it is less than pyproject.toml says.
 coverage: install-dev
 	@tests/browser.sh
 	@tests/node.sh

@@ -44,6 +44,7 @@
             ├── RequestAborted           3008  408
             ├── OutOfCapacity            3040  429  with Retry-After
             └── InternalError            3043  500
+                └── EngineDied           3043  500
 
 Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 5090 to 5092 and 7001 to 7007 are ours
 where Workers AI's public record has none. Texts of leaves say the rule and the number; nothing a client sent is echoed
