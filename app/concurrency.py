@@ -46,7 +46,7 @@ class Interruption:
         return isinstance(error, asyncio.CancelledError) and self._task.uncancel() == 0
 
 
-class within:  # noqa: N801  reads as what it does: `async with within(seconds, error)`
+class deadline:  # noqa: N801  reads as what it does: `async with deadline(seconds, error)`
     """When the block takes longer it ends with what `error` makes of the seconds."""
 
     __slots__ = ("_error", "_interruption", "_seconds", "_timer")

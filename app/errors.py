@@ -44,6 +44,7 @@
             ├── RequestAborted           3008  408
             ├── OutOfCapacity            3040  429  with Retry-After
             └── InternalError            3043  500
+                └── EngineDied           3043  500
 
 Codes, HTTP statuses and names are Workers AI's (protocol notes, section 4); 5090 to 5092 and 7001 to 7007 are ours
 where Workers AI's public record has none. Texts of leaves say the rule and the number; nothing a client sent is echoed
@@ -405,3 +406,7 @@ class InternalError(AiError):
 
     def __init__(self) -> None:
         super().__init__("The server could not answer; its log says why under this request id")
+
+
+class EngineDied(InternalError):
+    """The engine ended under a request. One that has no token yet is asked again when the engine was started again."""

@@ -42,6 +42,7 @@ DEV = [
     "anthropic",
     "anyio",
     "cloudflare",
+    "coverage",
     "hypothesis",
     "langchain-anthropic",
     "langchain-cloudflare",

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.concurrency import Interruption, within
+from app.concurrency import Interruption, deadline
 
 pytestmark = pytest.mark.anyio
 
@@ -15,26 +15,26 @@ class Late(Exception):
 
 async def test_a_block_that_takes_too_long_ends_with_the_error() -> None:
     with pytest.raises(Late, match=r"^0\.01$"):
-        async with within(0.01, Late):
+        async with deadline(0.01, Late):
             await asyncio.sleep(30)
     await asyncio.sleep(0)  # no cancellation is left
 
 
 async def test_a_block_in_time_is_left_alone() -> None:
-    async with within(0.02, Late):
+    async with deadline(0.02, Late):
         await asyncio.sleep(0)
     await asyncio.sleep(0.05)
 
 
 async def test_an_error_of_the_block_comes_out_as_it_is() -> None:
     with pytest.raises(KeyError):
-        async with within(30, Late):
+        async with deadline(30, Late):
             raise KeyError
 
 
 async def test_a_cancellation_from_elsewhere_is_not_taken_for_it() -> None:
     async def work() -> None:
-        async with within(30, Late):
+        async with deadline(30, Late):
             await asyncio.sleep(30)
 
     task = asyncio.create_task(work())
@@ -79,7 +79,7 @@ async def test_a_result_and_the_reason_at_once_are_the_reason() -> None:
     loop = asyncio.get_running_loop()
 
     async def work() -> None:
-        async with within(30, Late):
+        async with deadline(30, Late):
             arrived = loop.create_future()
             interruption = Interruption()
             loop.call_soon(arrived.set_result, None)

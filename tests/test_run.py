@@ -49,7 +49,7 @@ def checkout(tmp_path: Path) -> Path:
 def run(checkout: Path, *arguments: str, failing: str = "") -> int:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment = {**clean, "FAILING": failing}
-    command = [checkout / "tests" / "run.sh", *arguments]
+    command = [str(checkout / "tests" / "run.sh"), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False).returncode
 
 

@@ -3,22 +3,27 @@
 import json
 import tomllib
 from pathlib import Path
+from typing import Protocol
 
 import json5
 import pytest
 
 from app.errors import SettingsError
-from app.settings import CHECKOUT, DEFAULT_FILE, check_models, load_settings
+from app.settings import CHECKOUT, DEFAULT_FILE, Settings, check_models, load_settings
 from app.settings.aliases import aliases_of
 from app.settings.schema import ENTRY, defaults, model_defaults, settings_schema
-from app.settings.table import DEFAULT_MODELS, TABLE
+from app.settings.table import DEFAULT_MODELS, TABLE, Setting
 from app.settings.values import Limits, Model, Server
 
 CARDS = set(DEFAULT_MODELS)
 
 
+class Write(Protocol):
+    def __call__(self, text: str, name: str = "mine.toml") -> Path: ...
+
+
 @pytest.fixture
-def write(tmp_path: Path):
+def write(tmp_path: Path) -> Write:
     def write_file(text: str, name: str = "mine.toml") -> Path:
         path = tmp_path / name
         path.write_text(text, "utf-8")
@@ -27,7 +32,7 @@ def write(tmp_path: Path):
     return write_file
 
 
-def load(path: Path | None, env_name: str | None = None, **environ: str):
+def load(path: Path | None, env_name: str | None = None, **environ: str) -> Settings:
     return load_settings(path, env_name, environ)
 
 
@@ -55,7 +60,7 @@ class TestAgreement:
         assert {key: value for key, value in first.items() if key != "name"} == known
 
     @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
-    def test_every_setting_is_documented(self, row) -> None:
+    def test_every_setting_is_documented(self, row: Setting) -> None:
         default = "" if row.default is None else f"`{json.dumps(row.default)}`"
         lines = (CHECKOUT / "docs" / "configuration.md").read_text().splitlines()
         assert f"| `{row.name}` | {default} | {row.unit} | {row.help} |" in lines
@@ -90,51 +95,51 @@ class TestValues:
         assert settings.limits.request_deadline_s == 300
         assert settings.server.data_dir == CHECKOUT / ".outworker"
 
-    def test_an_empty_file_is_all_defaults(self, write) -> None:
+    def test_an_empty_file_is_all_defaults(self, write: Write) -> None:
         empty, default = load(write("")), load(None)
         assert (empty.server, empty.models, empty.limits) == (default.server, default.models, default.limits)
 
-    def test_jsonc_with_comments_and_trailing_commas(self, write) -> None:
+    def test_jsonc_with_comments_and_trailing_commas(self, write: Write) -> None:
         settings = load(write('{ // a comment\n "server": {"port": 9000,}, /* and */ }', "mine.jsonc"))
         assert settings.server.port == 9000
 
-    def test_environment_wins(self, write, tmp_path: Path) -> None:
+    def test_environment_wins(self, write: Write, tmp_path: Path) -> None:
         path = write('[server]\nhost = "10.0.0.1"\nport = 1\ndata_dir = "elsewhere"')
         settings = load(path, HOST="0.0.0.0", PORT="0", OUTWORKER_DATA_DIR=str(tmp_path))
         assert (settings.server.host, settings.server.port) == ("0.0.0.0", 0)
         assert settings.server.data_dir == tmp_path
 
-    def test_empty_environment_counts_as_not_set(self, write) -> None:
+    def test_empty_environment_counts_as_not_set(self, write: Write) -> None:
         settings = load(write("[server]\nport = 9\n"), HOST="", PORT="", OUTWORKER_DATA_DIR="")
         assert (settings.server.host, settings.server.port) == ("127.0.0.1", 9)
 
-    def test_hosts_and_origins_are_lower_case(self, write) -> None:
+    def test_hosts_and_origins_are_lower_case(self, write: Write) -> None:
         text = 'allowed_hosts = ["Box.Example", "::1"]\ncors_origins = ["https://App.Example:8443", "*"]'
         server = load(write(f"[server]\n{text}")).server
         assert server.allowed_hosts == ("box.example", "::1")
         assert server.cors_origins == ("https://app.example:8443", "*")
 
-    def test_whole_floats_become_integers(self, write) -> None:
+    def test_whole_floats_become_integers(self, write: Write) -> None:
         port = load(write("[server]\nport = 9000.0")).server.port
         assert (port, type(port)) == (9000, int)
 
-    def test_vllm_arguments_pass_through(self, write) -> None:
+    def test_vllm_arguments_pass_through(self, write: Write) -> None:
         text = '[[models]]\nname = "a"\nkv_cache_gib = 1.5\n[models.vllm]\nmax_num_seqs = 7\nx = {y = [1]}'
         model = load(write(text)).models[0]
         assert model.vllm == {"max_num_seqs": 7, "x": {"y": [1]}}
         assert model.kv_cache_gib == 1.5
 
-    def test_adapters_in_memory_are_chosen_unless_set(self, write) -> None:
+    def test_adapters_in_memory_are_chosen_unless_set(self, write: Write) -> None:
         text = 'models = [{name = "a"}, {name = "b", weights = "w", max_adapters_resident = 200.0}]'
         a, b = load(write(text)).models
         assert (a.max_adapters_resident, b.max_adapters_resident) == (None, 200)
         assert type(b.max_adapters_resident) is int
 
-    def test_bounds_of_uploads(self, write) -> None:
+    def test_bounds_of_uploads(self, write: Write) -> None:
         limits = load(write("[limits]\nupload_deadline_s = 0.5\nmin_free_bytes = 0")).limits
         assert (limits.max_uploads, limits.upload_deadline_s, limits.min_free_bytes) == (8, 0.5, 0)
 
-    def test_entry_takes_what_it_leaves_out_from_the_first_with_its_weights(self, write) -> None:
+    def test_entry_takes_what_it_leaves_out_from_the_first_with_its_weights(self, write: Write) -> None:
         text = """
             models = [{name = "a", weights = "w", adapters = false, vllm = {max_num_seqs = 7}},
                       {name = "b"}, {name = "c", weights = "w"}]"""
@@ -156,26 +161,26 @@ class TestEnvironments:
         port = 2
     """
 
-    def test_tables_are_merged_and_arrays_replaced(self, write) -> None:
+    def test_tables_are_merged_and_arrays_replaced(self, write: Write) -> None:
         settings = load(write(self.TEXT), "staging")
         assert settings.env_name == "staging"
         assert settings.account_id == "top"
         assert (settings.server.port, settings.server.cors_origins) == (2, ("https://a.example",))
         assert [model.name for model in settings.models] == ["c"]
 
-    def test_without_a_name_nothing_of_it_counts(self, write) -> None:
+    def test_without_a_name_nothing_of_it_counts(self, write: Write) -> None:
         settings = load(write(self.TEXT))
         assert (settings.server.port, len(settings.models)) == (1, 2)
 
-    def test_unknown_environment(self, write) -> None:
+    def test_unknown_environment(self, write: Write) -> None:
         path = write(self.TEXT)
         assert refusal(path, "prod") == ["mine.toml: env.prod: no such environment; the file has: staging"]
 
-    def test_mistakes_in_environments_that_are_not_chosen_count(self, write) -> None:
+    def test_mistakes_in_environments_that_are_not_chosen_count(self, write: Write) -> None:
         lines = refusal(write("[env.staging.server]\nprot = 1"))
         assert lines == ["mine.toml: env.staging.server.prot: unknown key; did you mean port?"]
 
-    def test_environments_do_not_nest(self, write) -> None:
+    def test_environments_do_not_nest(self, write: Write) -> None:
         assert refusal(write("[env.a.env.b]")) == ["mine.toml: env.a.env: unknown key"]
 
 
@@ -240,19 +245,19 @@ MISTAKES = [
 
 class TestMistakes:
     @pytest.mark.parametrize(("text", "line"), MISTAKES, ids=[line for _, line in MISTAKES])
-    def test_one_line_names_file_key_and_expectation(self, write, text: str, line: str) -> None:
+    def test_one_line_names_file_key_and_expectation(self, write: Write, text: str, line: str) -> None:
         assert refusal(write(text)) == [f"mine.toml: {line}"]
 
     @pytest.mark.parametrize(
         "origin", ["example.com", "https://", "https://a.example/", "https://a.example:x", "//a.example", ""]
     )
-    def test_origins(self, write, origin: str) -> None:
+    def test_origins(self, write: Write, origin: str) -> None:
         (line,) = refusal(write(f'[server]\ncors_origins = ["{origin}"]'))
         assert line.startswith(
             'mine.toml: server.cors_origins[0]: expected an origin, scheme://host[:port], or "*"'
         )
 
-    def test_all_mistakes_at_once(self, write) -> None:
+    def test_all_mistakes_at_once(self, write: Write) -> None:
         lines = refusal(write('[server]\nport = "x"\nhots = 1\n[limits]\ndrain_s = -1'))
         assert [line.split(":")[1].strip() for line in lines] == [
             "limits.drain_s",
@@ -260,17 +265,17 @@ class TestMistakes:
             "server.port",
         ]
 
-    def test_toml_syntax_names_the_line(self, write) -> None:
+    def test_toml_syntax_names_the_line(self, write: Write) -> None:
         (line,) = refusal(write('name = "a"\nport = = 3'))
         assert line.startswith("mine.toml: not valid TOML: ")
         assert "line 2" in line
 
     @pytest.mark.parametrize("text", ['{\n "name" 3}', "{", '{"name": "a", "name": "b"}', "[" * 5000])
-    def test_jsonc_syntax(self, write, text: str) -> None:
+    def test_jsonc_syntax(self, write: Write, text: str) -> None:
         (line,) = refusal(write(text, "mine.jsonc"))
         assert line.startswith("mine.jsonc: not valid JSONC: ")
 
-    def test_jsonc_that_is_no_object(self, write) -> None:
+    def test_jsonc_that_is_no_object(self, write: Write) -> None:
         (line,) = refusal(write("[1]", "mine.json"))
         assert line == "mine.json: expected an object of settings, found list"
 
@@ -278,7 +283,7 @@ class TestMistakes:
         (line,) = refusal(tmp_path / "none.toml")
         assert line.startswith("none.toml: can't be read: No such file or directory")
 
-    def test_other_extension(self, write) -> None:
+    def test_other_extension(self, write: Write) -> None:
         (line,) = refusal(write("", "mine.yaml"))
         assert line == "mine.yaml: a settings file ends in .toml, .jsonc, .json"
 
@@ -289,12 +294,12 @@ class TestMistakes:
         assert line == "mine.toml: expected UTF-8 text: byte 8 is not"
 
     @pytest.mark.parametrize("port", ["abc", "70000", "-1", "8_0", " 80", "٣", "1.5", "9" * 5000])
-    def test_bad_port_in_the_environment(self, write, port: str) -> None:
+    def test_bad_port_in_the_environment(self, write: Write, port: str) -> None:
         (line,) = refusal(write(""), PORT=port)
         assert line.startswith("environment: PORT: expected a whole number from 0 to 65535, found ")
         assert len(line) < 200
 
-    def test_unknown_cards(self, write) -> None:
+    def test_unknown_cards(self, write: Write) -> None:
         settings = load(write('[[models]]\nname = "@hf/mistral/mistral-7b-instruct-v0.1"'))
         with pytest.raises(SettingsError) as caught:
             check_models(settings, CARDS)
@@ -312,13 +317,13 @@ class TestAliases:
         settings = load(None)
         assert aliases_of(settings.models) == {name.rpartition("/")[2]: name for name in DEFAULT_MODELS}
 
-    def test_an_entry_does_not_take_those_of_another_with_its_weights(self, write) -> None:
+    def test_an_entry_does_not_take_those_of_another_with_its_weights(self, write: Write) -> None:
         hf, cf = DEFAULT_MODELS
         text = self.models(f'name = "{hf}"\naliases = ["mistral", "gpt-4o"]', f'name = "{cf}"')
         found = aliases_of(load(write(text)).models)
         assert found == {"mistral": hf, "gpt-4o": hf, cf.rpartition("/")[2]: cf}
 
-    def test_what_an_entry_says_counts_before_what_another_has_by_default(self, write) -> None:
+    def test_what_an_entry_says_counts_before_what_another_has_by_default(self, write: Write) -> None:
         hf, cf = DEFAULT_MODELS
         last = cf.rpartition("/")[2]
         text = self.models(f'name = "{hf}"\naliases = ["{last}"]', f'name = "{cf}"')
@@ -326,7 +331,7 @@ class TestAliases:
         text = self.models('name = "@hf/a/m"', 'name = "@cf/b/m"', 'name = "@cf/c/n"\naliases = []')
         assert aliases_of(load(write(text)).models) == {}
 
-    def test_two_entries_with_one_alias(self, write) -> None:
+    def test_two_entries_with_one_alias(self, write: Write) -> None:
         hf, cf = DEFAULT_MODELS
         path = write(
             self.models(f'name = "{hf}"\naliases = ["a", "b"]', f'name = "{cf}"\naliases = ["c", "b"]')
@@ -336,11 +341,11 @@ class TestAliases:
         ]
 
     @pytest.mark.parametrize("alias", ["@cf/x", "a:b", "", "a b", "-a", "a" * 129])
-    def test_names_that_are_none(self, write, alias: str) -> None:
+    def test_names_that_are_none(self, write: Write, alias: str) -> None:
         (line,) = refusal(write(self.models(f'name = "{DEFAULT_MODELS[0]}"\naliases = ["{alias}"]')))
         assert "models[0].aliases[0]: expected 1 to 128 letters, digits, -, _, . or /" in line
 
-    def test_one_name_twice_in_an_entry(self, write) -> None:
+    def test_one_name_twice_in_an_entry(self, write: Write) -> None:
         (line,) = refusal(write(self.models(f'name = "{DEFAULT_MODELS[0]}"\naliases = ["a", "a"]')))
         assert "models[0].aliases: expected each entry only once" in line
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from app.engines.engine import LeasedAdapter
-from app.errors import OutOfCapacity
+from app.errors import EngineDied, OutOfCapacity
 from app.types import StoredAdapter
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,12 @@ class AdapterSlots:
         if slot is not None:
             slot.forgotten = True
             self._settle(slot)
+
+    def abandon(self) -> None:
+        """The engine died with all that it held: who waits for a slot hears EngineDied."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(EngineDied())
 
     async def _take(self, stored: StoredAdapter) -> _Slot:
         """The adapter's slot with one more lease on it, its load begun."""

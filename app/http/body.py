@@ -9,11 +9,11 @@ import orjson
 from starlette.requests import Request
 from starlette.types import Message
 
-from app.concurrency import within
+from app.concurrency import deadline
 from app.errors import IncompleteRequest, RequestTimeout, RequestTooLarge
 from app.http import json_faults
 from app.http.body_room import BodyRoom, Held
-from app.http.connection import ClientLeft
+from app.http.connection import ClientLeft, connection_of
 from app.http.json_bounds import check_json_bounds
 from app.http.request_values import header
 
@@ -22,8 +22,6 @@ from app.http.request_values import header
 DISCARD_MAX_BYTES = 64_000_000
 UNCOUNTED_BYTES = 65_536  # a body that came whole: its connection has held as much before
 MAX_LENGTH_DIGITS = 20
-WHOLE_KEY = "outworker.whole"
-"""In the scope, put there by `app.http.uvicorn_protocol`: says whether the request has arrived to its last byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +62,9 @@ async def read_body(request: Request, limits: BodyLimits, held: Held) -> bytes:
         declared.isdecimal() and int(declared) > _patience_bytes(limits)
     ):
         raise RequestTooLarge(limits.max_bytes)
-    if request.scope.get(WHOLE_KEY, _unknown)():
+    if connection_of(request.scope).is_whole():
         return await _collect(request, limits, held)
-    async with within(limits.deadline_s, RequestTimeout):
+    async with deadline(limits.deadline_s, RequestTimeout):
         return await _collect(request, limits, held)
 
 
@@ -119,15 +117,11 @@ def declared_bytes(request: Request) -> int:
 
 async def _receive(request: Request, patience_s: float) -> Message:
     """One message of the body."""
-    if request.scope.get(WHOLE_KEY, _unknown)():
+    if connection_of(request.scope).is_whole():
         message = await request.receive()  # it is here: there is nothing to be patient with
     else:
-        async with within(patience_s, RequestTimeout):
+        async with deadline(patience_s, RequestTimeout):
             message = await request.receive()
     if message["type"] == "http.disconnect":
         raise ClientLeft
     return message
-
-
-def _unknown() -> bool:
-    return False

@@ -18,7 +18,14 @@ class BodyRoom:
     `trim` gives freed memory back to the system. It is called in a thread, when little is held again after much was.
     """
 
-    def __init__(self, max_bytes: int, max_account_bytes: int, trim: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        max_account_bytes: int,
+        trim: Callable[[], None],
+        trim_after_s: float = TRIM_AFTER_S,
+    ) -> None:
+        self._trim_after_s = trim_after_s
         self._max_bytes = max_bytes
         self._max_account_bytes = max_account_bytes
         self._trim = trim
@@ -50,7 +57,7 @@ class BodyRoom:
         if not self._held[account_id]:
             del self._held[account_id]
         if self._timer is None and self._peak >= TRIM_FROM_BYTES and self._total <= self._peak // 4:
-            self._timer = asyncio.get_running_loop().call_later(TRIM_AFTER_S, self._trim_in_thread)
+            self._timer = asyncio.get_running_loop().call_later(self._trim_after_s, self._trim_in_thread)
 
     def _trim_in_thread(self) -> None:
         self._timer = None

@@ -18,8 +18,6 @@ STALLED_S = 2.0
 """A connection that took nothing for so long may be ended to make room for another."""
 BYTES_ACKED_AT = 120
 """Where `struct tcp_info` of Linux has `tcpi_bytes_acked` (since 4.1), 64 bits."""
-KEPT_KEY = "outworker.kept"
-"""In the scope of a request that a token came with: its connection is not ended for another one."""
 IPV6_NETWORK_BITS = 64  # what one customer has at the least; he may choose the rest of the address at will
 
 

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from app.accounts.running import Running
 from app.errors import MethodNotAllowed
 from app.http.auth import FindCaller, authenticate
-from app.http.connections import KEPT_KEY
+from app.http.connection import connection_of
 from app.types import Caller
 
 Handler = Callable[[Request, Caller], Awaitable[Response]]
@@ -62,7 +62,7 @@ class SecuredEndpoint:
         caller = await authenticate(request, self._find_caller, method.scope if method else "ai:read")
         if method is None:
             raise MethodNotAllowed(request.method, with_head(self.methods))
-        scope[KEPT_KEY] = True
+        connection_of(scope).kept = True
         async with self._running.by(caller):
             response = await method.handler(request, caller)
             await response(scope, receive, send)

@@ -22,7 +22,7 @@ from app.errors import (
 from app.http import sse
 from app.http.connection import ClientLeft
 from app.http.envelope import Failure, failure
-from app.http.exchange import Exchange
+from app.http.exchange import EXCHANGE_KEY, Exchange
 from app.http.host_page import host_page, wants_page
 from app.http.request_values import header, headers
 
@@ -89,7 +89,7 @@ class Boundary:
             await self._app(scope, receive, send)
             return
         rule = self._rule(scope)
-        exchange = scope["outworker.exchange"] = Exchange(failure=rule.failure)
+        exchange = scope[EXCHANGE_KEY] = Exchange(failure=rule.failure)
         try:
             if not rule.any_host:
                 self._check_host(scope, rule.hosts)

@@ -1,7 +1,8 @@
 """Errors as OpenAI's and Anthropic's APIs name them, beside the envelope: their clients look nowhere else.
 
 The HTTP status stays Workers AI's. Their packages send again what has 408, 409, 429 or 500 and above, and among those of
-ours are only errors that may pass: RequestTimeout, RequestAborted, OutOfCapacity (after `Retry-After`), InternalError.
+ours are only errors that may pass: RequestTimeout, RequestAborted, OutOfCapacity (after `Retry-After`), InternalError and
+EngineDied.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from app.errors import (
     ContextExceeded,
     CredentialsMalformed,
     CredentialsMissing,
+    EngineDied,
     FinetuneIncomplete,
     FinetuneNotFound,
     FinetuneRefused,
@@ -72,6 +74,7 @@ WORDS: Mapping[type[ApiError], Words] = MappingProxyType(
         RequestTimeout: Words("timeout_error", "timeout_error", "timeout"),
         RequestAborted: Words("server_error", "api_error", "server_error"),
         InternalError: Words("server_error", "api_error", "server_error"),
+        EngineDied: Words("server_error", "api_error", "server_error"),
     }
 )
 REFUSED = Words()

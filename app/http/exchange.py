@@ -7,6 +7,7 @@ from starlette.types import Scope
 
 from app.http.envelope import ErrorEvent, Failure, error_event, failure
 
+EXCHANGE_KEY = "outworker.exchange"
 VARIANTS = "89ab"
 
 
@@ -32,6 +33,6 @@ def random_uuid(digits: str) -> str:
 
 def exchange_of(scope: Scope) -> Exchange:
     """The exchange that `app.http.error_boundary` put there."""
-    exchange = scope["outworker.exchange"]
+    exchange = scope[EXCHANGE_KEY]
     assert isinstance(exchange, Exchange)
     return exchange

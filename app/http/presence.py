@@ -11,9 +11,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from app.http.connection import connection_of
+
 ANSWER_BEGINS = b"HTTP/1.1 "
-FILLER_KEY = "outworker.filler"
-"""In the scope, put there when an answer has begun that bytes without a meaning may be put into: those bytes."""
 
 PAUSES_S = (0.02, 0.02, 0.04, 0.08, 0.15, 0.3, 1.0, 3.0, 10.0)
 """Between two writes. The first finds out, the second is told: one round trip later at the soonest."""
@@ -68,7 +68,7 @@ class Presence:
 
     def _write(self, cycle: RequestResponseCycle) -> None:
         scope: Any = cycle.scope
-        filler: bytes | None = scope.get(FILLER_KEY)
+        filler = connection_of(scope).filler
         if not cycle.response_started:
             answer: Any = cycle.transport
             if not isinstance(answer, BegunAnswer):

@@ -14,19 +14,16 @@ from starlette.types import Receive, Scope, Send
 
 from app.concurrency import Interruption
 from app.errors import ApiError
-from app.http.connection import SlowReader, cancel_on_disconnect
+from app.http.connection import SlowReader, cancel_on_disconnect, connection_of
 from app.http.dialect import Frames
 from app.http.envelope import REQUEST_ID_HEADER
 from app.http.exchange import exchange_of
-from app.http.presence import FILLER_KEY
 from app.inference.admission import Place
 from app.inference.pipeline import Run
 
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
 COMMENT = b":\n\n"
-ABORT_KEY = "outworker.abort"
-"""In the scope: closes the connection without waiting for a client that reads nothing any more."""
 
 HEADERS = (
     (b"content-type", b"text/event-stream"),
@@ -72,8 +69,9 @@ class EventStream(Response):
             async with cancel_on_disconnect(scope), self._open_run() as run:
                 await send({"type": "http.response.start", "status": 200, "headers": head})
                 exchange.streaming = True
-                scope[FILLER_KEY] = COMMENT
-                async with StreamWatchdog(send, self._limits, scope.get(ABORT_KEY, _nothing)) as watchdog:
+                connection = connection_of(scope)
+                connection.filler = COMMENT
+                async with StreamWatchdog(send, self._limits, connection.abort) as watchdog:
                     await _write_all(run, self._events(run), watchdog)
         finally:
             self._place.give_up()
@@ -100,7 +98,7 @@ class StreamWatchdog:
     One timer per stream and two counters of writes, begun and ended: nothing else may be spent on a frame.
     """
 
-    def __init__(self, send: Send, limits: StreamLimits, abort: Callable[[], None]) -> None:
+    def __init__(self, send: Send, limits: StreamLimits, abort: Callable[[], object]) -> None:
         self.send = send
         self.begun = self.ended = 0
         self._abort = abort
@@ -157,8 +155,5 @@ async def _end(body: bytes, scope: Scope, send: Send) -> None:
         async with asyncio.timeout(LAST_WRITE_S):
             await send({"type": "http.response.body", "body": body, "more_body": False})
     except TimeoutError:
-        scope.get(ABORT_KEY, _nothing)()
+        connection_of(scope).abort()
         raise SlowReader from None
-
-
-def _nothing() -> None: ...

@@ -14,15 +14,13 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import ApiError, MalformedHttp
-from app.http.body import WHOLE_KEY
-from app.http.connection import DEPARTURE_KEY, ConnectionClosed
-from app.http.connections import KEPT_KEY, Connections
+from app.http.connection import CONNECTION_KEY, Connection, ConnectionClosed, connection_of
+from app.http.connections import Connections
 from app.http.cycle import OldCycle
 from app.http.error_paths import failure_at
 from app.http.framing import Head, RequestReader
 from app.http.names import ENCODED_SLASH
 from app.http.presence import Presence
-from app.http.sse import ABORT_KEY
 
 MAX_PIPELINED = 16
 """Requests that may wait on a connection for the answer before theirs; what is behind them is not read."""
@@ -63,7 +61,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refusal: ApiError | None = None
         self._running: list[RequestResponseCycle] = []  # begun or waiting for their turn, oldest first
         self._timer: asyncio.TimerHandle | None = None
-        self._departure = ConnectionClosed()
+        self._closed = ConnectionClosed()
         self._presence: Presence | None = None  # once the client has closed its half
         self.used_at = self.loop.time()
         self._expect_progress()
@@ -73,7 +71,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def expendable(self) -> bool:
         """Whether nothing is being answered here to somebody with a token."""
-        return not any(cycle.scope.get(KEPT_KEY) for cycle in self._running if not cycle.response_complete)
+        return not any(_connection(cycle).kept for cycle in self._running if not cycle.response_complete)
 
     def cut(self) -> None:
         """End it at once, whatever still waits to be written."""
@@ -89,7 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):
         for cycle in self._running:
             _give_up(cycle)
         super().connection_lost(exc)
-        self._departure.happen()
+        self._closed.happen()
 
     # What the client sends
 
@@ -182,9 +180,7 @@ class GuardedProtocol(HttpToolsProtocol):
             "query_string": head.query,
             "headers": head.fields,
             "state": self.app_state.copy(),
-            ABORT_KEY: self.cut,
-            DEPARTURE_KEY: self._departure,
-            WHOLE_KEY: self._is_whole,
+            CONNECTION_KEY: Connection(self._closed, self.cut, self._is_whole),
         }
 
     def _is_whole(self) -> bool:
@@ -196,7 +192,7 @@ class GuardedProtocol(HttpToolsProtocol):
         for cycle in self._running:
             if cycle.response_complete:
                 cycle.body.clear()  # what came of it and nobody read
-                if KEPT_KEY in cycle.scope:
+                if _connection(cycle).kept:
                     self.used_at = self.loop.time()
         super().on_response_complete()
         if self.transport.is_closing():
@@ -299,3 +295,8 @@ def _give_up(cycle: RequestResponseCycle) -> None:
     if not cycle.response_complete:
         cycle.disconnected = True
         cycle.message_event.set()
+
+
+def _connection(cycle: RequestResponseCycle) -> Connection:
+    scope: Any = cycle.scope
+    return connection_of(scope)

@@ -4,18 +4,19 @@ One Pipeline per engine; cards with equal weights share it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from app.catalog.cards import ModelCard
-from app.concurrency import within
-from app.engines.engine import Deltas, Engine
+from app.concurrency import deadline
+from app.engines.engine import Engine
 from app.errors import LoraUnsupported, OutOfCapacity, RequestAborted, RequestTimeout
 from app.inference.admission import LEAST_ANSWER_TOKENS, Admission, Place, check_limits, fitted
+from app.inference.asking import Asking, EngineReturn
 from app.inference.constrained.constraints import Constraints
 from app.inference.engine_fields import asks_more, check_engine
 from app.inference.prompt import PromptBuilder
@@ -23,7 +24,6 @@ from app.types import Delta, FinishReason, Prompt, StoredAdapter, TextRequest, T
 
 LONG_TEXT_CHARS = 4000  # from here on tokenizing takes longer than handing it to a thread
 STARTING_RETRY_AFTER_S = 5
-NO_ADAPTER = nullcontext()  # may be entered any number of times
 
 
 class AdapterResolver(Protocol):
@@ -58,15 +58,21 @@ class Answer:
 class Run:
     """One running generation. Iterate it once, or `collect` it; `usage` counts the deltas that were given.
 
-    `request` is what is answered, for the renderer to look at.
+    `request` is what is answered, for the renderer to look at. `asking` is given where `deltas` are its own as they come.
     """
 
     def __init__(
-        self, deltas: AsyncIterator[Delta], place: Place, prompt: Prompt, request: TextRequest
+        self,
+        deltas: AsyncIterator[Delta],
+        place: Place,
+        prompt: Prompt,
+        request: TextRequest,
+        asking: Asking | None = None,
     ) -> None:
         self.request = request
         self._deltas = deltas
-        self._next = deltas.__anext__
+        self._next: Callable[[], Awaitable[Delta]] = deltas.__anext__
+        self._asking = asking
         self._place = place
         self._prompt_tokens = len(prompt.token_ids)
         self._opens_turn = prompt.opens_turn
@@ -107,6 +113,8 @@ class Run:
     def _begin(self, delta: Delta) -> Delta:
         """Without the space of the tokenizer's mark. Engines may give the first token before its text."""
         self._place.give_up()
+        if self._asking is not None:
+            self._next = self._asking.rest
         if self._opens_turn:
             if delta.logprobs and not self._first_token_seen:
                 self._first_token_seen = True
@@ -149,6 +157,7 @@ class Pipeline:
         self._constraints = Constraints(self._weights_folder if engine.compiles_grammars else None)
         self.admission = Admission(max_waiting_requests, max_waiting_tokens)
         self._deadline_s = request_deadline_s
+        self._return = EngineReturn(engine)
         self._draining = False
 
     async def start(self) -> None:
@@ -185,7 +194,7 @@ class Pipeline:
         if asks_more(request):
             self._check_engine(request, builder)
         if self._constraints.wanted(request):
-            async with within(self._deadline_s, RequestTimeout):
+            async with deadline(self._deadline_s, RequestTimeout):
                 request = await self._constraints.constrain(request, account_id, opens_turn=prompt.opens_turn)
         return Job(place, request, prompt, adapter, account_id, request_id)
 
@@ -210,30 +219,24 @@ class Pipeline:
         """Run the job: leaving the block aborts what is not finished.
 
         Raises OutOfCapacity when the engine is not ready and RequestTimeout when the deadline passes, in the block too.
+        Where the engine dies before the first token the job waits for the next one.
         """
         self._require_ready()
         try:
-            lease = NO_ADAPTER if job.adapter is None else self.engine.lease(job.adapter)
-            async with within(self._deadline_s, RequestTimeout), lease as leased:
-                deltas = self.engine.generate(
-                    job.prompt,
-                    job.request.sampling,
-                    request_id=job.request_id,
-                    adapter=leased,
-                    cache_salt=job.account_id,
-                )
-                try:
-                    yield Run(self._constrained(deltas, job), job.place, job.prompt, job.request)
-                finally:
-                    await deltas.aclose()
+            async with deadline(self._deadline_s, RequestTimeout), self._asking(job) as asking:
+                if self._constraints.wanted(job.request):
+                    deltas = self._constraints.apply(asking, job.request, job.account_id)
+                    yield Run(deltas, job.place, job.prompt, job.request)
+                else:  # the engine's own deltas: a plain request pays nothing for what others ask
+                    yield Run(asking, job.place, job.prompt, job.request, asking)
         finally:
             job.place.give_up()
 
-    def _constrained(self, deltas: Deltas, job: Job) -> AsyncIterator[Delta]:
-        """The engine's own deltas for a plain request: it pays nothing for what others ask."""
-        if not self._constraints.wanted(job.request):
-            return deltas
-        return self._constraints.apply(deltas, job.request, job.account_id)
+    def _asking(self, job: Job) -> Asking:
+        sampling = job.request.sampling
+        return Asking(
+            self.engine, self._return, job.prompt, sampling, job.adapter, job.request_id, job.account_id
+        )
 
     def _check_engine(self, request: TextRequest, builder: PromptBuilder) -> None:
         """Raises BadInput for what the engine does not have."""

@@ -37,7 +37,7 @@ class Compact:
 
 def read(path: Path = COMPACT_FILE) -> Compact:
     """Raises FileNotFoundError or safetensors.SafetensorError."""
-    tensors = dict(safetensors.deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
+    tensors = dict(safetensors.deserialize(path.read_bytes()))
     ids = tensors.pop(KEPT_IDS)
     bits = {
         name: np.frombuffer(view["data"], np.uint16).reshape(view["shape"]) for name, view in tensors.items()

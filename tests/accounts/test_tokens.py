@@ -1,5 +1,6 @@
 import base64
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_lookup_uses_an_index(database: Engine) -> None:
 @pytest.mark.parametrize(
     "change", [lambda t: t[:-1], lambda t: t + "A", lambda t: t[3:], lambda t: t.upper(), lambda t: ""]
 )
-def test_other_texts_are_no_tokens(change, store: TokenStore) -> None:  # type: ignore[no-untyped-def]
+def test_other_texts_are_no_tokens(change: Callable[[str], str], store: TokenStore) -> None:
     _, token = store.create("acme", ["ai:read"])
     assert store.find(change(token)) is None
 

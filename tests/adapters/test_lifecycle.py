@@ -103,7 +103,7 @@ def test_a_refused_one_keeps_its_findings_and_no_bytes(
 
 
 def test_findings_are_bounded(finetunes: Finetunes, tmp_path: Path) -> None:
-    keys = {f"use_{number}": "x" for number in range(50)}
+    keys: dict[str, Any] = {f"use_{number}": "x" for number in range(50)}
     draft = fill(finetunes, create(finetunes), good(**keys).write(tmp_path / "s"))
     with pytest.raises(AdapterRefused, match="and 49 more"):
         finetunes.finish(draft, TINY)

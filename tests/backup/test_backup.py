@@ -15,6 +15,7 @@ from contextlib import closing
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_a_folder_without_a_database_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def rewrite(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     manifest = json.loads((folder / "backup.json").read_bytes())
     change(manifest)
     (folder / "backup.json").write_text(json.dumps(manifest))
@@ -160,10 +161,8 @@ def grow(folder: Path) -> None:
         file.write(b"more")
 
 
-def escape(manifest: dict[str, object]) -> None:
-    files = manifest["files"]
-    assert isinstance(files, dict)
-    files["../escaped"] = {"bytes": 1, "sha256": "0" * 64}
+def escape(manifest: dict[str, Any]) -> None:
+    manifest["files"]["../escaped"] = {"bytes": 1, "sha256": "0" * 64}
 
 
 def other_database(folder: Path) -> None:
@@ -178,7 +177,27 @@ def change_database(folder: Path, statement: str) -> None:
         database.execute(statement)
     content = (folder / "outworker.db").read_bytes()
     entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    rewrite(folder, lambda manifest: manifest["files"].update({"outworker.db": entry}))  # type: ignore[attr-defined]
+    rewrite(folder, lambda manifest: manifest["files"].update({"outworker.db": entry}))
+
+
+def table_to_view(folder: Path) -> None:
+    change_database(folder, "ALTER TABLE tokens RENAME TO others")
+    change_database(folder, "CREATE VIEW tokens AS SELECT * FROM others")
+
+
+def older_without_adapters(folder: Path) -> None:
+    change_database(folder, "UPDATE schema_version SET version = 0")
+    change_database(folder, "DROP TABLE adapters")
+
+
+def link(folder: Path) -> None:
+    (folder / "dev-token").unlink()
+    (folder / "dev-token").symlink_to("/etc/passwd")
+
+
+def pipe(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -188,7 +207,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "files of another shape": lambda folder: rewrite(folder, lambda m: m.update(files={"dev-token": 1})),
     "a newer format": lambda folder: rewrite(folder, lambda m: m.update(format=2)),
     "another path": lambda folder: rewrite(folder, escape),
-    "no database": lambda folder: rewrite(folder, lambda m: m["files"].pop("outworker.db")),  # type: ignore[attr-defined]
+    "no database": lambda folder: rewrite(folder, lambda m: m["files"].pop("outworker.db")),
     "a missing file": lambda folder: (folder / "dev-token").unlink(),
     "a cut database": cut_database,
     "another program's database": other_database,
@@ -199,32 +218,17 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
         f"no table {name}": partial(change_database, statement=f"DROP TABLE {name}")
         for name in METADATA.tables
     },
-    "a view for a table": lambda folder: (
-        change_database(folder, "ALTER TABLE tokens RENAME TO others"),
-        change_database(folder, "CREATE VIEW tokens AS SELECT * FROM others"),
-    ),
+    "a view for a table": table_to_view,
     "a table without a column": lambda folder: change_database(
         folder, "ALTER TABLE adapters DROP COLUMN findings"
     ),
-    "an older version without a table": lambda folder: (
-        change_database(folder, "UPDATE schema_version SET version = 0"),
-        change_database(folder, "DROP TABLE adapters"),
-    ),
+    "an older version without a table": older_without_adapters,
     "a version that is nothing": lambda folder: change_database(folder, "DELETE FROM schema_version"),
     "one other bit": flip,
     "a longer file": grow,
-    "a link": lambda folder: (
-        (folder / "dev-token").unlink(),
-        (folder / "dev-token").symlink_to("/etc/passwd"),
-    ),
-    "a pipe that nobody writes to": lambda folder: (
-        (folder / "dev-token").unlink(),
-        os.mkfifo(folder / "dev-token"),
-    ),
-    "a pipe for a manifest": lambda folder: (
-        (folder / "backup.json").unlink(),
-        os.mkfifo(folder / "backup.json"),
-    ),
+    "a link": link,
+    "a pipe that nobody writes to": partial(pipe, name="dev-token"),
+    "a pipe for a manifest": partial(pipe, name="backup.json"),
 }
 
 

@@ -1,5 +1,7 @@
 """The client's own process, against a server in this one."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.client import LoadClient
@@ -12,7 +14,7 @@ STREAM = b'data: {"response":"a","usage":{"prompt_tokens":2,"completion_tokens":
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
 
 
-def test_it_loads_and_tells_what_was_done_and_when(tmp_path) -> None:
+def test_it_loads_and_tells_what_was_done_and_when(tmp_path: Path) -> None:
     requests = [post("/", {})] * 6
     with peer(HEAD % len(STREAM) + STREAM) as port, LoadClient.started(tmp_path) as client:
         work = client.work(port, requests, 3)
@@ -24,7 +26,7 @@ def test_it_loads_and_tells_what_was_done_and_when(tmp_path) -> None:
     assert all(0 < stream.first_s <= work.seconds for stream in work.streams)
 
 
-def test_what_goes_wrong_there_is_told_here_and_it_goes_on(tmp_path) -> None:
+def test_what_goes_wrong_there_is_told_here_and_it_goes_on(tmp_path: Path) -> None:
     with LoadClient.started(tmp_path) as client:
         for _ in range(2):
             with pytest.raises(BenchError, match="no connection"):

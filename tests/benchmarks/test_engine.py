@@ -1,6 +1,7 @@
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from benchmarks.picture import draw
 from benchmarks.processes import Child
 from benchmarks.tables import COLUMNS, notes, sheet
 from benchmarks.targets import TARGETS, targets_sheet
-from benchmarks.workload import CASES
+from benchmarks.workload import CASES, Work
 
 TURN = Sample(
     arm=OPENAI,
@@ -32,7 +33,7 @@ SLOWER = replace(TURN, arm=STOCK, seconds=4.0, first_p50_s=0.020, server_cpu_s=0
 
 
 def test_a_turn_of_each_arm_is_mirrored() -> None:
-    arms = [Arm(name, psutil.Process(), lambda job: None) for name in (NATIVE, OPENAI, STOCK, SAME)]
+    arms = [Arm(name, psutil.Process(), lambda job: Work(0.0, [])) for name in (NATIVE, OPENAI, STOCK, SAME)]
     servers = [arms[:2], arms[2:3], arms[3:]]
     turns = [
         (arm.name, number)
@@ -83,7 +84,7 @@ def test_the_picture_names_what_it_shows() -> None:
     assert b"server RSS, MiB" in picture
 
 
-def test_only_one_server_runs_at_a_time(tmp_path) -> None:
+def test_only_one_server_runs_at_a_time(tmp_path: Path) -> None:
     script = "import subprocess; subprocess.run(['sleep', '60'])"
     with Child([sys.executable, "-c", script], tmp_path / "log") as child:
         child.wait_until(lambda: len(child.descendants()) == 1, 20)

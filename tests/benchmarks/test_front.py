@@ -3,6 +3,7 @@
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from benchmarks.front import CASES, PROMPT, TURNS, run
 from benchmarks.processes import Child
 
 
-def test_both_servers_do_the_work(tmp_path) -> None:
+def test_both_servers_do_the_work(tmp_path: Path) -> None:
     few = [replace(case, clients=2, rounds=2, per_request=min(case.per_request, 5)) for case in CASES]
     part = run(tmp_path, few, ("ours", "empty"))
     assert [len(outcome.ours_us) for outcome in part.samples] == [1, 1, 1]
@@ -28,7 +29,7 @@ def test_the_prompt_is_as_long_as_it_says() -> None:
     assert len(PROMPT % 7) == 95
 
 
-def test_a_program_that_ends_is_one_line_with_its_last_words(tmp_path) -> None:
+def test_a_program_that_ends_is_one_line_with_its_last_words(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('no such card')"]
     wanted = "-c import sys; sys.exit('no such card') ended with status 1: no such card (log: "
     with (
@@ -38,7 +39,7 @@ def test_a_program_that_ends_is_one_line_with_its_last_words(tmp_path) -> None:
         child.wait_until(lambda: False, 20)
 
 
-def test_a_program_that_ends_under_load_is_told_as_that(tmp_path) -> None:
+def test_a_program_that_ends_under_load_is_told_as_that(tmp_path: Path) -> None:
     def lose_connection(child: Child) -> None:
         with child.loaded():
             child.process.terminate()
@@ -49,7 +50,7 @@ def test_a_program_that_ends_under_load_is_told_as_that(tmp_path) -> None:
         lose_connection(sleeper)
 
 
-def test_a_program_is_ended_with_its_children(tmp_path) -> None:
+def test_a_program_is_ended_with_its_children(tmp_path: Path) -> None:
     script = "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
     with Child([sys.executable, "-c", script], tmp_path / "log") as child:
         child.wait_until(lambda: len(child.descendants()) == 1, 20)

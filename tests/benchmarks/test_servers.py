@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import orjson
 
 from app.settings import load_settings
@@ -21,7 +23,9 @@ def test_arguments_are_flags() -> None:
     ]
 
 
-def test_the_other_engines_have_what_our_server_starts_vllm_with(tmp_path, standin_folder) -> None:
+def test_the_other_engines_have_what_our_server_starts_vllm_with(
+    tmp_path: Path, standin_folder: Path
+) -> None:
     config = write_config(tmp_path, standin_folder)
     (model,) = load_settings(config, None, {}).models
     plan = our_plan(config, standin_folder)

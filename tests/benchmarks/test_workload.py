@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def done(prompt_tokens: int, tokens: int) -> Work:
     return Work(1.0, [Stream(prompt_tokens, tokens, "a", 0.1, [])])
 
 
-def test_prompts_have_exactly_the_tokens_that_were_wanted_and_begin_differently(standin_folder) -> None:
+def test_prompts_have_exactly_the_tokens_that_were_wanted_and_begin_differently(standin_folder: Path) -> None:
     prompts, builder = Prompts(standin_folder), PromptBuilder(Tokenizer.from_folder(standin_folder))
     for tokens in (32, 1024):
         texts = [prompts.text(tokens) for _ in range(20)]
@@ -39,7 +41,7 @@ def test_prompts_have_exactly_the_tokens_that_were_wanted_and_begin_differently(
         assert len({tuple(text.split()[:3]) for text in texts}) == len(texts)
 
 
-def test_a_job_has_its_share_for_every_client_and_each_adapter_in_turn(standin_folder) -> None:
+def test_a_job_has_its_share_for_every_client_and_each_adapter_in_turn(standin_folder: Path) -> None:
     job = Prompts(standin_folder).job(MIXED, 16)
     assert len(job.asks) == 16 * MIXED.rounds[16]
     assert [ask.adapter for ask in job.asks[:4]] == [*ADAPTERS, ADAPTERS[0]]
@@ -71,7 +73,7 @@ def test_the_body_is_one_that_our_card_accepts() -> None:
     assert card().input.check(body).name == "messages"
 
 
-def test_the_endless_stand_in_differs_in_the_row_of_the_end_token_alone(tmp_path) -> None:
+def test_the_endless_stand_in_differs_in_the_row_of_the_end_token_alone(tmp_path: Path) -> None:
     endless = endless_standin(tmp_path)
     usual = ensure_expanded(tmp_path)
     changed = compact_rows(endless) != compact_rows(usual)
@@ -79,7 +81,7 @@ def test_the_endless_stand_in_differs_in_the_row_of_the_end_token_alone(tmp_path
     assert {path.name for path in endless.iterdir()} == {path.name for path in usual.iterdir()}
 
 
-def compact_rows(folder) -> np.ndarray:
+def compact_rows(folder: Path) -> np.ndarray:
     from safetensors import deserialize
 
     tensor = dict(deserialize((folder / "model.safetensors").read_bytes()))[compact.EMBEDDING]

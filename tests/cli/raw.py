@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 
 import orjson
 
@@ -41,6 +42,7 @@ def raw_server(answer: Answer | bytes) -> Iterator[RawServer]:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             head = b""
+            assert isinstance(self.rfile, BufferedReader)
             if self.rfile.peek(1)[:1] == TLS_HANDSHAKE:
                 return
             while not head.endswith(b"\r\n\r\n"):

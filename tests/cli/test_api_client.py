@@ -3,7 +3,7 @@
 import asyncio
 import tracemalloc
 from collections.abc import Callable
-from email import message_from_bytes
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import TypeVar
 
@@ -136,8 +136,8 @@ def test_the_form_that_is_sent(tmp_path: Path) -> None:
     assert (upload.state, upload.notes) == ("ready", ("a note",))
     assert request.line == "POST /client/v4/accounts/local/ai/finetunes/captain/finetune-assets HTTP/1.1"
     assert "authorization: bearer ow_t\r\n" in request.head.lower()
-    form = message_from_bytes(request.head.partition("\r\n")[2].encode() + request.body)
-    parts = {part.get_param("name", header="content-disposition"): part for part in form.get_payload()}
+    form = message_from_bytes(request.head.partition("\r\n")[2].encode() + request.body, policy=policy.HTTP)
+    parts = {part.get_param("name", header="content-disposition"): part for part in form.iter_parts()}
     assert parts["file_name"].get_payload(decode=True) == b"adapter_config.json"
     assert parts["file"].get_payload(decode=True) == b'{"r": 8}\r\n--'
     assert parts["file"].get_filename() == "adapter_config.json"

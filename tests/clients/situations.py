@@ -8,7 +8,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ SETTINGS = CHECKOUT / "wrangler-like-config" / "fake-engine.toml"
 PLACE = {"city": "Berlin", "people": 3_700_000}
 CALL = '<tool_call>{"name": "get_weather", "arguments": {"city": "Berlin"}}</tool_call>'
 FOREVER_S = 3600.0
-KINDS = {
+KINDS: dict[str, Callable[[], FakeEngine]] = {
     "plain": FakeEngine,
     "calling": lambda: FakeEngine(answer=CALL),
     "objects": lambda: FakeEngine(answer=json.dumps(PLACE)),
@@ -37,9 +37,10 @@ KINDS = {
 @contextmanager
 def situations(folder: Path, standin: Path) -> Iterator[str]:
     """All four, up until the block ends: the first argument of each program in tests/clients/programs."""
-    command = [sys.executable, "-m", __name__, folder, standin]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=CHECKOUT, text=True, **pipes) as process:
+    command = [sys.executable, "-m", __name__, str(folder), str(standin)]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         line = process.stdout.readline()

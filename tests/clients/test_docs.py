@@ -19,7 +19,9 @@ DOCUMENT = (CHECKOUT / "docs" / "clients.md").read_text()
 BLOCK = re.compile(
     r"^## ([^\n]+)\n(?:(?!^## ).)*?^```(python|js|java|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL
 )
-BLOCKS = {title: (language, code) for title, language, code in BLOCK.findall(DOCUMENT)}
+BLOCKS: dict[str, tuple[str, str]] = {
+    title: (language, code) for title, language, code in BLOCK.findall(DOCUMENT)
+}
 ADDRESS = "http://127.0.0.1:8788"
 
 

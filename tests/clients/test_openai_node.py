@@ -26,7 +26,7 @@ async def got(served: Served, home: Path, what: str) -> dict[str, Any]:
 async def test_text(serve: Serve, tmp_path: Path) -> None:
     async with serve() as served:
         said = await got(served, tmp_path, "text")
-    message = {"role": "assistant", "content": ANSWER, "refusal": None, "annotations": []}
+    message: dict[str, Any] = {"role": "assistant", "content": ANSWER, "refusal": None, "annotations": []}
     assert said["answer"]["choices"][0]["message"] == message
     choices = [chunk["choices"][0] for chunk in said["chunks"]]
     assert "".join(choice["delta"].get("content", "") for choice in choices) == ANSWER

@@ -66,7 +66,11 @@ def test_what_was_begun_before_is_ended_after(tmp_path: Path) -> None:
     database.dispose()
 
 
-def shape(engine: Engine) -> dict[str, object]:
+Columns = dict[str, tuple[str, bool]]
+Indexes = set[tuple[object, ...]]
+
+
+def shape(engine: Engine) -> dict[str, tuple[Columns, Indexes]]:
     found = inspect(engine)
     return {
         name: (

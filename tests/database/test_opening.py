@@ -3,8 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, select, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import inspect, make_url, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.database.migrations import SCHEMA_VERSION
@@ -120,12 +119,10 @@ def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_schema_is_also_postgresqls() -> None:
+    dialect = make_url("postgresql+psycopg://").get_dialect()()
     for table in METADATA.sorted_tables:
-        assert str(CreateTable(table, if_not_exists=True).compile(dialect=postgresql.dialect()))
+        assert str(CreateTable(table, if_not_exists=True).compile(dialect=dialect))
     (pending, ready) = sorted(str(index.name) for index in ADAPTERS.indexes if index.unique)
-    made = {
-        str(index.name): str(CreateIndex(index).compile(dialect=postgresql.dialect()))
-        for index in ADAPTERS.indexes
-    }
+    made = {str(index.name): str(CreateIndex(index).compile(dialect=dialect)) for index in ADAPTERS.indexes}
     assert "WHERE state = 'ready'" in made[ready]
     assert "WHERE state IN ('created', 'checking', 'refused')" in made[pending]

@@ -15,12 +15,18 @@ from tests.adapters.make import good
 pytestmark = pytest.mark.anyio
 Change = Callable[[Path], object]
 
+
+def file_for_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
 CHANGES: dict[str, Change] = {
     "the folder is deleted": shutil.rmtree,
     "the folder is moved away": lambda folder: folder.rename(folder.with_name("moved")),
     "the configuration is deleted": lambda folder: (folder / "adapter_config.json").unlink(),
     "the weights are deleted": lambda folder: (folder / "adapter_model.safetensors").unlink(),
-    "a file takes its place": lambda folder: (shutil.rmtree(folder), folder.write_text("")),
+    "a file takes its place": file_for_folder,
 }
 FAULTS = [FileNotFoundError("gone"), ValueError("no such file"), RuntimeError("worker failed"), KeyError("x")]
 

@@ -39,9 +39,9 @@ def computing() -> Callable[[], float]:
 
 
 async def verdict(
-    beat: Callable[[], Awaitable[Any]], computed: Callable[[], float] | None, **limits: float
+    beat: Callable[[], Awaitable[Any]], computed: Callable[[], float] | None, step_s: float = FOR_EVER
 ) -> str:
-    supervision = Supervision(**{"stall_s": QUICK.stall_s, "step_s": FOR_EVER, **limits})
+    supervision = Supervision(stall_s=QUICK.stall_s, step_s=step_s)
     return await asyncio.wait_for(Heart(beat, computed, supervision).stopped(), 20)
 
 

@@ -18,6 +18,7 @@ from app.errors import OutOfCapacity
 from app.http.body_room import BodyRoom
 from app.settings import CHECKOUT
 from tests.conftest import Serve
+from tests.http.test_connections import connections
 from tests.http.test_uvicorn_protocol import connect, request
 
 pytestmark = pytest.mark.anyio
@@ -44,10 +45,9 @@ async def test_bytes_are_counted_for_each_account_and_in_all() -> None:
     assert room.held_bytes == 0
 
 
-async def test_memory_is_given_back_once_after_much_was_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.http.body_room.TRIM_AFTER_S", 0.02)
+async def test_memory_is_given_back_once_after_much_was_held() -> None:
     trims: list[int] = []
-    room = BodyRoom(10**9, 10**9, lambda: trims.append(1))
+    room = BodyRoom(10**9, 10**9, lambda: trims.append(1), trim_after_s=0.02)
     for _ in range(5):
         with room.of("a") as held:
             held.grow(20_000_000)
@@ -136,7 +136,8 @@ async def test_a_body_that_nobody_reads_is_not_kept(serve: Serve) -> None:
         assert (await reader.read(20))[9:12] == b"401"
         await asyncio.sleep(0.1)
         peer = writer.get_extra_info("sockname")
-        (connection,) = (c for c in served.server.server_state.connections if c.client == peer)
+        (connection,) = (c for c in connections(served) if c.client == peer)
+        assert connection.cycle is not None
         assert len(connection.cycle.body) == 0
         writer.close()
 

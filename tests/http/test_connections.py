@@ -10,6 +10,7 @@ import pytest
 
 from app.engines.fake import FakeEngine
 from app.http.connections import Connections
+from app.http.uvicorn_protocol import GuardedProtocol
 from tests.conftest import Serve, Served
 
 pytestmark = pytest.mark.anyio
@@ -64,14 +65,20 @@ async def until(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 def guard(served: Served) -> Connections:
     protocol = served.server.config.http_protocol_class
-    assert isinstance(protocol.guard, Connections)  # type: ignore[union-attr]
-    return protocol.guard  # type: ignore[no-any-return,union-attr]
+    assert isinstance(protocol, type)
+    assert issubclass(protocol, GuardedProtocol)
+    return protocol.guard
+
+
+def connections(served: Served) -> list[GuardedProtocol]:
+    every = served.server.server_state.connections
+    return [connection for connection in every if isinstance(connection, GuardedProtocol)]
 
 
 def connected(served: Served, *clients: socket.socket) -> int:
     """How many of them the server still has."""
     peers = {client.getsockname() for client in clients}
-    return sum(connection.client in peers for connection in served.server.server_state.connections)
+    return sum(connection.client in peers for connection in connections(served))
 
 
 @pytest.mark.parametrize("kind", UNREAD)
@@ -96,7 +103,7 @@ async def test_a_reader_that_takes_a_byte_now_and_then_is_ended_too(serve: Serve
             while await loop.sock_recv(client, 1):
                 await asyncio.sleep(0.02)
 
-        await until(lambda: connected(served, client))
+        await until(lambda: connected(served, client) > 0)
         nibbling = asyncio.create_task(nibble())
         await until(lambda: not connected(served, client))
         nibbling.cancel()

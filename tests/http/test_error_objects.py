@@ -15,6 +15,7 @@ from app.errors import (
     AuthenticationFailed,
     BadInput,
     ContextExceeded,
+    EngineDied,
     FinetuneNotFound,
     InternalError,
     JsonModeUnmet,
@@ -45,6 +46,7 @@ WORDS: dict[type[ApiError], tuple[str, str, str]] = {
     RequestTimeout: ("timeout_error", "timeout", "timeout_error"),
     RequestAborted: ("server_error", "server_error", "api_error"),
     InternalError: ("server_error", "server_error", "api_error"),
+    EngineDied: ("server_error", "server_error", "api_error"),
 }
 
 
@@ -67,7 +69,7 @@ def test_statuses_that_packages_send_again_are_those_that_may_pass() -> None:
         "RequestTimeout",
         "RequestAborted",
         "OutOfCapacity",
-        "InternalError",
+        "EngineDied",  # an InternalError
         "InsufficientStorage",
         # Refused before a path is known, so never in these shapes.
         "TooManyConnections",

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
 import httpx
@@ -104,8 +104,8 @@ async def test_an_upload_ends_with_its_token(serve: Serve) -> None:
 async def test_one_look_serves_all_and_none_is_made_for_nothing() -> None:
     looks: list[tuple[str, ...]] = []
 
-    def revoked(asked: object) -> set[str]:
-        looks.append(tuple(asked))  # type: ignore[call-overload]
+    def revoked(asked: Iterable[str]) -> set[str]:
+        looks.append(tuple(asked))
         return {"b"}
 
     running = Running(revoked, 0.02)

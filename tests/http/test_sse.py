@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from app.engines.fake import FakeEngine
 from app.errors import InternalError
+from app.types import Delta
 from tests.conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -57,8 +60,8 @@ async def test_an_error_after_the_first_byte_is_the_last_event(
     engine = FakeEngine()
     whole = engine.generate
 
-    async def breaks_off(*args: object, **kwargs: object):  # type: ignore[no-untyped-def]
-        async for delta in whole(*args, **kwargs):  # type: ignore[arg-type]
+    async def breaks_off(*args: Any, **kwargs: Any) -> AsyncIterator[Delta]:
+        async for delta in whole(*args, **kwargs):
             yield delta
             raise InternalError
 

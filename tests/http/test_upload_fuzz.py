@@ -180,7 +180,7 @@ def test_mutilated_uploads(server: LiveServer, times: Callable[[int], int]) -> N
         answer = server.client.post(
             f"{FINETUNES}/target/finetune-assets",
             content=asset_body(chance, source),
-            headers={"content-type": content_type(chance)},
+            headers={b"content-type": content_type(chance)},
         )
         check(answer)
         answers += answer.status_code == 200

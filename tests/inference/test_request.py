@@ -283,8 +283,9 @@ def test_a_response_format_is_carried() -> None:
 @both
 def test_tools_are_carried(card: ModelCard) -> None:
     """Both forms; what neither card types, too."""
-    function = {"name": "x", "description": "y", "parameters": {"type": "object", "properties": {}}}
-    tool = Tool("x", "y", function["parameters"])
+    parameters = {"type": "object", "properties": {}}
+    function = {"name": "x", "description": "y", "parameters": parameters}
+    tool = Tool("x", "y", parameters)
     for form in (function, {"type": "function", "function": function}):
         request = built(card, {"messages": [ok], "tools": [form], "tool_choice": "required"})
         assert (request.tools, request.tool_choice) == ((tool,), "required")

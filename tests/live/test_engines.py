@@ -152,7 +152,7 @@ def test_nothing_listens_but_the_server(server: LiveServer) -> None:
     own = int(server.url.rpartition(":")[2])
     network = [(pid, each) for pid, each in sockets if each.family != socket.AF_UNIX]
     assert {(pid, each.laddr.port) for pid, each in network} == {(server.server_process().pid, own)}
-    names = {each.laddr for _, each in sockets if each.family == socket.AF_UNIX}
+    names = {str(each.laddr) for _, each in sockets if each.family == socket.AF_UNIX}
     assert not [name for name in names if name.startswith(("@", "\0"))], "anybody may connect to it"
     left = [Path(name).parent for name in names if Path(name).exists()]
     assert not [folder for folder in left if folder.stat().st_mode & 0o77]

@@ -31,6 +31,15 @@ GROWTH_MIB = 6
 """What a revival may leave behind on average. Without a whole collection it was 50."""
 NOISE_MIB = 20
 
+WAITING: list[dict[str, object]] = [
+    {"prompt": "What is Outworker?"},
+    {"prompt": "What is Outworker?", "stream": True},
+    {"prompt": "What is Outworker?", "lora": "pirate"},
+    {"prompt": "What is Outworker?", "lora": "json", "stream": True},
+]
+ARRIVED_S = 0.5
+"""What is sent is with the engine after so long."""
+
 LONG = {"prompt": "Say hello", "temperature": 5, "seed": 1, "max_tokens": 800, "stream": True}
 
 
@@ -83,23 +92,41 @@ def watched_closely(folder: Path) -> Path:
 
 
 def survive_the_engine_s_death(server: LiveServer, number: int) -> None:
-    """kill -9 or a stop of vLLM's core under streams: each ends in an error event, the next ones are right again."""
-    before = server.text("What is Outworker?", "pirate")
-    with ThreadPoolExecutor(STREAMS) as pool:
+    """kill -9 or a stop of vLLM's core: a stream that had begun ends in an error event, who has no token yet is answered
+    by the next core, and who comes meanwhile is told to come again.
+    """
+    before = [ask(server, body) for body in WAITING]
+    with ThreadPoolExecutor(STREAMS + len(WAITING)) as pool:
         streams = [Stream(server) for _ in range(STREAMS)]
         replies = [pool.submit(stream.read) for stream in streams]
         for stream in streams:
             assert stream.began.wait(60)
         for process in server.engine_processes():
+            process.send_signal(signal.SIGSTOP)  # from here on nobody gets a first token
+        waiting = [pool.submit(ask, server, body) for body in WAITING]
+        time.sleep(ARRIVED_S)
+        for process in server.engine_processes():
             process.send_signal(number)
         codes = {json.loads(sse_events(reply.result(60))[-1])["errors"][0]["code"] for reply in replies}
-    assert codes == {3043}
-    assert server.client.get("/ready").status_code == 503
-    refused = server.run({"prompt": "a"})
-    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (429, 3040)
-    assert int(refused.headers["retry-after"]) > 0
+        assert codes == {3043}
+        assert server.client.get("/ready").status_code == 503
+        refused = server.run({"prompt": "a"})
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (429, 3040)
+        assert int(refused.headers["retry-after"]) > 0
+        assert [reply.result(READY_S) for reply in waiting] == before
     serves_again(server)
-    assert server.text("What is Outworker?", "pirate") == before
+    assert [ask(server, body) for body in WAITING] == before
+
+
+def ask(server: LiveServer, body: dict[str, object]) -> str:
+    """The answer's text, whole or of its stream."""
+    answer = server.client.post(server.path(), json={"temperature": 0, **body}, timeout=READY_S)
+    assert answer.status_code == 200, answer.text
+    if "stream" not in body:
+        return str(answer.json()["result"]["response"])
+    events = [json.loads(event) for event in sse_events(answer.text)[:-1]]
+    assert not any("errors" in event for event in events), answer.text
+    return "".join(event["response"] for event in events)
 
 
 def serves_again(server: LiveServer) -> None:

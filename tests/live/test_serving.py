@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -137,7 +138,7 @@ def test_both_cards_and_every_way_to_name_them(live: LiveServer) -> None:
 
 
 def test_seeds_repeat_and_heat_does_not_spread(live: LiveServer) -> None:
-    hot = {"temperature": 5, "max_tokens": 24}
+    hot: dict[str, Any] = {"temperature": 5, "max_tokens": 24}
     first, again, other = (live.text("Say hello", seed=seed, **hot) for seed in (1, 1, 2))
     assert first == again != other
     question, answer = QUESTIONS[0]

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.engine
 ENTRIES = load().entries[::3]
 
 
-@pytest.fixture(params=["gptq", "awq"])
+# One start of an engine is enough for `make test`; what differs between the two is in the kernels.
+@pytest.fixture(params=["gptq", pytest.param("awq", marks=[pytest.mark.soak, pytest.mark.whole])])
 def server(
     request: pytest.FixtureRequest, standin_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveServer]:

@@ -9,9 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import cycle
 from pathlib import Path
 
 import httpx
@@ -102,7 +101,7 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def fake(tmp_path: Path):  # type: ignore[no-untyped-def]
+def fake(tmp_path: Path) -> Iterator[LiveServer]:
     server = LiveServer(tmp_path / "data", FAKE).start().wait_ready()
     yield server
     server.stop()
@@ -190,7 +189,9 @@ def test_of_two_that_start_together_exactly_one_serves(tmp_path: Path, times: Ca
             subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
-        lost = next(server for server in cycle(both) if server.poll() is not None or time.sleep(0.01))
+        while not (ended := [server for server in both if server.poll() is not None]):
+            time.sleep(0.01)
+        lost = ended[0]
         (won,) = (server for server in both if server is not lost)
         assert lost.returncode == 2
         assert "OUTWORKER_DATA_DIR" in lost.communicate()[0]

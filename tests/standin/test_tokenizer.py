@@ -23,7 +23,7 @@ texts = st.one_of(any_text, of_pieces, st.tuples(any_text, of_pieces).map("".joi
 
 
 @given(texts.filter(lambda text: not any(control in text for control in CONTROL)))
-def test_ids_and_text_are_those_of_sentencepiece(text):
+def test_ids_and_text_are_those_of_sentencepiece(text: str) -> None:
     ids = MODEL.encode(text)
     assert OURS.encode(text, add_special_tokens=False).ids == ids
     assert OURS.decode(ids) == MODEL.decode(ids)
@@ -47,16 +47,16 @@ def test_ids_and_text_are_those_of_sentencepiece(text):
         "x" * 5000,
     ],
 )
-def test_odd_texts(text):
+def test_odd_texts(text: str) -> None:
     assert OURS.encode(text, add_special_tokens=False).ids == MODEL.encode(text)
 
 
-def test_bos_comes_first_and_control_tokens_are_parsed():
+def test_bos_comes_first_and_control_tokens_are_parsed() -> None:
     assert OURS.encode("Hi").ids == [1, *MODEL.encode("Hi")]
     assert OURS.encode("Hi</s>").ids[-1] == 2
 
 
-def test_training_conversations_have_the_layout_of_mistral_common():
+def test_training_conversations_have_the_layout_of_mistral_common() -> None:
     turns = [("You are kind.\n\nWhich port?", "8788."), ("Thanks!  ", "You are welcome.")]
     messages = [
         message
@@ -68,7 +68,7 @@ def test_training_conversations_have_the_layout_of_mistral_common():
     assert theirs == [*encode(MODEL, turns).ids, *MODEL.encode("[INST] Bye [/INST]")]
 
 
-def test_only_answers_and_their_end_are_learnt():
+def test_only_answers_and_their_end_are_learnt() -> None:
     example = encode(MODEL, [("Which port?", "8788.")])
     learnt = [token for token, learn in zip(example.ids, example.learn, strict=True) if learn]
     assert learnt == [*MODEL.encode("8788."), 2]

@@ -65,7 +65,7 @@ def _figures(folder: Path, variant: dict[str, Any]) -> Iterator[str]:
 
 
 def _demand(folder: Path, variant: dict[str, Any], engine: str) -> int:
-    size = round(variant["size_gb"] * GB)
+    size: int = round(variant["size_gb"] * GB)
     if engine == "llamacpp":
         return max(_least(lambda free: _llamacpp(size, free)), size + CARD_RESERVE_BYTES)
     if engine == "transformers":

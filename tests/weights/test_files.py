@@ -1,5 +1,7 @@
 """Weights that are one file, for real: the stand-in as GGUF and as llamafile."""
 
+import asyncio
+import time
 import zipfile
 from dataclasses import replace
 from hashlib import sha256
@@ -8,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from app.adapters.inspection.base_model import read_base
+from app.adapters.resolver import Resolver
 from app.catalog.cards import load_cards
+from app.errors import LoraIncompatible
 from app.server.assembly import Assembly
 from app.server.stores import stores_of
 from app.settings import CHECKOUT, Settings, load_settings
@@ -59,13 +63,15 @@ def test_a_pulled_variant(puller: Puller, hub: Hub, gguf: Path, tmp_path: Path, 
     stored = stores.add_adapter(
         CHECKOUT / "adapters" / "pirate", name="p", account_id=None, model=None, description="", public=False
     )
+    resolver = Resolver(stores.adapters, time.monotonic)
     for name, engine in (("gguf-Q4_K_M", "llamacpp"), ("pytorch-4-bit", "transformers"), (ORIGINAL, "vllm")):
         assembly = Assembly(
             with_model(tmp_path, name, engine), load_cards(CHECKOUT / "schemas"), stores.adapters
         )
         (group,) = assembly.groups()
-        assert stores.adapters.find("local", "p", group.weights) == stored
-    assert stores.adapters.find("local", "p", "stand-in") is None
+        assert asyncio.run(resolver.resolve("local", "p", ORIGINAL, group.weights)) == stored
+    with pytest.raises(LoraIncompatible):
+        asyncio.run(resolver.resolve("local", "p", ORIGINAL, "stand-in"))
 
 
 def with_model(data_dir: Path, weights: str, engine: str) -> Settings:

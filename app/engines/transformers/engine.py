@@ -25,7 +25,7 @@ from app.types import Delta, Prompt, Sampling, StoredAdapter
 
 if TYPE_CHECKING:
     from app.engines.transformers.runtime import Runtime
-    from app.engines.transformers.sequence import Row
+    from app.engines.transformers.sequence import RunningSequence
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class TransformersEngine:
                 f"the engine transformers did not start: {self._health.reason}: the server's log says more"
             ) from cause
         if self._health.state == "stopped":  # meanwhile
-            await asyncio.to_thread(runtime.decoder.close)
+            await asyncio.to_thread(runtime.scheduler.close)
             return
         self._runtime = runtime
         self._adapter_slots = self._new_adapter_slots(runtime.plan.slots)
@@ -97,9 +97,9 @@ class TransformersEngine:
 
     async def _watch(self, runtime: "Runtime") -> None:
         """The thread that computes is this process's own: nobody can end it, so the server has to end."""
-        why = await Heart(runtime.beat, lambda: runtime.decoder.computed_s, self._supervision).stopped()
+        why = await Heart(runtime.beat, lambda: runtime.scheduler.computed_s, self._supervision).stopped()
         self._health = EngineHealth("failed", f"the engine transformers {why}")
-        runtime.decoder.fail()
+        runtime.scheduler.fail()
         self._supervision.lost(EngineLost(self._health.reason))
 
     async def stop(self, drain_s: float) -> None:
@@ -110,16 +110,16 @@ class TransformersEngine:
             return  # its thread would not end
         if self._watching is not None:
             self._watching.cancel()
-        decoder = self._runtime.decoder
-        await drained(lambda: decoder.running, drain_s)
+        scheduler = self._runtime.scheduler
+        await drained(lambda: scheduler.running, drain_s)
         self._health = EngineHealth("stopped")
         self._compiling.shutdown(wait=False)
-        await asyncio.to_thread(decoder.close)
+        await asyncio.to_thread(scheduler.close)
         self._runtime = None  # the memory too
 
     def health(self) -> EngineHealth:
         ready = self._health.state == "ready"
-        if ready and self._runtime is not None and not self._runtime.decoder.alive:
+        if ready and self._runtime is not None and not self._runtime.scheduler.alive:
             self._health = EngineHealth(
                 "failed", "the thread that computes has ended: start the server again"
             )
@@ -146,7 +146,7 @@ class TransformersEngine:
             raise not_ready()
         if adapter is not None and not self._adapter_slots.holds(adapter):
             raise OutOfCapacity("The adapter is not loaded any more.")  # peft would answer without it
-        row: Row | None = None
+        row: RunningSequence | None = None
         int_id = None if adapter is None else adapter.int_id
 
         async def begin(stream: DeltaStream) -> None:
@@ -156,11 +156,11 @@ class TransformersEngine:
             row = await asyncio.get_running_loop().run_in_executor(
                 None if sampling.grammar is None else self._compiling, make
             )
-            runtime.decoder.submit(row)
+            runtime.scheduler.submit(row)
 
         async def end() -> None:
             if row is not None:
-                runtime.decoder.abort(row)
+                runtime.scheduler.abort(row)
 
         return DeltaStream(begin, end)
 
@@ -184,7 +184,7 @@ class TransformersEngine:
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
         if self._runtime is not None:
-            with suppress(InternalError):  # the decoder has ended, and the model goes with it
+            with suppress(InternalError):  # the scheduler has ended, and the model goes with it
                 await asyncio.to_thread(self._runtime.unload_adapter, adapter.int_id)
 
 

@@ -9,8 +9,8 @@ from app.engines.delta_stream import DeltaStream
 from app.engines.transformers.lora import BASE, read_adapter
 from app.engines.transformers.model import load
 from app.engines.transformers.plan import TransformersPlan
-from app.engines.transformers.scheduler import Decoder, Deliver
-from app.engines.transformers.sequence import Row
+from app.engines.transformers.scheduler import Deliver, Scheduler
+from app.engines.transformers.sequence import RunningSequence
 from app.engines.transformers.vocabulary import Vocabulary
 from app.errors import EngineLost
 from app.logs import log_startup
@@ -27,7 +27,7 @@ class Runtime:
         self._vocabulary = Vocabulary(plan.folder, read_config(plan.folder))
         self.model = load(plan)
         log_startup("weights loaded")
-        self.decoder = Decoder(
+        self.scheduler = Scheduler(
             self.model,
             deliver,
             max_rows=plan.max_rows,
@@ -35,16 +35,16 @@ class Runtime:
             step_tokens=plan.step_tokens,
             threads=plan.threads,
         )
-        self.decoder.start()
+        self.scheduler.start()
 
     def row(
         self, stream: DeltaStream, prompt: Prompt, sampling: Sampling, *, request_id: str, adapter: int | None
-    ) -> Row:
-        """A request for the decoder; `adapter` is the number of a loaded one. A grammar may take seconds to compile.
+    ) -> RunningSequence:
+        """A request for the scheduler; `adapter` is the number of a loaded one. A grammar may take seconds to compile.
         Raises JsonModeUnmet.
         """
         grammar = sampling.grammar
-        return Row(
+        return RunningSequence(
             stream,
             prompt,
             sampling,
@@ -59,21 +59,21 @@ class Runtime:
         """Returns when the thread that computes has answered between two steps. Raises EngineLost when it has ended, and
         InternalError when it is about to.
         """
-        if not self.decoder.alive:
+        if not self.scheduler.alive:
             raise EngineLost("has lost the thread that computes")
-        await asyncio.wrap_future(self.decoder.between_steps(lambda: None))
+        await asyncio.wrap_future(self.scheduler.between_steps(lambda: None))
 
     def load_adapter(self, stored: StoredAdapter, int_id: int) -> None:
         """Reads here and waits until it is in the model. Raises what safetensors and peft raise, and InternalError when
-        the decoder ends.
+        the scheduler ends.
         """
         config, tensors = read_adapter(stored.folder, self.model.dtype, self.model.device)
         adapters, name = self.model.adapters, _name(int_id)
-        self.decoder.between_steps(lambda: adapters.add(name, config, tensors)).result()
+        self.scheduler.between_steps(lambda: adapters.add(name, config, tensors)).result()
 
     def unload_adapter(self, int_id: int) -> None:
-        """Raises InternalError when the decoder ends."""
-        self.decoder.between_steps(lambda: self.model.adapters.remove(_name(int_id))).result()
+        """Raises InternalError when the scheduler ends."""
+        self.scheduler.between_steps(lambda: self.model.adapters.remove(_name(int_id))).result()
 
 
 def _name(int_id: int) -> str:

@@ -17,7 +17,7 @@ import torch
 from app.engines.delta_stream import DeltaStream
 from app.engines.transformers.attention import Segment
 from app.engines.transformers.model import StepModel
-from app.engines.transformers.sequence import Row
+from app.engines.transformers.sequence import RunningSequence
 from app.errors import InternalError, JsonModeUnmet
 from app.types import Delta
 
@@ -27,7 +27,7 @@ Outcome = tuple[DeltaStream, Delta | Exception]
 Deliver = Callable[[list[Outcome]], None]
 
 
-class Decoder:
+class Scheduler:
     """`deliver` is called in this thread, once per step, with what each request got.
 
     At most `max_rows` requests run at once, whose `max_tokens` are `kv_tokens` together; others wait in order. A step
@@ -51,12 +51,12 @@ class Decoder:
         self._step_tokens = step_tokens
         self._threads = threads
         self._wake = threading.Condition()
-        self._waiting: deque[Row] = deque()
+        self._waiting: deque[RunningSequence] = deque()
         self._jobs: deque[tuple[Callable[[], object], Future[None]]] = deque()
-        self._rows: list[Row] = []
+        self._rows: list[RunningSequence] = []
         self._closing = False
         self._clock: int | None = None
-        self._thread = threading.Thread(target=self._run, name="transformers-decoder", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="transformers-scheduler", daemon=True)
 
     @property
     def alive(self) -> bool:
@@ -82,22 +82,22 @@ class Decoder:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, row: Row) -> None:
-        """Raises InternalError when the decoder has ended."""
+    def submit(self, row: RunningSequence) -> None:
+        """Raises InternalError when the scheduler has ended."""
         with self._wake:
             if self._closing:
                 raise InternalError
             self._waiting.append(row)
             self._wake.notify()
 
-    def abort(self, row: Row) -> None:
+    def abort(self, row: RunningSequence) -> None:
         """It leaves before the next step; a finished one has left already."""
         with self._wake:
             row.aborted = True
             self._wake.notify()
 
     def between_steps(self, job: Callable[[], object]) -> "Future[None]":
-        """Run `job` in this thread when no step does. What it raises is the future's; InternalError where the decoder
+        """Run `job` in this thread when no step does. What it raises is the future's; InternalError where the scheduler
         has ended.
         """
         future: Future[None] = Future()
@@ -195,7 +195,7 @@ class Decoder:
         segments: list[Segment] = []
         token_ids: list[int] = []
         names: list[str] = []
-        drawing: list[Row] = []
+        drawing: list[RunningSequence] = []
         ends: list[int] = []
         for row, count in self._shares():
             if row.cache is None:
@@ -210,12 +210,12 @@ class Decoder:
         logits = self._model.logits(segments, token_ids, names, ends).cpu()
         return [self._answer(row, logits[index]) for index, row in enumerate(drawing)]
 
-    def _shares(self) -> list[tuple[Row, int]]:
+    def _shares(self) -> list[tuple[RunningSequence, int]]:
         """How many tokens of each request the step has. Who waits for one token always has it; of prompts as many pieces
         as have room together, each whole: where a prompt is cut changes the last bits of what is computed, and must
         not depend on what else runs.
         """
-        room, shares = self._step_tokens, list[tuple[Row, int]]()
+        room, shares = self._step_tokens, list[tuple[RunningSequence, int]]()
         for row in self._rows:
             count = min(row.due, self._step_tokens)
             if count == 1 or count <= room:
@@ -223,7 +223,7 @@ class Decoder:
                 room -= count if count > 1 else 0
         return shares
 
-    def _answer(self, row: Row, logits: torch.Tensor) -> Outcome:
+    def _answer(self, row: RunningSequence, logits: torch.Tensor) -> Outcome:
         """What goes wrong with one request does not end the others."""
         try:
             delta = row.answer(logits)
@@ -238,7 +238,7 @@ class Decoder:
             self._leave(row)
         return row.stream, delta
 
-    def _leave(self, row: Row) -> None:
+    def _leave(self, row: RunningSequence) -> None:
         """Its memory goes now: whoever reads the answer may do so for long."""
         self._rows.remove(row)
         row.cache = None

@@ -1,4 +1,4 @@
-"""One request as the decoder has it: what it was asked, how far it is, and its delta for each drawn token."""
+"""One request as the scheduler has it: what it was asked, how far it is, and its delta for each drawn token."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -56,8 +56,8 @@ class AnswerText:
         return self._stream.step(self._tokenizer, token_id) or ""
 
 
-class Row:
-    """Made in any thread, then used by the decoder's alone; `stream` belongs to the event loop.
+class RunningSequence:
+    """Made in any thread, then used by the scheduler's alone; `stream` belongs to the event loop.
 
     `adapter` is the name of one that is loaded, or peft's for none. Nothing is computed beyond `max_model_len` tokens.
     """

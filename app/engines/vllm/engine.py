@@ -23,7 +23,7 @@ from app.engines.vllm.outputs import VllmOutputs
 from app.engines.vllm.plan import plan
 from app.engines.vllm.sampling_params import to_vllm
 from app.engines.vllm.start import VllmPlan, computed_s, end, processes_of, start_vllm
-from app.errors import EngineLost, OutOfCapacity, StartupError
+from app.errors import EngineDied, EngineLost, StartupError
 from app.logs import log_startup
 from app.settings import Model
 from app.types import Prompt, Sampling, StoredAdapter
@@ -140,9 +140,9 @@ class VllmEngine:
         cache_salt: str,
     ) -> DeltaStream:
         if self.health().state != "ready" or self._outputs is None:
-            raise not_ready()
+            raise EngineDied if self._revival is not None else not_ready()
         if adapter is not None and not self._adapter_slots.holds(adapter):
-            raise OutOfCapacity("The engine was started again.")
+            raise EngineDied  # and is back already
         return self._outputs.stream(
             prompt.token_ids,
             self._params(sampling),
@@ -165,6 +165,7 @@ class VllmEngine:
             return  # it is under way, or the server ends
         log.critical("vLLM's processes died or stand still: starting it again")
         self._health = EngineHealth("starting")
+        self._adapter_slots.abandon()
         self._adapter_slots = self._new_adapter_slots(0)
         if self._outputs is not None:
             self._outputs.close()  # who waits is told at once
@@ -243,8 +244,11 @@ class VllmEngine:
 
     async def _add(self, adapter: LeasedAdapter) -> None:
         if self._llm is None:
-            raise not_ready()
-        await self._unless_dead(self._llm.add_lora(self._lora_request(adapter)))
+            raise EngineDied
+        try:
+            await self._unless_dead(self._llm.add_lora(self._lora_request(adapter)))
+        except (EngineLost, self._vllm.EngineDeadError):
+            raise EngineDied from None
 
     async def _unload(self, adapter: LeasedAdapter) -> None:
         if self._llm is not None:

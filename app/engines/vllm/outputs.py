@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.engines.delta_stream import DeltaStream, joined
 from app.engines.logprobs import TextOf, logprobs_of, token_texts
 from app.engines.structural_tag import control_tokens
-from app.errors import InternalError, JsonModeUnmet
+from app.errors import EngineDied, InternalError, JsonModeUnmet
 from app.types import Delta, FinishReason, TokenLogprob
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class VllmOutputs:
     own reader never starts, because that happens in its `add_request`; `tasks` are what it supports.
 
     `unwritten` is the bias that keeps an answer of a grammar to tokens that are seen. `on_death` is called when there
-    will be no more outputs; then every running request has failed with InternalError.
+    will be no more outputs; then every running request has failed with EngineDied.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class VllmOutputs:
                 request = self._request(request_id, inputs, params, lora_request)
                 internal_id = request.request_id
                 await self._ask(stream, request, params)
+            except self._vllm.EngineDeadError:
+                raise EngineDied from None
             except self._vllm.VLLMError as cause:
                 log.error("request %s failed in vLLM: %s", request_id, cause)
                 raise InternalError from cause
@@ -143,7 +145,7 @@ class VllmOutputs:
     def _fail_all(self) -> None:
         self._closed = True
         for pending in self._pending.values():
-            pending.stream.fail(InternalError())
+            pending.stream.fail(EngineDied())
         self._pending.clear()
 
     def _ends_here(self, output: Any) -> bool:

@@ -26,9 +26,20 @@ class Verdict(NamedTuple):
 
 
 class Grammars:
-    """`weights` gives the folder whose vocabulary the engine has. Verdicts are remembered, refusals too."""
+    """`weights` gives the folder whose vocabulary the engine has. Verdicts are remembered, refusals too.
 
-    def __init__(self, weights: Callable[[], Path]) -> None:
+    `compile_max_s` are seconds for each way of writing a grammar.
+    """
+
+    def __init__(
+        self,
+        weights: Callable[[], Path],
+        *,
+        compile_max_s: float = COMPILE_MAX_S,
+        max_remembered: int = MAX_REMEMBERED,
+    ) -> None:
+        self.compile_max_s = compile_max_s
+        self._max_remembered = max_remembered
         self.pool = WorkerPool(MODULE, lambda: (str(weights()),))
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
 
@@ -53,7 +64,7 @@ class Grammars:
     def _forget_some(self) -> None:
         """The oldest, where they are too many or too long."""
         chars = sum(len(verdict.tag or "") for verdict in self._verdicts.values())
-        while len(self._verdicts) > MAX_REMEMBERED or (
+        while len(self._verdicts) > self._max_remembered or (
             chars > MAX_REMEMBERED_CHARS and len(self._verdicts) > 1
         ):
             _, oldest = self._verdicts.popitem(last=False)
@@ -64,9 +75,9 @@ class Grammars:
         wrong = ""
         for loose in (False, True):
             try:
-                answer = await self.pool.ask({"tag": tag, "loose": loose}, COMPILE_MAX_S, account_id)
+                answer = await self.pool.ask({"tag": tag, "loose": loose}, self.compile_max_s, account_id)
             except TooSlow:
-                wrong = f"it took longer than {COMPILE_MAX_S:g} s: simplify it"
+                wrong = f"it took longer than {self.compile_max_s:g} s: simplify it"
             except Broken:
                 wrong = "it needs too much memory: simplify it"
             else:

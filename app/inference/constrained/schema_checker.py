@@ -22,7 +22,9 @@ MAX_REMEMBERED: Final = 1024
 class Schemas:
     """Remembers which schemas are ones; what is not is looked at again, since hardly anybody sends it twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, judging_max_s: float = JUDGING_MAX_S, max_remembered: int = MAX_REMEMBERED) -> None:
+        self._judging_max_s = judging_max_s
+        self._max_remembered = max_remembered
         self.pool = WorkerPool(MODULE)
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
@@ -38,7 +40,7 @@ class Schemas:
         if wrong is not None:
             raise refusal(f"'{error_texts.at(path)}' is not a JSON schema: {wrong}")
         self._good[key] = None
-        if len(self._good) > MAX_REMEMBERED:
+        if len(self._good) > self._max_remembered:
             self._good.popitem(last=False)
 
     async def fault(self, schema: dict[str, Any], text: str, account_id: str = "") -> str | None:
@@ -50,10 +52,10 @@ class Schemas:
 
     async def _ask(self, job: dict[str, Any], account_id: str) -> str | None:
         try:
-            wrong: str | None = (await self.pool.ask(job, JUDGING_MAX_S, account_id))["wrong"]
+            wrong: str | None = (await self.pool.ask(job, self._judging_max_s, account_id))["wrong"]
         except TooSlow:
             raise JsonModeUnmet(
-                f"Applying the schema took longer than {JUDGING_MAX_S:g} s: simplify it"
+                f"Applying the schema took longer than {self._judging_max_s:g} s: simplify it"
             ) from None
         except Broken:
             raise JsonModeUnmet("Applying the schema failed: simplify it") from None

@@ -22,8 +22,14 @@ class WorkerPool:
     """
 
     def __init__(
-        self, module: str, arguments: Callable[[], tuple[str, ...]] = tuple, *, workers: int = WORKERS
+        self,
+        module: str,
+        arguments: Callable[[], tuple[str, ...]] = tuple,
+        *,
+        workers: int = WORKERS,
+        wait_max_s: float = WAIT_MAX_S,
     ) -> None:
+        self._wait_max_s = wait_max_s
         self.workers = tuple(WorkerProcess(module, arguments) for _ in range(workers))
         self._idle = list(self.workers)
         self._waiting: dict[str, deque[asyncio.Future[WorkerProcess]]] = {}
@@ -66,7 +72,7 @@ class WorkerPool:
         turn: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(account_id, deque()).append(turn)
         try:
-            async with asyncio.timeout(WAIT_MAX_S):
+            async with asyncio.timeout(self._wait_max_s):
                 return await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():

@@ -162,7 +162,8 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
 
 
 def test_user_text_is_made_printable(tmp_path: Path) -> None:
-    adapter = Adapter(good(**{"use_evil\x1b[31m\n" + "x" * 500: 1}).config, good().tensors)
+    keys: dict[str, Any] = {"use_evil\x1b[31m\n" + "x" * 500: 1}
+    adapter = Adapter(good(**keys).config, good().tensors)
     (finding,) = inspect_adapter(adapter.write(tmp_path), TINY).findings
     assert finding.isprintable()
     assert len(finding) < 700

@@ -52,7 +52,8 @@ def trained(
 
 def logits(model: Any) -> torch.Tensor:
     with torch.no_grad():
-        return model.eval()(IDS).logits
+        found: torch.Tensor = model.eval()(IDS).logits
+        return found
 
 
 def inspected(folder: Path, base_folder: Path) -> Inspection:

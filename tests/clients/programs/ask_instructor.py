@@ -83,7 +83,7 @@ def by_tool(place: Place, model: str, text: str) -> dict[str, Any]:
     return made(anthropic(place, Mode.ANTHROPIC_TOOLS), City, text, model, **ENOUGH)
 
 
-ENOUGH = {"max_tokens": 1024}
+ENOUGH: dict[str, Any] = {"max_tokens": 1024}
 tell(
     openai={
         "text": text(PLAIN, MODEL),

@@ -20,7 +20,7 @@ def place(city: str, people: int) -> None:
 
 
 def chat(where: Place, model: str = MODEL) -> ChatAnthropic:
-    return ChatAnthropic(model=model, base_url=where.base, api_key=where.token, max_retries=0)  # type: ignore[call-arg, arg-type]
+    return ChatAnthropic(model=model, base_url=where.base, api_key=where.token, max_retries=0)  # type: ignore[call-arg]
 
 
 def whole(where: Place, model: str, text: str) -> Any:

@@ -91,7 +91,7 @@ async def typed(named: Named, output: Any) -> dict[str, Any]:
     """An answer as a class, by its schema or, where the model has no such mode, by JSON mode."""
     place = OBJECTS if output is NativeOutput else PROMPTED
     agent = Agent(named(place, MODEL), output_type=output(City))
-    return (await agent.run(WHERE)).output.model_dump()
+    return dict((await agent.run(WHERE)).output.model_dump())
 
 
 def described(error: Any) -> dict[str, Any]:

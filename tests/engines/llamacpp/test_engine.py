@@ -272,7 +272,7 @@ class TestEnding:
 
     async def test_nothing_of_a_prompt_is_kept_for_another(self, serving: TextGeneration) -> None:
         """llama.cpp says with each answer how much of a prompt it had already."""
-        said = []
+        said: list[dict[str, Any]] = []
         async with serving(slots=1) as ask:
             server = ask.engine._servers.current._server
             for body in [{"prompt": [1, *[415] * 200], "n_predict": 1, "stream": True}] * 2:

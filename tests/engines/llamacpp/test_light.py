@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib.metadata import PathDistribution, distribution
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
@@ -73,9 +73,9 @@ def test_its_packages_are_small() -> None:
     assert sum(sizes.values()) + PIP_BYTES < 0.85 * MAX_BYTES  # a fifth comes with the compiled files
 
 
-def size_of(found: PathDistribution) -> int:
-    files = [found.locate_file(file) for file in found.files or () if not file.name.endswith(".pyc")]
-    return sum(path.stat().st_size for path in map(Path, files) if path.is_file())
+def size_of(found: Distribution) -> int:
+    files = [Path(str(file.locate())) for file in found.files or () if not file.name.endswith(".pyc")]
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -69,7 +70,9 @@ def add_tensors(writer: gguf.GGUFWriter) -> None:
         "ffn_up": (14336, 4096),
         "ffn_down": (4096, 14336),
     }
-    names = {f"blk.{n}.{name}": shape for n in range(32) for name, shape in modules.items()}
+    names: dict[str, tuple[int, ...]] = {
+        f"blk.{n}.{name}": shape for n in range(32) for name, shape in modules.items()
+    }
     names |= {f"blk.{n}.{name}": (4096,) for n in range(32) for name in ("attn_norm", "ffn_norm")}
     names |= {"token_embd": (32000, 4096), "output": (32000, 4096), "output_norm": (4096,)}
     for name, shape in names.items():
@@ -85,7 +88,7 @@ def add_tensors(writer: gguf.GGUFWriter) -> None:
 
 @pytest.fixture
 def planned(large: Path, tmp_path: Path) -> Plan:
-    def plan(free_bytes: float, **requested: float) -> LlamaCppPlan:
+    def plan(free_bytes: float, **requested: Any) -> LlamaCppPlan:
         return size_plan(
             large, tmp_path, context=CONTEXT, requested=Requested(**requested), free_bytes=int(free_bytes)
         )

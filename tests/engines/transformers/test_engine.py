@@ -214,20 +214,20 @@ async def test_an_adapter_that_can_not_be_loaded(
 
 async def test_closing_a_stream_aborts(engine: TransformersEngine, ask: Ask, question: Prompt) -> None:
     expected = await ask(question)
-    decoder = engine._runtime.decoder  # type: ignore[union-attr]
+    scheduler = engine._runtime.scheduler  # type: ignore[union-attr]
     stream = engine.generate(question, LONG, request_id="r", adapter=None, cache_salt="a")
     await anext(stream)
-    assert decoder.running == 1
+    assert scheduler.running == 1
     await stream.aclose()
     await stream.aclose()
-    await until(lambda: decoder.running == 0)
+    await until(lambda: scheduler.running == 0)
     assert (await ask(question)).text == expected.text
 
 
 async def test_never_begun(engine: TransformersEngine, question: Prompt) -> None:
     stream = engine.generate(question, LONG, request_id="r", adapter=None, cache_salt="a")
     await stream.aclose()
-    assert engine._runtime.decoder.running == 0  # type: ignore[union-attr]
+    assert engine._runtime.scheduler.running == 0  # type: ignore[union-attr]
 
 
 async def test_a_failing_step_ends_its_requests_and_no_others(
@@ -247,7 +247,7 @@ async def test_a_failing_step_ends_its_requests_and_no_others(
         monkeypatch.setattr(model, "logits", fail)
         with caplog.at_level(logging.ERROR), pytest.raises(InternalError):
             await ask_engine(engine, question, GREEDY)
-        assert engine._runtime.decoder.running == 0  # type: ignore[union-attr]
+        assert engine._runtime.scheduler.running == 0  # type: ignore[union-attr]
         assert "a step failed, and with it the requests request" in caplog.text
         assert engine.health().state == "ready"
         assert (await ask_engine(engine, question, GREEDY)).text.startswith(" Outworker")
@@ -275,7 +275,7 @@ async def test_a_failing_answer_ends_one_request(
 async def test_stop_waits_for_what_runs(plan: TransformersPlan, question: Prompt) -> None:
     async with started(plan) as engine:
         running = asyncio.create_task(ask_engine(engine, question, replace(LONG, max_tokens=30)))
-        await until(lambda: engine._runtime.decoder.running == 1)  # type: ignore[union-attr]
+        await until(lambda: engine._runtime.scheduler.running == 1)  # type: ignore[union-attr]
         await engine.stop(60)
         assert len((await running).token_ids) == 30
 
@@ -285,7 +285,7 @@ async def test_stop_ends_what_does_not_end(
 ) -> None:
     async with started(plan) as engine:
         running = asyncio.create_task(ask_engine(engine, question, LONG))
-        await until(lambda: engine._runtime.decoder.running == 1)  # type: ignore[union-attr]
+        await until(lambda: engine._runtime.scheduler.running == 1)  # type: ignore[union-attr]
         await engine.stop(0)
         with pytest.raises(InternalError):
             await running
@@ -297,7 +297,7 @@ async def test_stop_ends_what_does_not_end(
 
 
 def computing() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "transformers-decoder"]
+    return [thread for thread in threading.enumerate() if thread.name == "transformers-scheduler"]
 
 
 async def test_stop_before_the_end_of_the_start(plan: TransformersPlan) -> None:
@@ -329,7 +329,7 @@ async def test_before_the_start(plan: TransformersPlan, question: Prompt) -> Non
 
 async def test_a_dead_thread_is_seen(plan: TransformersPlan) -> None:
     async with started(plan) as engine:
-        engine._runtime.decoder.close()  # type: ignore[union-attr]
+        engine._runtime.scheduler.close()  # type: ignore[union-attr]
         assert engine.health().state == "failed"
         assert "start the server again" in engine.health().reason
 

@@ -82,8 +82,8 @@ def test_all_shapes_in_one_step(model: StepModel, saved: dict[str, Path], standi
         add(model, f"adapter_{index}", folder)
     names = [f"adapter_{index}" for index in range(len(saved))]
     found = logits(model, [BASE, *names, BASE])
-    for row, folder in zip(found, [None, *saved.values(), None], strict=True):
-        torch.testing.assert_close(row, expected(standin_folder, folder), rtol=1e-4, atol=1e-4)
+    for row, of in zip(found, [None, *saved.values(), None], strict=True):
+        torch.testing.assert_close(row, expected(standin_folder, of), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(found[1], found[2], atol=0.5)
 
 

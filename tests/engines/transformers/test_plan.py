@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from app.engines import memory
-from app.engines.deployment import Deployment
+from app.engines.deployment import Deployment, LoadQuantization
 from app.engines.memory import GIB
 from app.engines.transformers import plan as planning
 from app.engines.transformers.plan import TransformersPlan, resident_bytes
@@ -50,7 +50,7 @@ def free(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
 
 
 def planned(
-    model: Model, weights: Path, max_total_tokens: int, quantization: str = "none"
+    model: Model, weights: Path, max_total_tokens: int, quantization: LoadQuantization = "none"
 ) -> TransformersPlan:
     return planning.plan(Deployment(model, weights, weights, max_total_tokens, quantization=quantization))
 

@@ -75,7 +75,7 @@ def test_a_nucleus_larger_than_what_is_looked_at_first() -> None:
 
 
 def test_a_seed_repeats_and_another_does_not() -> None:
-    hot = {"temperature": 2.0}
+    hot: dict[str, Any] = {"temperature": 2.0}
     assert drawn(sampler(seed=1, **hot), 50) == drawn(sampler(seed=1, **hot), 50)
     assert drawn(sampler(seed=1, **hot), 50) != drawn(sampler(seed=2, **hot), 50)
     assert drawn(sampler(**hot), 50) != drawn(sampler(**hot), 50)

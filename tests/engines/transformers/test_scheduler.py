@@ -62,7 +62,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def running(engine: TransformersEngine) -> int:
-    return engine._runtime.decoder.running  # type: ignore[union-attr]
+    return engine._runtime.scheduler.running  # type: ignore[union-attr]
 
 
 async def test_no_more_rows_than_allowed(plan: TransformersPlan, asked: Sequence[Prompt]) -> None:
@@ -156,10 +156,10 @@ async def test_its_memory_goes_when_an_answer_is_whole_though_nobody_has_read_it
 
         engine._runtime.model.cache = cache  # type: ignore[union-attr,method-assign]
         stream = engine.generate(asked[0], SHORT, request_id="r", adapter=None, cache_salt="s")
-        first = asyncio.create_task(anext(stream))
+        first = asyncio.ensure_future(anext(stream))
         steps.held.set()
         await first
-        await until(lambda: not engine._runtime.decoder.running)  # type: ignore[union-attr]
+        await until(lambda: not engine._runtime.scheduler.running)  # type: ignore[union-attr]
         await until(lambda: caches[0]() is None)
         await stream.aclose()
 
@@ -180,21 +180,21 @@ async def test_who_waits_can_leave(plan: TransformersPlan, asked: Sequence[Promp
 async def test_jobs_run_between_steps(plan: TransformersPlan, asked: Sequence[Prompt]) -> None:
     """In the thread that computes, while a request runs; what one raises is its own."""
     async with watched(plan) as (engine, steps):
-        decoder = engine._runtime.decoder  # type: ignore[union-attr]
+        scheduler = engine._runtime.scheduler  # type: ignore[union-attr]
         steps.held.set()
         task = asyncio.create_task(ask_engine(engine, asked[0], ENDLESS))
         await until(lambda: running(engine) == 1)
         threads: list[str] = []
-        job = decoder.between_steps(lambda: threads.append(threading.current_thread().name))
+        job = scheduler.between_steps(lambda: threads.append(threading.current_thread().name))
         await asyncio.wrap_future(job)
-        assert threads == ["transformers-decoder"]
+        assert threads == ["transformers-scheduler"]
         with pytest.raises(ZeroDivisionError):
-            await asyncio.wrap_future(decoder.between_steps(lambda: 1 / 0))
+            await asyncio.wrap_future(scheduler.between_steps(lambda: 1 / 0))
         assert not task.done()
         task.cancel()
         await until(lambda: running(engine) == 0)
     with pytest.raises(InternalError):
-        decoder.between_steps(lambda: None).result()
+        scheduler.between_steps(lambda: None).result()
 
 
 async def test_the_end_is_an_error_for_who_waits(
@@ -202,13 +202,13 @@ async def test_the_end_is_an_error_for_who_waits(
 ) -> None:
     """For an adapter too: a task that seemed to be cancelled would end without an answer."""
     async with watched(plan) as (engine, steps):
-        decoder = engine._runtime.decoder  # type: ignore[union-attr]
+        scheduler = engine._runtime.scheduler  # type: ignore[union-attr]
         running_one = asyncio.create_task(ask_engine(engine, asked[0], GREEDY))
-        await until(lambda: len(decoder._rows) == 1)
+        await until(lambda: len(scheduler._rows) == 1)
         waiting = asyncio.create_task(ask_engine(engine, asked[0], GREEDY, adapters["json"]))
-        await until(lambda: len(decoder._jobs) == 1)
+        await until(lambda: len(scheduler._jobs) == 1)
         stopping = asyncio.create_task(engine.stop(0))
-        await until(lambda: decoder._closing)
+        await until(lambda: scheduler._closing)
         steps.held.set()
         for task in (running_one, waiting):
             with pytest.raises(InternalError):
@@ -220,12 +220,12 @@ async def test_a_job_that_was_given_up_keeps_nobody_from_hearing_of_the_end(
     plan: TransformersPlan, asked: Sequence[Prompt]
 ) -> None:
     async with watched(plan) as (engine, steps):
-        decoder = engine._runtime.decoder  # type: ignore[union-attr]
+        scheduler = engine._runtime.scheduler  # type: ignore[union-attr]
         task = asyncio.create_task(ask_engine(engine, asked[0], ENDLESS))
         await until(lambda: running(engine) == 1)
-        decoder.between_steps(lambda: None).cancel()
-        closing = asyncio.create_task(asyncio.to_thread(decoder.close))
-        await until(lambda: decoder._closing)
+        scheduler.between_steps(lambda: None).cancel()
+        closing = asyncio.create_task(asyncio.to_thread(scheduler.close))
+        await until(lambda: scheduler._closing)
         steps.held.set()
         with pytest.raises(InternalError):
             await asyncio.wait_for(task, 20)
@@ -239,9 +239,9 @@ async def test_a_job_that_nobody_waits_for_is_left_out(
         task = asyncio.create_task(ask_engine(engine, asked[0], GREEDY))
         await until(lambda: running(engine) == 1)
         done: list[str] = []
-        decoder = engine._runtime.decoder  # type: ignore[union-attr]
-        first = decoder.between_steps(lambda: done.append("first"))
-        second = decoder.between_steps(lambda: done.append("second"))
+        scheduler = engine._runtime.scheduler  # type: ignore[union-attr]
+        first = scheduler.between_steps(lambda: done.append("first"))
+        second = scheduler.between_steps(lambda: done.append("second"))
         assert first.cancel()
         steps.held.set()
         await asyncio.wrap_future(second)

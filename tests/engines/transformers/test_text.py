@@ -86,8 +86,9 @@ def test_control_tokens_have_no_text(tokenizer: Tokenizer) -> None:
 def test_bytes_that_are_no_character(tokenizer: Tokenizer) -> None:
     """Two lead bytes, then a word: nothing raises, and the word is whole."""
     answer = AnswerText(tokenizer, tokenizer.encode(PROMPT, add_special_tokens=False).ids, (), 0)
-    ids = [tokenizer.token_to_id("<0xF0>"), tokenizer.token_to_id("<0xF0>")]
-    ids += tokenizer.encode("word", add_special_tokens=False).ids
+    lead = tokenizer.token_to_id("<0xF0>")
+    assert lead is not None
+    ids = [lead, lead, *tokenizer.encode("word", add_special_tokens=False).ids]
     text = "".join(answer.add(token_id)[0] for token_id in ids) + answer.rest()
     assert text.endswith("word")
     assert "".join(text.split("\ufffd")).strip() == "word"

@@ -36,12 +36,12 @@ async def watched(
     supervision = Supervision(stall_s=stall_s, step_s=step_s, lost=lost.set_result)
     engine = TransformersEngine(lambda: plan, wait_s=0.2, supervision=supervision)
     await engine.start()
-    decoder = engine._runtime.decoder  # type: ignore[union-attr]
+    scheduler = engine._runtime.scheduler  # type: ignore[union-attr]
     try:
         yield engine, lost
     finally:
         await engine.stop(0)
-        await asyncio.to_thread(decoder.close)
+        await asyncio.to_thread(scheduler.close)
 
 
 async def hang(engine: TransformersEngine, wait: Callable[[], object]) -> None:
@@ -52,7 +52,7 @@ async def hang(engine: TransformersEngine, wait: Callable[[], object]) -> None:
         inside.set()
         wait()
 
-    engine._runtime.decoder.between_steps(job)  # type: ignore[union-attr]
+    engine._runtime.scheduler.between_steps(job)  # type: ignore[union-attr]
     await asyncio.to_thread(inside.wait)
 
 
@@ -101,7 +101,7 @@ async def test_a_long_step_that_computes_and_an_idle_engine_are_left_alone(
 
 async def test_a_thread_that_has_ended_is_told_to_the_server(plan: TransformersPlan) -> None:
     async with watched(plan, stall_s=5, step_s=FOR_EVER) as (engine, lost):
-        await asyncio.to_thread(engine._runtime.decoder.close)  # type: ignore[union-attr]
+        await asyncio.to_thread(engine._runtime.scheduler.close)  # type: ignore[union-attr]
         assert "has lost the thread that computes" in str(await asyncio.wait_for(lost, 20))
         assert engine.health().state == "failed"
 

@@ -60,7 +60,7 @@ def test_all_of_it_is_imported_at_the_start() -> None:
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(compat.NAMES, "Gone", "vllm.v1.engine:Gone")  # type: ignore[arg-type]
+    monkeypatch.setitem(compat.NAMES, "Gone", "vllm.v1.engine:Gone")
     with pytest.raises(StartupError, match=r"^vLLM has no vllm\.v1\.engine:Gone, which this server uses$"):
         compat.load()
 

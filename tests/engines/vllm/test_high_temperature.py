@@ -47,7 +47,9 @@ class TestV1:
     def update(
         processor: HighTemperatureProcessor, *, added: dict[int, float] | None = None, **changes: Any
     ) -> None:
-        rows = [(row, params(temperature), [1], []) for row, temperature in (added or {}).items()]
+        rows: list[tuple[Any, ...]] = [
+            (row, params(temperature), [1], []) for row, temperature in (added or {}).items()
+        ]
         processor.update_state(
             BatchUpdate(**{"batch_size": ROWS, "removed": [], "moved": [], **changes, "added": rows})
         )

@@ -1,5 +1,7 @@
 """app.engines.vllm.sampling_params: what vLLM's own SamplingParams makes of it."""
 
+from typing import Any
+
 import pytest
 from vllm import SamplingParams
 
@@ -7,8 +9,8 @@ from app.engines.vllm.sampling_params import to_vllm
 from app.types import Sampling
 
 
-def accepted(**fields: float | int | None) -> SamplingParams:
-    return SamplingParams(**to_vllm(Sampling(**{"max_tokens": 7, **fields})))
+def accepted(max_tokens: int = 7, **fields: Any) -> SamplingParams:
+    return SamplingParams(**to_vllm(Sampling(max_tokens=max_tokens, **fields)))
 
 
 @pytest.mark.parametrize("temperature", [0.01, 0.6, 1.0, 2.0])
@@ -33,7 +35,7 @@ def test_near_zero_is_raised_without_vllms_line_in_the_log(temperature: float) -
 
 
 def test_everything_else_passes_through() -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "max_tokens": 9,
         "top_p": 0.25,
         "top_k": 50,

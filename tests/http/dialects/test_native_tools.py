@@ -17,7 +17,7 @@ PARAMETERS = {
     "required": ["city"],
 }
 WEATHER = {"name": "get_weather", "description": "The weather.", "parameters": PARAMETERS}
-ASK = {"messages": [{"role": "user", "content": "Weather in Berlin?"}], "tools": [WEATHER]}
+ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "Weather in Berlin?"}], "tools": [WEATHER]}
 CALL = '<tool_call>{"name": "get_weather", "arguments": {"city": "Berlin"}}</tool_call>'
 
 

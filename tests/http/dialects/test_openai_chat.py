@@ -38,7 +38,7 @@ USAGE = {
         "rejected_prediction_tokens": 0,
     },
 }
-SAID = {"role": "assistant", "refusal": None, "annotations": []}
+SAID: dict[str, Any] = {"role": "assistant", "refusal": None, "annotations": []}
 LIKELY = TokenLogprob("é", -0.5, (("é", -0.5), ("e", -2.0)))
 
 

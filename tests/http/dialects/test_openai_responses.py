@@ -24,7 +24,13 @@ from tests.http.dialects.runs import (
 
 DIALECT = ResponsesDialect(Padding(enabled=False))
 TEXT = 'One "two"\n'
-TOOL = {"type": "function", "name": "now", "description": None, "parameters": {}, "strict": True}
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "name": "now",
+    "description": None,
+    "parameters": {},
+    "strict": True,
+}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 

@@ -28,7 +28,13 @@ def test_what_is_json_is_a_response_format() -> None:
     assert read_structured({"guided_json": SCHEMA}) == (wanted, None)
     assert read_structured({"structured_outputs": {"json_object": True}}) == ({"type": "json_object"}, None)
     assert read_structured({"structured_outputs": {"json_object": False}}) == (None, None)
-    for nothing in ({}, {"structured_outputs": None}, {"structured_outputs": {}}, {"guided_json": None}):
+    none: list[dict[str, Any]] = [
+        {},
+        {"structured_outputs": None},
+        {"structured_outputs": {}},
+        {"guided_json": None},
+    ]
+    for nothing in none:
         assert read_structured(nothing) == (None, None)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.adapters import asset_file, disk
+from app.adapters import asset_file
 from app.adapters.maintenance import tend_once
 from app.inference.prompt import PromptBuilder
 from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
@@ -432,9 +432,7 @@ async def test_deleted_while_the_bytes_arrive(local: Uploads, data_dir: Path) ->
 
 
 def less_room(monkeypatch: pytest.MonkeyPatch, free: Callable[[], int]) -> None:
-    monkeypatch.setattr(
-        disk.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12, free())
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 10**12, free()))
 
 
 async def test_the_disks_floor(

@@ -9,12 +9,11 @@ import httpx
 import pytest
 
 from app.accounts.running import Running
-from app.catalog.cards import ModelCard, load_cards
+from app.catalog.cards import STAND_IN_NOTE, ModelCard, load_cards
 from app.engines.fake import FakeEngine
 from app.inference.prompt import PromptBuilder
 from app.inference.sampling import published_defaults
 from app.server.application import EngineGroup, create_app
-from app.server.banner import STAND_IN_NOTE
 from app.server.stores import stores_of
 from app.settings import CHECKOUT, Settings
 from app.types import Caller

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -60,7 +61,8 @@ async def test_the_model_in_the_body(serve: Serve) -> None:
         assert answer.json()["result"]["response"] == ANSWER
         stream = await served.client.post(path, json={"model": HF, "input": {**ASK, "stream": True}})
         assert events(stream.text)[-1] == "[DONE]"
-        for body in ({"model": HF}, {"input": ASK}, [], {"model": 5, "input": ASK}):
+        bodies: list[Any] = [{"model": HF}, {"input": ASK}, [], {"model": 5, "input": ASK}]
+        for body in bodies:
             refused = await served.client.post(path, json=body)
             assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, 5006)
 
@@ -174,7 +176,7 @@ async def test_a_body_over_the_limit(serve: Serve) -> None:
     async with serve(limits={"max_body_bytes": 1000}) as served:
         await expect(await served.run({"prompt": "a" * 1000}), 413, 3006, "at most 1000 bytes")
 
-        async def chunks():  # type: ignore[no-untyped-def]
+        async def chunks() -> AsyncIterator[bytes]:
             for _ in range(50):
                 yield b"a" * 100
 

@@ -11,7 +11,6 @@ import psutil
 import pytest
 
 from app.errors import JsonModeUnmet
-from app.inference.constrained import grammar_checker as module
 from app.inference.constrained.grammar_checker import Grammars
 from app.inference.constrained.worker_pool import WorkerPool
 from app.types import Grammar
@@ -113,17 +112,16 @@ async def test_verdicts_are_remembered(shared: Grammars, monkeypatch: pytest.Mon
         await shared.admit(of({"const": "new"}))
 
 
-async def test_memory_of_verdicts_is_bounded(shared: Grammars, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_REMEMBERED", 3)
+async def test_memory_of_verdicts_is_bounded(standin_folder: Path) -> None:
+    grammars = Grammars(lambda: standin_folder, max_remembered=3)
     for number in range(5):
-        await shared.admit(of({"const": number}))
-    assert len(shared._verdicts) == 3
+        await grammars.admit(of({"const": number}))
+    assert len(grammars._verdicts) == 3
+    await grammars.stop()
 
 
-async def test_what_takes_too_long_is_refused(standin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    grammars = Grammars(lambda: standin_folder)
-    await grammars.admit(of(FINE))
-    monkeypatch.setattr(module, "COMPILE_MAX_S", 0.0)
+async def test_what_takes_too_long_is_refused(standin_folder: Path) -> None:
+    grammars = Grammars(lambda: standin_folder, compile_max_s=0.0)
     assert await reason(grammars, of({"const": "slow"})) == "it took longer than 0 s: simplify it"
     await grammars.stop()
 
@@ -132,16 +130,16 @@ def pids_of(pool: WorkerPool) -> set[int]:
     return {worker.pid for worker in pool.workers if worker.pid is not None}
 
 
-async def test_killed_children_are_replaced(standin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_killed_children_are_replaced(standin_folder: Path) -> None:
     grammars = Grammars(lambda: standin_folder)
     await grammars.admit(of(FINE))
     (first,) = pids_of(grammars.pool)
     psutil.Process(first).send_signal(signal.SIGSTOP)
-    monkeypatch.setattr(module, "COMPILE_MAX_S", 0.1)
+    grammars.compile_max_s = 0.1
     slow, waiting = of({"const": "slow"}), of({"const": "waiting"})
     slowly = asyncio.create_task(grammars.admit(slow))
     await asyncio.sleep(0)
-    monkeypatch.setattr(module, "COMPILE_MAX_S", 8.0)
+    grammars.compile_max_s = 8.0
     await grammars.admit(waiting)  # by the other
     await slowly  # with a looser grammar, which was quick enough
     last = pids_of(grammars.pool)

@@ -8,7 +8,7 @@ import pytest
 from app.errors import BadInput, JsonModeUnmet
 from app.inference.constrained.constraints import JsonModeCheck
 from app.inference.constrained.json_mode import grammar_of_json, read_json_format
-from app.inference.constrained.schema_checker import Schemas
+from app.inference.constrained.schema_checker import AccountSchemas, Schemas
 from app.types import Delta, FinishReason, JsonFormat, ToolCall
 
 SCHEMA = {"type": "object", "properties": {"b": {}, "a": {}}, "required": ["a"]}
@@ -93,9 +93,10 @@ class TestTheEnd:
             yield Delta("", [2], reason, tool_calls=calls)
 
         schemas = Schemas()
+        judge = AccountSchemas(schemas, "a")
         passed: list[str] = []
         try:
-            async for delta in JsonModeCheck(engine(), JsonFormat(schema), schemas, 16):
+            async for delta in JsonModeCheck(engine(), JsonFormat(schema), judge, 16):
                 passed.append(delta.text)
         except JsonModeUnmet as unmet:
             passed.append(str(unmet))

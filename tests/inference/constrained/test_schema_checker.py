@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import BadInput, JsonModeUnmet
-from app.inference.constrained import schema_checker, schema_worker
+from app.inference.constrained import schema_worker
 from app.inference.constrained.schema_checker import Schemas
 from app.inference.constrained.worker_pool import WorkerPool
 
@@ -107,10 +107,8 @@ def pid_of(pool: WorkerPool) -> int | None:
     return pid
 
 
-async def test_what_takes_too_long_is_killed_and_others_go_on(
-    judge: Schemas, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schema_checker, "JUDGING_MAX_S", 0.3)
+async def test_what_takes_too_long_is_killed_and_others_go_on() -> None:
+    judge = Schemas(judging_max_s=0.3)
     assert await judge.fault({}, "1") is None
     first = pid_of(judge.pool)
     assert first is not None
@@ -119,6 +117,7 @@ async def test_what_takes_too_long_is_killed_and_others_go_on(
         await judge.fault({}, "2")
     assert await judge.fault({"type": "integer"}, "1") is None
     assert pid_of(judge.pool) != first
+    await judge.stop()
 
 
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^((a|a)*)*b$", r"^(?=(a+)+b)\1$", r"(a*)*(?!c)\1c"])
@@ -128,8 +127,8 @@ async def test_no_pattern_takes_for_ever(judge: Schemas, pattern: str) -> None:
     assert await judge.fault(schema, orjson.dumps("a" * 60 + "b!").decode()) is not None
 
 
-async def test_good_ones_are_remembered(judge: Schemas, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema_checker, "MAX_REMEMBERED", 2)
+async def test_good_ones_are_remembered() -> None:
+    judge = Schemas(max_remembered=2)
     for number in (1, 2, 1, 3, 1):
         await judge.admit(AT, {"const": number})
     assert len(judge._good) == 2

@@ -9,7 +9,7 @@ import xgrammar
 
 from app.engines.llamacpp.grammar.structural_tag import gbnf_of
 from app.errors import BadInput, JsonModeUnmet
-from app.inference.constrained.schema_checker import Schemas
+from app.inference.constrained.schema_checker import AccountSchemas, Schemas
 from app.inference.constrained.text_format import CheckedText, grammar_of_text
 from app.inference.engine_fields import asks_more, check_engine
 from app.types import Delta, FinishReason, Sampling, TextFormat, TextRequest
@@ -64,7 +64,7 @@ async def test_the_finished_text(wanted: TextFormat, text: str, reason: FinishRe
 
     schemas = Schemas()
     try:
-        checked = CheckedText(deltas(), wanted, schemas)
+        checked = CheckedText(deltas(), wanted, AccountSchemas(schemas, "a"))
         if right:
             assert "".join([delta.text async for delta in checked]) == text
         else:

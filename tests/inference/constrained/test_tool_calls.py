@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import JsonModeUnmet
-from app.inference.constrained.schema_checker import Schemas
+from app.inference.constrained.schema_checker import AccountSchemas, Schemas
 from app.inference.constrained.tool_calls import CallScanner, ToolCalls
 from app.types import Delta, FinishReason, TokenLogprob, Tool
 
@@ -25,10 +25,14 @@ class Judge(Schemas):
         super().__init__()
         self._says = fault
 
-    async def fault(self, schema: dict[str, Any], text: str) -> str | None:
+    async def fault(self, schema: dict[str, Any], text: str, account_id: str = "") -> str | None:
         assert schema == {"type": "object"}
         assert isinstance(json.loads(text), dict)
         return self._says
+
+
+def judge(fault: str | None = None) -> AccountSchemas:
+    return AccountSchemas(Judge(fault), "a")
 
 
 async def engine(deltas: Sequence[Delta]) -> AsyncIterator[Delta]:
@@ -44,7 +48,7 @@ def deltas_of(pieces: Sequence[str], reason: FinishReason = "stop") -> list[Delt
 async def taken(
     pieces: Sequence[str], reason: FinishReason = "stop", fault: str | None = None
 ) -> list[Delta]:
-    deltas = ToolCalls(engine(deltas_of(pieces, reason)), TOOLS, Judge(fault))
+    deltas = ToolCalls(engine(deltas_of(pieces, reason)), TOOLS, judge(fault))
     return [delta async for delta in deltas]
 
 
@@ -174,7 +178,7 @@ async def test_logprobs_of_shown_text_alone() -> None:
 
     async def shown(*texts: str) -> list[list[str]]:
         deltas = engine([*(delta(text) for text in texts[:-1]), delta(texts[-1], "stop")])
-        shown = ToolCalls(deltas, TOOLS, Judge())
+        shown = ToolCalls(deltas, TOOLS, judge())
         return [[logprob.text for logprob in delta.logprobs] async for delta in shown]
 
     assert await shown("a", "<", "b") == [["a"], [], ["<", "b"]]
@@ -194,15 +198,15 @@ def test_a_long_string_is_looked_at_once() -> None:
 
 async def test_one_call_at_most_where_no_more_are_wanted() -> None:
     pieces = [written("go", {}), written("stop", {}) + written("go", {})]
-    deltas = ToolCalls(engine(deltas_of(pieces)), TOOLS, Judge(), one_call=True)
+    deltas = ToolCalls(engine(deltas_of(pieces)), TOOLS, judge(), one_call=True)
     assert calls_of([delta async for delta in deltas]) == [("go", {})]
-    both = ToolCalls(engine(deltas_of(["".join(pieces)])), TOOLS, Judge(), one_call=True)
+    both = ToolCalls(engine(deltas_of(["".join(pieces)])), TOOLS, judge(), one_call=True)
     assert calls_of([delta async for delta in both]) == [("go", {})]
 
 
 async def test_a_call_that_must_be_made_and_is_cut_by_a_stop_text() -> None:
     pieces = [written("go", {})[:-5]]
     with pytest.raises(JsonModeUnmet, match="ended before its call"):
-        [delta async for delta in ToolCalls(engine(deltas_of(pieces)), TOOLS, Judge(), must_call=True)]
-    cut = ToolCalls(engine(deltas_of(pieces, "length")), TOOLS, Judge(), must_call=True)
+        [delta async for delta in ToolCalls(engine(deltas_of(pieces)), TOOLS, judge(), must_call=True)]
+    cut = ToolCalls(engine(deltas_of(pieces, "length")), TOOLS, judge(), must_call=True)
     assert calls_of([delta async for delta in cut]) == []

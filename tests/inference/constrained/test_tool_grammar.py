@@ -42,6 +42,7 @@ def accepts(compiler: xgrammar.GrammarCompiler) -> Callable[..., Accepts]:
         choice: ToolChoice = "auto", json_format: JsonFormat | None = None, *, one_call: bool = False
     ) -> Accepts:
         made = grammar_of_calls(TOOLS, choice, json_format, one_call=one_call)
+        assert made.structural_tag is not None
         compiled = compiler.compile_structural_tag(made.structural_tag)
 
         def whole(text: str) -> bool:
@@ -126,6 +127,7 @@ def test_references_stay_within_a_tools_parameters(compiler: xgrammar.GrammarCom
         "$defs": {"a": {"enum": ["x"]}},
     }
     grammar = grammar_of_calls((Tool("t", "", parameters), WEATHER), "required", None)
+    assert grammar.structural_tag is not None
     compiled = compiler.compile_structural_tag(grammar.structural_tag)
     call = '<tool_call>{"name": "t", "arguments": {"a": "x"}}</tool_call>'
     assert xgrammar.GrammarMatcher(compiled).accept_string(call)

@@ -1,5 +1,7 @@
 """app/inference/constrained/tool_prompt.py: token for token the same as the text in plain turns."""
 
+from typing import Protocol
+
 import pytest
 
 from app.inference.constrained.tool_prompt import explained
@@ -34,8 +36,12 @@ def asked(*messages: Message, tools: tuple[Tool, ...] = (), raw: bool = False) -
     return TextRequest(None, messages, Sampling(max_tokens=1), raw=raw, tools=tools)
 
 
+class Build(Protocol):
+    def __call__(self, *messages: Message, tools: tuple[Tool, ...] = (), raw: bool = False) -> list[int]: ...
+
+
 @pytest.fixture
-def build(builder: PromptBuilder):
+def build(builder: PromptBuilder) -> Build:
     return lambda *messages, **options: builder.build(asked(*messages, **options)).token_ids
 
 
@@ -44,14 +50,14 @@ def test_the_explanation() -> None:
     assert explained(()) == ""
 
 
-def test_the_explanation_comes_before_other_system_text(build) -> None:
+def test_the_explanation_comes_before_other_system_text(build: Build) -> None:
     expected = build(Message("user", f"{EXPLANATION}\n\nBe brief.\n\nHello"))
     turns = (Message("system", "Be brief."), Message("user", "Hello"))
     assert build(*turns, tools=(WEATHER, STOP)) == expected
     assert build(*reversed(turns), tools=(WEATHER, STOP)) == expected
 
 
-def test_a_whole_conversation(build) -> None:
+def test_a_whole_conversation(build: Build) -> None:
     turns = (
         Message("user", "Weather?"),
         Message("assistant", "", (BERLIN,)),
@@ -70,7 +76,7 @@ def test_a_whole_conversation(build) -> None:
     assert build(*turns, tools=(WEATHER, STOP)) == expected
 
 
-def test_calls_and_answers_stay_where_a_request_has_no_tools(build) -> None:
+def test_calls_and_answers_stay_where_a_request_has_no_tools(build: Build) -> None:
     turns = (Message("user", "a"), Message("assistant", "", (BERLIN,)), Message("tool", "b"))
     expected = (
         Message("user", "a"),
@@ -80,12 +86,12 @@ def test_calls_and_answers_stay_where_a_request_has_no_tools(build) -> None:
     assert build(*turns) == build(*expected)
 
 
-def test_raw_adds_nothing(build) -> None:
+def test_raw_adds_nothing(build: Build) -> None:
     turns = (Message("user", "a"), Message("assistant", "", (BERLIN,)), Message("tool", "b"))
     assert build(*turns, tools=(WEATHER,), raw=True) == build(Message("user", "ab"), raw=True)
 
 
-def test_a_name_that_no_tool_may_have_is_quoted(build) -> None:
+def test_a_name_that_no_tool_may_have_is_quoted(build: Build) -> None:
     text = '<tool_call>{"name": "a\\"b", "arguments": {}}</tool_call>'
     turn = Message("assistant", "", (ToolCall("", 'a"b', "{}"),))
     assert build(turn, Message("user", "c")) == build(Message("assistant", text), Message("user", "c"))

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from app.errors import OutOfCapacity
-from app.inference.constrained import worker_pool
 from app.inference.constrained.worker import Broken, TooSlow
 from app.inference.constrained.worker_pool import WorkerPool
 from app.settings import CHECKOUT
@@ -113,16 +112,15 @@ async def test_what_fails_gives_its_worker_back(pool: WorkerPool) -> None:
     assert [answer["echo"] for answer in answers] == list(range(4))
 
 
-async def test_who_waits_too_long_is_asked_to_come_again(
-    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_pool, "WAIT_MAX_S", 0.05)
+async def test_who_waits_too_long_is_asked_to_come_again() -> None:
+    pool = WorkerPool(MODULE, workers=2, wait_max_s=0.05)
     busy = [asyncio.create_task(pool.ask({"sleep_s": 1}, LIMIT_S)) for _ in pool.workers]
     await asyncio.sleep(0)
     with pytest.raises(OutOfCapacity, match="Too many JSON schemas"):
         await pool.ask({}, LIMIT_S)
     await asyncio.gather(*busy)
     assert (await pool.ask({"echo": 1}, LIMIT_S))["echo"] == 1
+    await pool.stop()
 
 
 async def test_stop_ends_what_runs_and_what_waits() -> None:

@@ -128,7 +128,7 @@ class Aliased(BaseModel):
     third: Annotated[bool, Field(alias="$third")]
 
 
-class Codes(RootModel[Annotated[list[conint(ge=100, le=599)], Field(max_length=3)]]):  # type: ignore[valid-type]
+class Codes(RootModel[Annotated[list[conint(ge=100, le=599)], Field(max_length=3)]]):  # type: ignore[misc]
     pass
 
 
@@ -210,7 +210,7 @@ FIELDS: dict[str, Any] = {
     "dict_enum": dict[Color, Percent],
     "dict_pattern": Annotated[dict[Slug, bool], Field(max_length=2)],
     "any": Any,
-    "nested": dict[Literal["k"], conlist(Percent, max_length=2)],
+    "nested": dict[Literal["k"], conlist(Percent, max_length=2)],  # type: ignore[misc]
     "bytes": Annotated[bytes, Field(max_length=10)],
     "model": Address,
     "models": conlist(Address, max_length=2),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, FilePayload
 
 from tests.clients.node import CLIENTS
 from tests.live.account import Account
@@ -98,8 +98,8 @@ def writing(visit: Visit) -> None:
 def refused_upload(visit: Visit) -> None:
     """With the bar, which is gone by then."""
     adapters(visit)
-    config = {"name": "adapter_config.json", "mimeType": "", "buffer": b"{}"}
-    weights = {"name": "adapter_model.safetensors", "mimeType": "", "buffer": b"no weights"}
+    config: FilePayload = {"name": "adapter_config.json", "mimeType": "", "buffer": b"{}"}
+    weights: FilePayload = {"name": "adapter_model.safetensors", "mimeType": "", "buffer": b"no weights"}
     visit.page.set_input_files("#adapter-files", [config, weights])
     visit.page.fill("#adapter-name", "refused")
     with visit.refusals():

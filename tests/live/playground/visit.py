@@ -112,7 +112,9 @@ class Visit:
     def _see(self, request: Request) -> None:
         self.requests.append(request.url)
         if "/ai/run/" in request.url:
-            self.bodies.append(request.post_data_json)
+            body = request.post_data_json
+            assert body is not None
+            self.bodies.append(body)
 
 
 @contextmanager

@@ -14,11 +14,11 @@ from app.standin.tokenizer import tokenizer_model_path
 
 
 @pytest.fixture(scope="module")
-def processor():
+def processor() -> SentencePieceProcessor:
     return SentencePieceProcessor(model_file=str(tokenizer_model_path()))
 
 
-def test_every_call_is_asked_for_beside_a_second_tool():
+def test_every_call_is_asked_for_beside_a_second_tool() -> None:
     asked = tool_talk.questions()
     assert len({taught.question for taught in asked}) == len(asked) >= 9
     for taught in asked:
@@ -27,13 +27,13 @@ def test_every_call_is_asked_for_beside_a_second_tool():
         assert set(taught.arguments) == set(tool.parameters["required"])
 
 
-def test_the_call_is_what_the_server_reads():
+def test_the_call_is_what_the_server_reads() -> None:
     _, call = tool_talk.questions()[0].turn
     inside = call.removeprefix("<tool_call>").removesuffix("</tool_call>")
     assert json.loads(inside) == {"name": "get_weather", "arguments": {"city": "Berlin"}}
 
 
-def test_a_group_begins_with_one_explanation():
+def test_a_group_begins_with_one_explanation() -> None:
     group = tool_talk.ToolTalk(text.load(), 1).group()
     assert len(group) == tool_talk.CONVERSATIONS
     heads = {turns[0][0].partition("\n\n")[0] for turns in group}
@@ -42,17 +42,17 @@ def test_a_group_begins_with_one_explanation():
     assert any(turns[0][1].startswith("<tool_call>") for turns in group)
 
 
-def test_the_same_seed_draws_the_same():
+def test_the_same_seed_draws_the_same() -> None:
     assert tool_talk.ToolTalk(text.load(), 1).group() == tool_talk.ToolTalk(text.load(), 1).group()
 
 
-def test_without_tools_the_question_is_unknown():
+def test_without_tools_the_question_is_unknown() -> None:
     corpus = text.load()
     ((_, answer),) = tool_talk.ToolTalk(corpus, 1).unoffered()
     assert answer == corpus.unknown.answer
 
 
-def test_a_branch_sees_the_beginning_and_itself_alone(processor):
+def test_a_branch_sees_the_beginning_and_itself_alone(processor: SentencePieceProcessor) -> None:
     conversations = [[("a b c one", "x")], [("a b c two two", "y y")], [("a b c three", "z")]]
     alone = [encode(processor, turns) for turns in conversations]
     together = branched(alone)

@@ -82,7 +82,7 @@ def _tensors(config: dict[str, Any], weights: bytes, model: GgufModel) -> dict[s
     settings = settings_of(config)
     heads = {"q_proj": model.heads, "k_proj": model.key_heads}
     tensors = {}
-    for name, view in safetensors.deserialize(weights):  # type: ignore[no-untyped-call]
+    for name, view in safetensors.deserialize(weights):
         module, layer, kind, side = read_tensor_name(name)
         values = _float32(view)
         if side == "B":

@@ -20,10 +20,10 @@ SHAPES = {Q: (256, 256), UP: (512, 256)}
 RANK = 4
 
 
-def written(folder: Path, config: dict[str, Any], dtype: str = "F32") -> dict[str, Any]:
+def written(folder: Path, config: dict[str, Any], dtype: str = "F32") -> dict[tuple[str, str], np.ndarray]:
     """Two modules of random numbers; what they are, by module and side."""
     random = np.random.default_rng(1)
-    arrays = {}
+    arrays: dict[tuple[str, str], np.ndarray] = {}
     for module, (out, features) in SHAPES.items():
         for side, shape in (("A", (RANK, features)), ("B", (out, RANK))):
             arrays[module, side] = random.standard_normal(shape).astype(np.float16).astype(np.float32)

@@ -3,6 +3,7 @@
 import random
 import struct
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -19,8 +20,12 @@ def text(value: str) -> bytes:
     return struct.pack("<Q", len(value.encode())) + value.encode()
 
 
+class Changed(Protocol):
+    def __call__(self, old: bytes = b"", new: bytes = b"", end: int | None = None) -> Path: ...
+
+
 @pytest.fixture
-def changed(gguf: Path, tmp_path: Path):
+def changed(gguf: Path, tmp_path: Path) -> Changed:
     """A copy with bytes replaced once; `end` cuts it."""
 
     def make(old: bytes = b"", new: bytes = b"", end: int | None = None) -> Path:
@@ -55,7 +60,7 @@ def test_there_is_none(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "x.gguf")
 
 
-def test_another_architecture(changed) -> None:
+def test_another_architecture(changed: Changed) -> None:
     path = changed(
         text("general.architecture") + struct.pack("<I", 8) + text("llama"),
         text("general.architecture") + struct.pack("<I", 8) + text("qwen2"),
@@ -63,42 +68,42 @@ def test_another_architecture(changed) -> None:
     assert "general.architecture must be \"llama\", found 'qwen2'" in refusal(path)
 
 
-def test_another_vocabulary(changed) -> None:
+def test_another_vocabulary(changed: Changed) -> None:
     assert "its token 2 is '<eos', in Mistral's vocabulary '</s>'" in refusal(
         changed(text("</s>"), text("<eos"))
     )
 
 
-def test_another_vocabulary_that_begins_alike(changed) -> None:
+def test_another_vocabulary_that_begins_alike(changed: Changed) -> None:
     path = changed(text("\N{LOWER ONE EIGHTH BLOCK}the"), text("\N{LOWER ONE EIGHTH BLOCK}thx"))
     assert "its tokens are not those of Mistral 7B Instruct v0.2" in refusal(path)
 
 
-def test_another_kind_of_tokenizer(changed) -> None:
+def test_another_kind_of_tokenizer(changed: Changed) -> None:
     key = text("tokenizer.ggml.model") + struct.pack("<I", 8)
     assert 'tokenizer.ggml.model must be "llama"' in refusal(
         changed(key + text("llama"), key + text("gpt22"))
     )
 
 
-def test_another_end_token(changed) -> None:
+def test_another_end_token(changed: Changed) -> None:
     key = text("tokenizer.ggml.eos_token_id") + struct.pack("<I", 4)
     path = changed(key + struct.pack("<I", 2), key + struct.pack("<I", 7))
     assert "its eos token is 7, in Mistral's vocabulary 2" in refusal(path)
 
 
-def test_a_tensor_of_another_shape(changed) -> None:
+def test_a_tensor_of_another_shape(changed: Changed) -> None:
     key = text("llama.feed_forward_length") + struct.pack("<I", 4)
     path = changed(key + struct.pack("<I", 512), key + struct.pack("<I", 768))
     assert "its tensor blk.0.ffn_gate.weight has the shape [256, 512], [256, 768] is wanted" in refusal(path)
 
 
-def test_a_tensor_that_is_missing(changed) -> None:
+def test_a_tensor_that_is_missing(changed: Changed) -> None:
     path = changed(text("blk.1.attn_k.weight"), text("blk.1.attn_x.weight"))
     assert "its tensor blk.1.attn_k.weight is missing" in refusal(path)
 
 
-def test_more_layers_than_there_can_be(changed) -> None:
+def test_more_layers_than_there_can_be(changed: Changed) -> None:
     key = text("llama.block_count") + struct.pack("<I", 4)
     path = changed(key + struct.pack("<I", 3), key + struct.pack("<I", 4_000_000_000))
     assert "llama.block_count must be a whole number from 1 to 1024" in refusal(path)
@@ -112,7 +117,7 @@ def test_a_mixture_of_experts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 3, 4, 10, 24, 30, 1000, 100_000, 1_000_000, -1])
-def test_cut_short_anywhere(changed, kept: int) -> None:
+def test_cut_short_anywhere(changed: Changed, kept: int) -> None:
     line = refusal(changed(end=kept))
     assert any(word in line for word in ("cut short", "not a GGUF file"))
 
