@@ -87,7 +87,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def test_the_code_is_the_wheels_and_torch_is_nowhere(installed: Path, tmp_path: Path) -> None:
-    command = [installed / "bin" / "python", "-c", ABOUT]
+    command = [str(installed / "bin" / "python"), "-c", ABOUT]
     done = subprocess.run(
         command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=True
     )
@@ -100,7 +100,7 @@ def test_the_code_is_the_wheels_and_torch_is_nowhere(installed: Path, tmp_path: 
 def serving(installed: Path, here: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """`outworker serve` given in `here`, ready, and its address."""
     process = subprocess.Popen(
-        [installed / "bin" / "outworker", "serve"],
+        [str(installed / "bin" / "outworker"), "serve"],
         cwd=here, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0,
     )  # fmt: skip
     assert process.stdout is not None
