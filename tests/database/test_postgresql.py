@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 
 from app.accounts.tokens import TokenStore
 from app.database.migrations import SCHEMA_VERSION
@@ -63,6 +63,27 @@ def test_a_restart_costs_no_statement_after_it(postgresql: PostgreSql) -> None:
     assert "\n" not in str(away.value)
     assert token not in str(away.value)
     assert tokens.find(token) is not None
+    engine.dispose()
+
+
+def test_a_restart_that_nobody_saw_costs_no_statement(postgresql: PostgreSql) -> None:
+    """The connections in the pool are dead and are not known to be."""
+    engine = open_database(postgresql.url())
+    tokens = TokenStore(engine)
+    _, token = tokens.create("acme", ["ai:read"])
+    postgresql.stop()
+    postgresql.start()
+    assert tokens.find(token) is not None
+    engine.dispose()
+
+
+def test_a_server_that_takes_no_writes_is_one_line(postgresql: PostgreSql) -> None:
+    url = postgresql.url()
+    open_database(url).dispose()
+    postgresql.admin(f"ALTER DATABASE {make_url(url).database} SET default_transaction_read_only = on")
+    engine = open_database(url)
+    with pytest.raises(StorageError, match="it can't be written; give the address of the server that takes"):
+        TokenStore(engine).create("acme", ["ai:read"])
     engine.dispose()
 
 
