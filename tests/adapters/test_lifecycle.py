@@ -241,6 +241,7 @@ def test_accounts_do_not_see_each_other(finetunes: Finetunes) -> None:
         ({"name": "public"}, "reserved"),
         ({"name": "6f0ad1b1-5f2f-4a37-8a28-000000000000"}, "must not be a uuid"),
         ({"description": "x" * 2001}, "2001 characters"),
+        ({"description": "caf\udce9"}, "not text in UTF-8"),
     ],
 )
 def test_what_cannot_be_created(changes: dict[str, Any], phrase: str, finetunes: Finetunes) -> None:
