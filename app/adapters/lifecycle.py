@@ -185,7 +185,10 @@ class Finetunes:
         with self._engine.connect() as connection:
             expired = rows.expired(connection, DRAFT_EXPIRES_AFTER_S)
         for row in expired:
-            self._remove_draft(row.id, row.account_id)
+            with self._engine.begin() as connection:
+                gone = rows.delete_expired(connection, row.id, DRAFT_EXPIRES_AFTER_S)
+            if gone:
+                self._remove_files(row)
 
     def _tell(self) -> None:
         for told in self._changed:

@@ -132,9 +132,14 @@ def oldest_refused(connection: Connection, account_id: str, keep: int) -> list[A
 
 def expired(connection: Connection, age_s: float) -> list[AdapterRow]:
     """Those whose last change is `age_s` seconds old and that nobody will decide: unfinished or refused."""
-    before = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
-    query = select(ADAPTERS).where(ADAPTERS.c.state.in_((CREATED, REFUSED)), ADAPTERS.c.modified_at < before)
-    return list(connection.execute(query).all())
+    return list(connection.execute(select(ADAPTERS).where(_expired(age_s))).all())
+
+
+def delete_expired(connection: Connection, adapter_id: str, age_s: float) -> bool:
+    """Whether it was one of `expired` still, and is gone: an asset may have come meanwhile."""
+    return (
+        connection.execute(delete(ADAPTERS).where(ADAPTERS.c.id == adapter_id, _expired(age_s))).rowcount == 1
+    )
 
 
 def needs_digest(connection: Connection, account_id: str, digest: str, but_id: str = "") -> bool:
@@ -148,6 +153,11 @@ def needs_digest(connection: Connection, account_id: str, digest: str, but_id: s
 def utc_now() -> str:
     """ISO 8601 in UTC, with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _expired(age_s: float) -> ColumnElement[bool]:
+    before = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
+    return and_(ADAPTERS.c.state.in_((CREATED, REFUSED)), ADAPTERS.c.modified_at < before)
 
 
 def _own(account_id: str, id_or_name: str) -> ColumnElement[bool]:

@@ -280,6 +280,10 @@ def checked_description(text: str) -> str:
         )
     if "\0" in text:
         raise OperatorError("description: has a NUL character; leave it out")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of a command line, or half a surrogate pair
+        raise OperatorError("description: is not text in UTF-8; write it so") from None
     return text
 
 

@@ -48,8 +48,12 @@ def raise_storage_faults(engine: Engine) -> None:
 
 
 def _raise_storage_fault(context: ExceptionContext) -> None:
-    if isinstance(context.sqlalchemy_exception, OperationalError):
-        raise storage_fault(context.original_exception) from context.original_exception
+    if context.is_pre_ping:
+        return  # the pool asks whether a connection lives: it makes a new one, which may fail
+    cause = context.original_exception
+    # psycopg counts a server that takes no writes among its InternalErrors.
+    if isinstance(context.sqlalchemy_exception, OperationalError) or _postgresql_reason(cause):
+        raise storage_fault(cause) from cause
 
 
 def _sqlite_reason(cause: BaseException | None) -> str | None:

@@ -23,9 +23,10 @@ BUSY_TIMEOUT_MS: Final = 5_000
 LOG_PAGES: Final = 100
 """After so many pages of 4 KiB SQLite's log begins anew: it must stay smaller than what is kept back for a full disk."""
 
-POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+psycopg")
+POSTGRESQL: Final = ("postgresql", "postgres", "postgresql+psycopg", "postgres+psycopg")
 """How a URL of PostgreSQL begins. All mean the one driver."""
 
+ENCODING: Final = "UTF8"
 CONNECT_TIMEOUT_S: Final = 5
 WAIT_TIMEOUT_MS: Final = 5_000
 SCHEMA: Final = "outworker's schema"
@@ -59,8 +60,8 @@ def open_database(url: str | URL, before_migration: Callable[[], None] = lambda:
         raise OperatorError(
             f"database {_shown(address)}: the package psycopg is missing; {INSTALL_DRIVER}"
         ) from error
-    except DatabaseError as error:
-        reason = str(error.orig).partition("\n")[0]
+    except (DatabaseError, ArgumentError) as error:
+        reason = str(getattr(error, "orig", error)).partition("\n")[0]
         raise OperatorError(f"database {_shown(address)}: {reason}; check the database setting") from error
 
 
@@ -98,6 +99,7 @@ def _sqlite_path(address: URL) -> Path | None:
 def _opened(address: URL, before_migration: Callable[[], None]) -> Engine:
     engine = _sqlite(address) if address.get_backend_name() == "sqlite" else _postgresql(address)
     try:
+        _check_encoding(engine, _shown(address))
         _make_current(engine, _shown(address), before_migration)
     except (DatabaseError, OperatorError):
         engine.dispose()
@@ -121,11 +123,26 @@ def _sqlite(address: URL) -> Engine:
 
 def _postgresql(address: URL) -> Engine:
     """Asks a connection whether it lives before using it, so that a restart of PostgreSQL costs no request."""
-    wanted = {"connect_timeout": CONNECT_TIMEOUT_S, "options": f"-c lock_timeout={WAIT_TIMEOUT_MS}"}
+    wanted = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "options": f"-c lock_timeout={WAIT_TIMEOUT_MS}",
+        "client_encoding": ENCODING,
+    }
     arguments = {key: value for key, value in wanted.items() if key not in address.query}
     return create_engine(
         address, hide_parameters=True, max_overflow=-1, pool_pre_ping=True, connect_args=arguments
     )
+
+
+def _check_encoding(engine: Engine, shown: str) -> None:
+    """Raises `OperatorError` for a database of PostgreSQL's that can't keep every text."""
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if found != ENCODING:
+            raise OperatorError(
+                f"database {shown}: its encoding is {found}; make one with ENCODING '{ENCODING}' TEMPLATE template0"
+            )
 
 
 def _make_current(engine: Engine, shown: str, before_migration: Callable[[], None]) -> None:

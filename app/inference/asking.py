@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, Self, TypeVar
 
 from app.engines.engine import Deltas, Engine, LeasedAdapter
-from app.errors import ApiError, EngineDied
+from app.errors import EngineDied
 from app.types import Delta, Prompt, Sampling, StoredAdapter
 
 T = TypeVar("T")
@@ -118,9 +118,9 @@ class Asking:
                 adapter=leased,
                 cache_salt=self._cache_salt,
             )
-        except ApiError:
-            await self._let_go()
-            raise
+        finally:
+            if self._deltas is None:  # whatever it raised: a lease that is kept holds its slot for ever
+                await self._let_go()
         return self._deltas
 
     async def _let_go(self) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Engine
-from sqlalchemy.engine import make_url
 
 from app.accounts.page_codes import PageCodes
 from app.accounts.tokens import TokenStore
@@ -129,11 +128,11 @@ def _opened(settings: Settings, before_migration: Callable[[], None]) -> Stores:
     )
 
 
-def database_url(settings: Settings) -> URL:
+def database_url(settings: Settings) -> URL | str:
     """Where the settings' database is."""
     if settings.database == SQLITE:
         return URL.create("sqlite", database=str(settings.server.data_dir / DATABASE_FILE))
-    return make_url(settings.database)
+    return settings.database
 
 
 def _no_server(data_dir: Path) -> None:

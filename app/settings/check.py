@@ -13,7 +13,8 @@ from app.settings.near import nearest
 from app.settings.schema import settings_schema
 from app.settings.table import PATTERNS
 
-PASSWORD: Final = re.compile(r"(//[^/@:]*:)[^/]*@")
+PASSWORD: Final = re.compile(r"(//[^/@:]*:).*@")
+"""It may have any character, also those that an address must not have there."""
 
 SHARED = (
     "engine",

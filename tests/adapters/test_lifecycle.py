@@ -2,10 +2,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Connection, Engine, update
 
+from app.adapters import rows
 from app.adapters.finetune import Draft
 from app.adapters.lifecycle import Finetunes
+from app.adapters.rows import AdapterRow
 from app.adapters.store import AdapterStore
 from app.database.tables import ADAPTERS
 from app.errors import AdapterRefused, FinetuneNotFound, OperatorError, RequestTooLarge, StorageError
@@ -225,6 +227,25 @@ def test_drafts_of_a_day_ago_expire(finetunes: Finetunes, database: Engine, tmp_
     assert on_disk(tmp_path) == []
 
 
+def test_a_draft_that_an_asset_reaches_while_it_expires_stays(
+    finetunes: Finetunes, database: Engine, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = create(finetunes)
+    with database.begin() as connection:
+        connection.execute(update(ADAPTERS).values(modified_at="2001-01-01T00:00:00.000+00:00"))
+    look = rows.expired
+
+    def asset_comes_after(connection: Connection, age_s: float) -> list[AdapterRow]:
+        found = look(connection, age_s)
+        fill(finetunes, draft, source)
+        return found
+
+    monkeypatch.setattr(rows, "expired", asset_comes_after)
+    finetunes.drop_expired()
+    adapter, _ = finetunes.finish(draft, TINY)
+    assert finetunes.list("acme") == [adapter]
+
+
 def test_accounts_do_not_see_each_other(finetunes: Finetunes) -> None:
     mine = create(finetunes)
     assert finetunes.store.draft("beta", mine.id) is None
@@ -241,6 +262,7 @@ def test_accounts_do_not_see_each_other(finetunes: Finetunes) -> None:
         ({"name": "public"}, "reserved"),
         ({"name": "6f0ad1b1-5f2f-4a37-8a28-000000000000"}, "must not be a uuid"),
         ({"description": "x" * 2001}, "2001 characters"),
+        ({"description": "caf\udce9"}, "not text in UTF-8"),
     ],
 )
 def test_what_cannot_be_created(changes: dict[str, Any], phrase: str, finetunes: Finetunes) -> None:

@@ -292,6 +292,7 @@ def test_of_many_drafts_of_a_name_the_last_one_is_kept(elsewhere: list[Finetunes
         ({"account": "a/b"}, "account id"),
         ({"account": ".."}, "account id"),
         ({"description": "x" * 2001}, "2001 characters"),
+        ({"description": "caf\udce9"}, "not text in UTF-8"),
     ],
 )
 def test_bad_arguments_are_refused(

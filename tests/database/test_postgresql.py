@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 
 from app.accounts.tokens import TokenStore
 from app.database.migrations import SCHEMA_VERSION
@@ -66,6 +66,27 @@ def test_a_restart_costs_no_statement_after_it(postgresql: PostgreSql) -> None:
     engine.dispose()
 
 
+def test_a_restart_that_nobody_saw_costs_no_statement(postgresql: PostgreSql) -> None:
+    """The connections in the pool are dead and are not known to be."""
+    engine = open_database(postgresql.url())
+    tokens = TokenStore(engine)
+    _, token = tokens.create("acme", ["ai:read"])
+    postgresql.stop()
+    postgresql.start()
+    assert tokens.find(token) is not None
+    engine.dispose()
+
+
+def test_a_server_that_takes_no_writes_is_one_line(postgresql: PostgreSql) -> None:
+    url = postgresql.url()
+    open_database(url).dispose()
+    postgresql.admin(f"ALTER DATABASE {make_url(url).database} SET default_transaction_read_only = on")
+    engine = open_database(url)
+    with pytest.raises(StorageError, match="it can't be written; give the address of the server that takes"):
+        TokenStore(engine).create("acme", ["ai:read"])
+    engine.dispose()
+
+
 @pytest.mark.parametrize(
     ("url", "phrase"),
     [
@@ -75,6 +96,11 @@ def test_a_restart_costs_no_statement_after_it(postgresql: PostgreSql) -> None:
         ("postgresql://me:secret@127.0.0.1/", "names no database; write"),
         ("postgresql+psycopg2://me:secret@127.0.0.1/outworker", "not a URL"),
         ("mysql://me:secret@127.0.0.1/outworker", "not a URL"),
+        ("postgres+psycopg://me:secret@127.0.0.1:1/outworker", "Connection refused"),
+        (
+            "postgresql://me:secret@127.0.0.1:1/outworker?plugin=none",
+            "plugins:none; check the database setting",
+        ),
     ],
 )
 def test_what_cannot_be_reached_is_one_line_without_the_password(url: str, phrase: str) -> None:
@@ -82,6 +108,23 @@ def test_what_cannot_be_reached_is_one_line_without_the_password(url: str, phras
         open_database(url)
     assert "\n" not in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_keep_every_text_is_refused(postgresql: PostgreSql, encoding: str) -> None:
+    name = f"in_{encoding.lower()}"
+    postgresql.admin(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(OperatorError, match=f"its encoding is {encoding}; make one with ENCODING 'UTF8'"):
+        open_database(postgresql.url_of(name))
+
+
+def test_the_environment_does_not_choose_the_encoding(
+    postgresql: PostgreSql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    engine = open_database(postgresql.url())
+    TokenStore(engine).create("acme", ["ai:read"], "日本")
+    engine.dispose()
 
 
 def test_a_database_that_is_not_there_is_one_line(postgresql: PostgreSql) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from app.engines.engine import Engine, EngineHealth, LeasedAdapter
+from app.engines.vllm.engine import VllmEngine
 from app.errors import EngineDied, InternalError, OutOfCapacity
 from app.inference.asking import TRIES, Asking, EngineReturn
 from app.types import Delta, Prompt, Sampling, StoredAdapter
@@ -111,7 +112,9 @@ async def test_an_engine_that_does_not_come_back(death: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [lambda: OutOfCapacity("All slots are in use."), InternalError], ids=["full", "fault"]
+    "fault",
+    [lambda: OutOfCapacity("All slots are in use."), InternalError, ValueError],
+    ids=["full", "fault", "another's"],
 )
 async def test_other_faults_are_told_at_once(fault: Callable[[], Exception]) -> None:
     mortal = Mortal()
@@ -124,6 +127,15 @@ async def test_other_faults_are_told_at_once(fault: Callable[[], Exception]) -> 
     with pytest.raises(type(fault())):
         await answer(mortal)
     assert mortal.asked == 1
+
+
+async def test_a_vllm_that_is_stopped_while_it_is_started_again_is_not_waited_for() -> None:
+    engine = VllmEngine(lambda: pytest.fail("not started here"), wait_s=1)
+    waiting = asyncio.create_task(EngineReturn(engine).wait())
+    await asyncio.sleep(0)
+    await engine.stop(0)
+    with pytest.raises(EngineDied):
+        await asyncio.wait_for(waiting, 10)
 
 
 async def test_all_that_wait_look_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,13 +84,27 @@ def test_a_database_that_is_away_is_one_line_at_the_start(tmp_path: Path) -> Non
     assert "secret" not in refused.stdout + refused.stderr
 
 
-def test_an_address_that_is_none_is_refused_without_its_password(tmp_path: Path) -> None:
-    environment = {"OUTWORKER_DATABASE": "mysql://me:secret@127.0.0.1/outworker"}
-    refused = outworker("token", "list", data_dir=tmp_path / "data", **environment)
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (
+            "mysql://me:secret@127.0.0.1/outworker",
+            'environment: OUTWORKER_DATABASE: expected "sqlite" or postgresql://user@host/name',
+        ),
+        (
+            "postgresql://me:of/secret@127.0.0.1/outworker",
+            'environment: OUTWORKER_DATABASE: expected "sqlite" or postgresql://user@host/name',
+        ),
+        ("postgresql://me:secret@127.0.0.1:port/outworker", "database: not a URL that can be used; write"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_its_password(
+    tmp_path: Path, address: str, said: str
+) -> None:
+    refused = outworker("token", "list", data_dir=tmp_path / "data", OUTWORKER_DATABASE=address)
     assert refused.returncode == 2
-    assert refused.stderr.startswith(
-        'outworker: environment: OUTWORKER_DATABASE: expected "sqlite" or postgresql://user@host/name'
-    )
+    assert refused.stderr.startswith(f"outworker: {said}")
+    assert refused.stderr.count("\n") == 1
     assert "secret" not in refused.stderr
 
 

@@ -112,6 +112,7 @@ class VllmEngine:
             if task is not None:
                 task.cancel()
         if self._outputs is None:
+            self._health = EngineHealth("stopped")  # who waits for its return need not
             return
         outputs = self._outputs
         await drained(lambda: outputs.running, drain_s)
