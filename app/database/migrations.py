@@ -14,6 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from app.database.tables import METADATA, SCHEMA_VERSIONS
 from app.errors import OperatorError
 
+NO_VERSION: Final = 0
 FIRST_VERSION: Final = 1
 FIRST_TABLES: Final = ("adapters", "drafts", "tokens")
 """What every database of the first version has. Its other tables came without a step."""
@@ -65,9 +66,12 @@ def version_of(connection: Connection) -> int | None:
     """The schema's version; None in a database that does not say one."""
     if not inspect(connection).has_table(SCHEMA_VERSIONS.name):
         return None
-    version: int | None = connection.scalar(select(SCHEMA_VERSIONS.c.version))
-    # The first version's program noted it after the tables were made, and may have been killed between.
-    return FIRST_VERSION if version is None else version
+    version: object = connection.scalar(select(SCHEMA_VERSIONS.c.version))
+    if (
+        version is None
+    ):  # the first version's program noted it after the tables were made, and may have been killed between
+        return FIRST_VERSION
+    return version if isinstance(version, int) else NO_VERSION  # SQLite keeps any type in any column
 
 
 def bring_up_to_date(connection: Connection, shown: str) -> None:

@@ -183,6 +183,18 @@ def test_a_lost_table_is_not_made_anew(tmp_path: Path, lost: str) -> None:
     assert len(before) == (data_dir / "outworker.db").stat().st_size
 
 
+@pytest.mark.parametrize("version", ["'newest'", "0", "-1", "1.5", "x'00'"])
+def test_a_version_that_is_none_is_one_line(tmp_path: Path, version: str) -> None:
+    data_dir = old_data_dir(tmp_path / "old")
+    with closing(sqlite3.connect(data_dir / "outworker.db")) as database, database:
+        database.execute(f"UPDATE schema_version SET version = {version}")
+    with pytest.raises(
+        OperatorError, match=r"its schema is .*; it is not a database of this program"
+    ) as refused:
+        open_database(url(data_dir))
+    assert "\n" not in str(refused.value)
+
+
 def test_a_command_does_not_migrate_under_an_older_server(tmp_path: Path) -> None:
     data_dir = old_data_dir(tmp_path / "old")
     settings = load_settings(None, None, {**os.environ, "OUTWORKER_DATA_DIR": str(data_dir)})
