@@ -12,6 +12,7 @@ from pathlib import Path
 
 PRIVATE_FOLDER_MODE = 0o700
 PRIVATE_FILE_MODE = 0o600
+READ_ONLY_MODE = 0o400
 
 
 def private_folder(path: Path) -> Path:

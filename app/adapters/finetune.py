@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.adapters.rows import CHECKING, CREATED, REFUSED, AdapterRow
-from app.database.tables import READY
+from app.adapters.rows import AdapterRow
+from app.database.tables import CHECKING, CREATED, READY, REFUSED
 from app.errors import ApiError, FinetuneIncomplete, FinetuneRefused, OperatorError, OutOfCapacity
 from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.types import StoredAdapter

@@ -13,12 +13,11 @@ from app.adapters.asset_file import AssetFile
 from app.adapters.disk import check_room, disk_errors
 from app.adapters.finetune import Draft, Finetune, to_draft
 from app.adapters.inspection.base_model import BaseShape
-from app.adapters.rows import CHECKING, CREATED, REFUSED, AdapterRow
-from app.adapters.store import AdapterStore, checked_description
-from app.database.tables import PENDING
+from app.adapters.rows import AdapterRow
+from app.adapters.store import AdapterStore, checked_columns
+from app.database.tables import CHECKING, CREATED, PENDING, REFUSED
 from app.database.transactions import exclusive
 from app.errors import AdapterRefused, FinetuneNotFound, OperatorError
-from app.names import checked_account_id, checked_name
 from app.types import StoredAdapter
 
 DRAFT_EXPIRES_AFTER_S = 24 * 3600.0
@@ -62,22 +61,14 @@ class Finetunes:
         With `replaces` it takes the place of a ready adapter of its name once it is ready itself. Raises
         `OperatorError` for a name that is taken or none, and when there is no room.
         """
-        columns = {
-            "account_id": checked_account_id(account_id),
-            "name": checked_name(name),
-            "description": checked_description(description),
-            "model": model,
-            "weights": weights,
-            "public": public,
-            "replaces": replaces,
-        }
+        columns = checked_columns(account_id, name, model, weights, description, public)
         self.drop_expired()
         with exclusive(self._engine, account_id) as connection:
             self.store.check_room(connection, account_id, name, replaces)
             old = rows.of_name(connection, account_id, name, PENDING)
             if old is not None:
                 rows.delete_row(connection, old.id, PENDING)
-            new = rows.by_id(connection, rows.insert_row(connection, CREATED, **columns))
+            new = rows.by_id(connection, rows.insert_row(connection, CREATED, replaces=replaces, **columns))
         if old is not None:
             self._remove_files(old)
         assert new is not None

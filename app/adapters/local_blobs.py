@@ -13,13 +13,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.files import folder_lock, private_folder, sync_folder
+from app.files import READ_ONLY_MODE, folder_lock, private_folder, sync_folder
 from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 
 ADAPTERS_FOLDER = "adapters"
 """Of the data directory."""
-
-READ_ONLY_MODE = 0o400
 
 
 class LocalBlobs:

@@ -18,15 +18,10 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, insert, or_, select, update
 
-from app.database.tables import ADAPTERS, PENDING, READY
+from app.database.tables import ADAPTERS, ADDING, CHECKING, CREATED, PENDING, READY, REFUSED, REMOVING
 from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 from app.names import looks_like_id
 
-CREATED: Final = "created"
-CHECKING: Final = "checking"
-REFUSED: Final = "refused"
-ADDING: Final = "adding"
-REMOVING: Final = "removing"
 VISIBLE: Final = (READY, *PENDING)
 
 PUBLIC_ORDERS: Final = ("created_at", "modified_at", "name")

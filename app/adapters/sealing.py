@@ -14,11 +14,10 @@ from app.adapters.inspection.modules import config_bytes
 from app.adapters.inspection.rewrite import rename_tensors
 from app.adapters.inspection.safetensors_header import WEIGHTS_FILE_LIMIT_BYTES
 from app.errors import AdapterRefused
-from app.files import PRIVATE_FILE_MODE, sync_folder
+from app.files import PRIVATE_FILE_MODE, READ_ONLY_MODE, sync_folder
 from app.model_files.lora import CONFIG_FILE, WEIGHTS_FILE
 
 PIECE_BYTES: Final = 1_000_000
-READ_ONLY_MODE: Final = 0o400
 DIGEST_DOMAIN: Final = b"outworker adapter 1\0"
 
 

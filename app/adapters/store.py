@@ -10,9 +10,9 @@ from app.adapters.blobs import Blobs
 from app.adapters.disk import disk_errors
 from app.adapters.finetune import Draft, Finetune, to_adapter, to_draft
 from app.adapters.inspection.base_model import BaseShape
-from app.adapters.rows import ADDING, CHECKING, CREATED, REMOVING, AdapterRow
+from app.adapters.rows import AdapterRow
 from app.data_dir.reserve import Reserve
-from app.database.tables import PENDING, READY
+from app.database.tables import ADDING, CHECKING, CREATED, PENDING, READY, REMOVING
 from app.database.transactions import exclusive
 from app.errors import AdapterRefused, NoRoom, OperatorError, printable
 from app.names import can_name_adapter, checked_account_id, checked_name
@@ -65,14 +65,7 @@ class AdapterStore:
         # Inspection needs numpy, whose import a server that only reads the store does not have to wait for.
         from app.adapters.sealing import take_in  # noqa: PLC0415
 
-        columns = {
-            "account_id": checked_account_id(account_id),
-            "name": checked_name(name),
-            "description": checked_description(description),
-            "model": model,
-            "weights": weights,
-            "public": public,
-        }
+        columns = checked_columns(account_id, name, model, weights, description, public)
         with disk_errors(), self.blobs.staged() as staged:
             sealed = take_in(staged, folder, base)
             with self.blobs.lock():
@@ -104,10 +97,17 @@ class AdapterStore:
 
         Call in a transaction about the account. Raises `NoRoom`.
         """
-        taken = rows.of_name(connection, account_id, name, (READY,)) is not None
+        if rows.of_name(connection, account_id, name, (READY,)) is not None:
+            if not replace:
+                raise NoRoom(_taken(name))
+            return
         ready = rows.count(connection, account_id, (READY, ADDING))
         unfinished = rows.count(connection, account_id, (CREATED, CHECKING), name) if drafts else 0
-        _check_room(name, taken, ready, unfinished, self._max_adapters, replace)
+        if ready + unfinished >= self._max_adapters:
+            raise NoRoom(
+                f"adapter {name!r}: the account has {ready + unfinished} of at most {self._max_adapters}, "
+                f"{unfinished} of them unfinished; delete one"
+            )
 
     def find(self, account_id: str, id_or_name: str) -> StoredAdapter | None:
         """The account's own ready adapter by id or name, or by its id one that another account made public."""
@@ -272,7 +272,21 @@ class AdapterStore:
         return to_adapter(row, self.blobs.folder(row.account_id, row.digest))
 
 
-def checked_description(text: str) -> str:
+def checked_columns(  # noqa: PLR0917  those that a person chooses, and what they are for
+    account_id: str, name: str, model: str, weights: str, description: str, public: bool
+) -> dict[str, object]:
+    """The columns of a new adapter that are known before its files. Raises `OperatorError`."""
+    return {
+        "account_id": checked_account_id(account_id),
+        "name": checked_name(name),
+        "description": _checked_description(description),
+        "model": model,
+        "weights": weights,
+        "public": public,
+    }
+
+
+def _checked_description(text: str) -> str:
     """Raises `OperatorError`."""
     if len(text) > DESCRIPTION_MAX_CHARS:
         raise OperatorError(
@@ -292,15 +306,3 @@ def _taken(name: str) -> str:
         f"adapter {name!r}: the account has one of this name; delete it, choose another name, or replace it "
         '(--replace, or "replace": true in the API)'
     )
-
-
-def _check_room(  # noqa: PLR0917  all are counts but the last
-    name: str, taken: bool, ready: int, unfinished: int, most: int, replace: bool
-) -> None:
-    if taken and not replace:
-        raise NoRoom(_taken(name))
-    if not taken and ready + unfinished >= most:
-        raise NoRoom(
-            f"adapter {name!r}: the account has {ready + unfinished} of at most {most}, "
-            f"{unfinished} of them unfinished; delete one"
-        )

@@ -67,10 +67,10 @@ def version_of(connection: Connection) -> int | None:
     if not inspect(connection).has_table(SCHEMA_VERSIONS.name):
         return None
     version: object = connection.scalar(select(SCHEMA_VERSIONS.c.version))
-    if (
-        version is None
-    ):  # the first version's program noted it after the tables were made, and may have been killed between
-        return FIRST_VERSION
+    if version is None:
+        return (
+            FIRST_VERSION  # its program noted it after the tables were made, and may have been killed between
+        )
     return version if isinstance(version, int) else NO_VERSION  # SQLite keeps any type in any column
 
 

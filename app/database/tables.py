@@ -79,8 +79,15 @@ ADAPTERS: Final = Table(
     Index("ix_adapters_name", "account_id", "name"),
 )
 
+CREATED: Final = "created"
+CHECKING: Final = "checking"
+REFUSED: Final = "refused"
+ADDING: Final = "adding"
 READY: Final = "ready"
-PENDING: Final = ("created", "checking", "refused")
+REMOVING: Final = "removing"
+"""The states of an adapter, which `app.adapters.rows` explains."""
+
+PENDING: Final = (CREATED, CHECKING, REFUSED)
 """The states of an adapter that its account sees and that no request can use."""
 
 

@@ -10,19 +10,11 @@ from sqlalchemy import Connection, Engine, func, select
 def exclusive(engine: Engine, about: str) -> Iterator[Connection]:
     """A transaction about `about`, such as an account's id. It begins when another about the same has ended.
 
-    Raises `StorageError` when that takes too long.
+    SQLite has one lock for everything. Raises `StorageError` when that takes too long.
     """
     with engine.begin() as connection:
-        hold(connection, about)
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(about, 0))))
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
-
-
-def hold(connection: Connection, about: str) -> None:
-    """Keep others out of transactions about `about` until this one ends. It must be the first statement.
-
-    SQLite has one lock for everything.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(about, 0))))
-    else:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -20,7 +20,6 @@ from app.errors import (
     ContextExceeded,
     CredentialsMalformed,
     CredentialsMissing,
-    EngineDied,
     FinetuneIncomplete,
     FinetuneNotFound,
     FinetuneRefused,
@@ -74,15 +73,14 @@ WORDS: Mapping[type[ApiError], Words] = MappingProxyType(
         RequestTimeout: Words("timeout_error", "timeout_error", "timeout"),
         RequestAborted: Words("server_error", "api_error", "server_error"),
         InternalError: Words("server_error", "api_error", "server_error"),
-        EngineDied: Words("server_error", "api_error", "server_error"),
     }
 )
 REFUSED = Words()
-"""Every other leaf: the request is at fault, and has to change."""
+"""Every other error: the request is at fault, and has to change."""
 
 
 def words_of(error: ApiError) -> Words:
-    return WORDS.get(type(error), REFUSED)
+    return next((WORDS[kind] for kind in type(error).__mro__ if kind in WORDS), REFUSED)
 
 
 def param_of(error: ApiError) -> str | None:

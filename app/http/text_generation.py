@@ -22,7 +22,8 @@ from app.http.envelope import ErrorEvent
 from app.http.exchange import Exchange, exchange_of
 from app.http.sse import EventStream, StreamLimits
 from app.inference.admission import Admission, Place
-from app.inference.pipeline import Job, Pipeline, Run
+from app.inference.asking import Job
+from app.inference.pipeline import Pipeline, Run
 from app.inference.request import build_request
 from app.types import Caller, TextRequest
 

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
 from app.engines.engine import Deltas, Engine, LeasedAdapter
 from app.errors import EngineDied
-from app.types import Delta, Prompt, Sampling, StoredAdapter
+from app.inference.admission import Place
+from app.types import Delta, Prompt, StoredAdapter, TextRequest
 
 T = TypeVar("T")
 
@@ -15,6 +17,18 @@ TRIES: Final = 3
 """A request may be what the engine dies of: it must not kill it again and again."""
 
 LOOK_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that may run."""
+
+    place: Place
+    request: TextRequest
+    prompt: Prompt
+    adapter: StoredAdapter | None
+    account_id: str
+    request_id: str
 
 
 class EngineReturn:
@@ -38,28 +52,15 @@ class EngineReturn:
 
 
 class Asking:
-    """The deltas of one request, in a block that aborts it at its end. Iterate it once.
+    """The deltas of a job, in a block that aborts it at its end. Iterate it once.
 
-    `adapter` is leased for each try. Raises what the engine raises, EngineDied when it died with a token out.
+    Its adapter is leased for each try. Raises what the engine raises, EngineDied when it died with a token out.
     """
 
-    def __init__(  # noqa: PLR0917  what is asked, and of whom
-        self,
-        engine: Engine,
-        engine_return: EngineReturn,
-        prompt: Prompt,
-        sampling: Sampling,
-        adapter: StoredAdapter | None,
-        request_id: str,
-        cache_salt: str,
-    ) -> None:
+    def __init__(self, engine: Engine, engine_return: EngineReturn, job: Job) -> None:
         self._engine = engine
         self._return = engine_return
-        self._prompt = prompt
-        self._sampling = sampling
-        self._adapter = adapter
-        self._request_id = request_id
-        self._cache_salt = cache_salt
+        self._job = job
         self._tries = 0
         self._begun = False
         self._lease: AbstractAsyncContextManager[LeasedAdapter] | None = None
@@ -107,16 +108,17 @@ class Asking:
         return await deltas.__anext__()
 
     async def _take(self) -> Deltas:
-        lease = None if self._adapter is None else self._engine.lease(self._adapter)
+        job = self._job
+        lease = None if job.adapter is None else self._engine.lease(job.adapter)
         leased = None if lease is None else await lease.__aenter__()
         self._lease = lease
         try:
             self._deltas = self._engine.generate(
-                self._prompt,
-                self._sampling,
-                request_id=self._request_id,
+                job.prompt,
+                job.request.sampling,
+                request_id=job.request_id,
                 adapter=leased,
-                cache_salt=self._cache_salt,
+                cache_salt=job.account_id,
             )
         finally:
             if self._deltas is None:  # whatever it raised: a lease that is kept holds its slot for ever

@@ -16,7 +16,7 @@ from app.concurrency import deadline
 from app.engines.engine import Engine
 from app.errors import LoraUnsupported, OutOfCapacity, RequestAborted, RequestTimeout
 from app.inference.admission import LEAST_ANSWER_TOKENS, Admission, Place, check_limits, fitted
-from app.inference.asking import Asking, EngineReturn
+from app.inference.asking import Asking, EngineReturn, Job
 from app.inference.constrained.constraints import Constraints
 from app.inference.engine_fields import asks_more, check_engine
 from app.inference.prompt import PromptBuilder
@@ -30,18 +30,6 @@ class AdapterResolver(Protocol):
     """Finds the adapter that a request means; raises FinetuneNotFound or LoraIncompatible."""
 
     async def resolve(self, account_id: str, lora: str, model: str, weights: str) -> StoredAdapter: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A request that may run."""
-
-    place: Place
-    request: TextRequest
-    prompt: Prompt
-    adapter: StoredAdapter | None
-    account_id: str
-    request_id: str
 
 
 @dataclass(slots=True)
@@ -223,7 +211,10 @@ class Pipeline:
         """
         self._require_ready()
         try:
-            async with deadline(self._deadline_s, RequestTimeout), self._asking(job) as asking:
+            async with (
+                deadline(self._deadline_s, RequestTimeout),
+                Asking(self.engine, self._return, job) as asking,
+            ):
                 if self._constraints.wanted(job.request):
                     deltas = self._constraints.apply(asking, job.request, job.account_id)
                     yield Run(deltas, job.place, job.prompt, job.request)
@@ -231,12 +222,6 @@ class Pipeline:
                     yield Run(asking, job.place, job.prompt, job.request, asking)
         finally:
             job.place.give_up()
-
-    def _asking(self, job: Job) -> Asking:
-        sampling = job.request.sampling
-        return Asking(
-            self.engine, self._return, job.prompt, sampling, job.adapter, job.request_id, job.account_id
-        )
 
     def _check_engine(self, request: TextRequest, builder: PromptBuilder) -> None:
         """Raises BadInput for what the engine does not have."""

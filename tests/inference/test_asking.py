@@ -11,8 +11,9 @@ import pytest
 from app.engines.engine import Engine, EngineHealth, LeasedAdapter
 from app.engines.vllm.engine import VllmEngine
 from app.errors import EngineDied, InternalError, OutOfCapacity
-from app.inference.asking import TRIES, Asking, EngineReturn
-from app.types import Delta, Prompt, Sampling, StoredAdapter
+from app.inference.admission import Admission
+from app.inference.asking import TRIES, Asking, EngineReturn, Job
+from app.types import Delta, Prompt, Sampling, StoredAdapter, TextRequest
 
 pytestmark = pytest.mark.anyio
 PIRATE = StoredAdapter("id", "acme", "pirate", "m", "w", "d" * 64, Path("/nowhere"), 4)
@@ -68,8 +69,10 @@ class Mortal:
 
 def asking(mortal: Mortal, adapter: StoredAdapter | None = PIRATE) -> Asking:
     engine = cast(Engine, mortal)
-    prompt = Prompt([1], opens_turn=False)
-    return Asking(engine, EngineReturn(engine), prompt, Sampling(max_tokens=2), adapter, "request", "acme")
+    request = TextRequest("Why?", None, Sampling(max_tokens=2))
+    place = Admission(1, 1).admit()
+    job = Job(place, request, Prompt([1], opens_turn=False), adapter, "acme", "request")
+    return Asking(engine, EngineReturn(engine), job)
 
 
 async def answer(mortal: Mortal, adapter: StoredAdapter | None = PIRATE) -> str:
